@@ -1,19 +1,24 @@
-# Sourced by tests/run: certificates, and the PostgreSQL servers that all tests share.
+# PostgreSQL servers for tests. Sourced by tests/run, which starts the servers that all tests share,
+# and by tests/it/servers/private.rs, for tests that need a server of their own.
 #
 # Every server listens on 127.0.0.1 only, asks for a SCRAM password, offers TLS with a certificate
 # for the name `localhost` (so `127.0.0.1` is a host that verify-full must refuse), and keeps
 # nothing on disk that a crash would have to save.
 
-readonly superuser=postgres
+# Runs a command as the user that servers run as: PostgreSQL refuses to run as root.
+as_server() {
+    if [ -n "${IXTRACT_TEST_SERVER_USER:-}" ]; then
+        runuser -u "$IXTRACT_TEST_SERVER_USER" -- "$@"
+    else
+        "$@"
+    fi
+}
 
-# PostgreSQL refuses to run as root. Sets `as_server`, the prefix of every server command.
 choose_server_user() {
-    as_server=()
     [ "$(id -u)" -eq 0 ] || return 0
     export IXTRACT_TEST_SERVER_USER=ixtract-test
     id "$IXTRACT_TEST_SERVER_USER" >/dev/null 2>&1 ||
         useradd --system --no-create-home --shell /usr/sbin/nologin "$IXTRACT_TEST_SERVER_USER"
-    as_server=(runuser -u "$IXTRACT_TEST_SERVER_USER" --)
     local version
     for version in "${!postgres_releases[@]}"; do make_reachable "IXTRACT_TEST_PG${version}_BIN"; done
 }
@@ -21,14 +26,14 @@ choose_server_user() {
 # Another user cannot look into, say, /root: gives it a copy of the programs in that case.
 make_reachable() {
     local name=$1 native=${!1%/bin}
-    ! "${as_server[@]}" test -x "$native/bin/postgres" || return 0
+    ! as_server test -x "$native/bin/postgres" || return 0
     cp -a "$native" "$IXTRACT_TEST_DIR/$name"
     chmod -R a+rX "$IXTRACT_TEST_DIR/$name"
     export "$name=$IXTRACT_TEST_DIR/$name/bin"
 }
 
 start_servers() {
-    local tls=$IXTRACT_TEST_DIR/tls names=(PG) version ports i pid pids=()
+    local tls=$IXTRACT_TEST_DIR/tls names=(PG) version password ports i pid pids=()
     for version in "${!postgres_releases[@]}"; do names+=("PG$version"); done
     make_certificates "$tls"
     export IXTRACT_TEST_CA=$tls/ca.crt IXTRACT_TEST_OTHER_CA=$tls/other-ca.crt
@@ -37,35 +42,46 @@ start_servers() {
 
     # Side by side: initdb takes seconds.
     for i in "${!names[@]}"; do
-        start_server "${names[i]}" "${ports[i]}" &
+        start_shared_server "${names[i]}" "$password" "${ports[i]}" &
         pids+=($!)
-        export "IXTRACT_TEST_${names[i]}=postgresql://$superuser:$password@localhost:${ports[i]}/postgres"
+        export "IXTRACT_TEST_${names[i]}=postgresql://postgres:$password@localhost:${ports[i]}/postgres"
     done
     for pid in "${pids[@]}"; do wait "$pid" || die "a server did not start"; done
 }
 
-# Creates and starts the server NAME ("PG" is the distribution's, "PG13" version 13) on PORT.
-start_server() {
-    local name=$1 port=$2 bin=IXTRACT_TEST_${1}_BIN home=$IXTRACT_TEST_DIR/$1
-    mkdir "$home"
-    printf '%s' "$password" >"$home/password"
-    own "$home"
-    cd "$home"
-    "${as_server[@]}" "${!bin}/initdb" --pgdata data --username "$superuser" --pwfile password \
+# start_shared_server NAME PASSWORD PORT: NAME is PG for the distribution's, PG13 for version 13.
+start_shared_server() {
+    local bin=IXTRACT_TEST_${1}_BIN home=$IXTRACT_TEST_DIR/$1
+    make_home "$home"
+    create_server "$home" "${!bin}" "$2" && start_server "$home" "${!bin}" "$3"
+}
+
+# make_home HOME: the directory of one server; its data goes to HOME/data.
+make_home() {
+    mkdir -p "$1"
+    [ -z "${IXTRACT_TEST_SERVER_USER:-}" ] || chown "$IXTRACT_TEST_SERVER_USER": "$1"
+}
+
+# create_server HOME BIN PASSWORD [CONFIGURATION]
+create_server() {
+    local tls=${IXTRACT_TEST_CA%/*}
+    cd "$1"
+    as_server tee password >/dev/null <<<"$3"
+    as_server "$2/initdb" --pgdata data --username postgres --pwfile password \
         --auth scram-sha-256 --encoding UTF8 --locale C --no-sync >initdb.log 2>&1 ||
         { cat initdb.log >&2; return 1; }
-    "${as_server[@]}" cp "$IXTRACT_TEST_DIR"/tls/{server.crt,server.key,ca.crt} data/
-    "${as_server[@]}" chmod 600 data/server.key
+    as_server cp "$tls"/{server.crt,server.key,ca.crt} data/
+    as_server chmod 600 data/server.key
     cat >>data/postgresql.conf <<CONF
 listen_addresses = '127.0.0.1'
-port = $port
-unix_socket_directories = '$home'
+unix_socket_directories = '$1'
 max_connections = 200
 fsync = off
 synchronous_commit = off
 full_page_writes = off
 ssl = on
 ssl_ca_file = 'ca.crt'
+${4:-}
 CONF
     # Two roles with rules of their own; a test that wants one creates it.
     cat - data/pg_hba.conf >hba <<HBA
@@ -74,8 +90,13 @@ hostssl all cert_only 127.0.0.1/32 cert
 hostnossl all cert_only 127.0.0.1/32 reject
 HBA
     cat hba >data/pg_hba.conf
-    "${as_server[@]}" "${!bin}/pg_ctl" --pgdata data --log log --wait start >/dev/null ||
-        { cat log >&2; return 1; }
+}
+
+# start_server HOME BIN PORT
+start_server() {
+    cd "$1"
+    as_server "$2/pg_ctl" --pgdata data --log log --options "-p $3" --wait start \
+        >/dev/null </dev/null || { tail -n 20 log >&2; return 1; }
 }
 
 # Stops every server whose data directory lies in DIR.
@@ -133,5 +154,3 @@ for listener in held:
     print(listener.getsockname()[1])
 PYTHON
 }
-
-own() { [ ${#as_server[@]} -eq 0 ] || chown -R "$IXTRACT_TEST_SERVER_USER": "$1"; }
