@@ -1,1 +1,3 @@
-fn main(){}
+//! Parse, run, print a failure, exit.
+
+fn main() {}

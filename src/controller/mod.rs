@@ -1,0 +1,1 @@
+//! Decisions of the running engine and between runs; pure.

@@ -1,0 +1,3 @@
+//! Executes a plan: a dispatcher owns the run's state, workers own one session each.
+
+pub mod event;

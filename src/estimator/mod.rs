@@ -1,0 +1,1 @@
+//! How fast a run will be, from history; pure.

@@ -1,0 +1,1 @@
+//! From a request, a profile and an estimate to a plan; pure.

@@ -1,0 +1,1 @@
+//! Which facts to ask a source for before planning.

@@ -1,0 +1,7 @@
+//! Sqlite as a source.
+
+use super::{ConnectOptions, Result, Source};
+
+/// A connected Sqlite database.
+#[derive(Debug)]
+pub struct Sqlite {}

@@ -1,0 +1,1 @@
+//! The SQLite store that carries history between runs.
