@@ -77,8 +77,8 @@ pub enum Event {
         worker: u32,
         /// The pause.
         pause: Duration,
-        /// Time to the first batch of the chunk that triggered it.
-        first_batch: Duration,
+        /// How long the server took to begin to answer the chunk that triggered it.
+        answer: Duration,
     },
     /// The server's own count is known.
     Counted {

@@ -179,11 +179,12 @@ pub struct RetryPolicy {
 /// that equal inputs give equal plans whatever the network's mood (facts sheet, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BackoffRule {
-    /// A chunk's time to its first batch above this many median latencies triggers.
+    /// The rule fires when the server takes longer than this many median latencies to begin to
+    /// answer a chunk's query,
     pub threshold_p50s: u32,
-    /// … and above the larger of this many milliseconds
+    /// and longer than this many milliseconds,
     pub floor_ms: u64,
-    /// … and this many median latencies.
+    /// and longer than this many median latencies.
     pub floor_p50s: u32,
     /// The rule is off below this median latency, in microseconds.
     pub active_from_p50_us: u64,

@@ -170,8 +170,8 @@ pub struct ChunkRecord {
     pub duration_ms: u64,
     /// Time spent waiting for the source, in milliseconds.
     pub query_ms: u64,
-    /// Time until the first batch of the last attempt, in milliseconds.
-    pub first_batch_ms: u64,
+    /// Time until the server began to answer the last attempt's query, in milliseconds.
+    pub answer_ms: u64,
     /// Time spent decoding, in milliseconds.
     pub decode_ms: u64,
     /// Time spent encoding and writing, in milliseconds.
