@@ -1,0 +1,23 @@
+//! The integration tests: one binary, so that everything is linked once.
+//!
+//! `tests/run` installs the tools, starts the servers and then runs these. Started without it, a
+//! test that needs a server or a reader fails and says so; nothing is ever skipped.
+
+// What the tests stand on.
+mod ixtract; // The real program, started in a home of its own.
+mod proxy; // A network that is slow, hangs or breaks.
+mod readers; // Parquet read back by other people's code.
+mod servers; // PostgreSQL, shared by all tests or private to one.
+
+// The tests.
+mod tidy; // Who may know whom, and how long a file may be.
+
+/// What `tests/run` found out about this machine.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where tests read the environment"
+)]
+fn setting(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: start the tests with `tests/run`"))
+}
