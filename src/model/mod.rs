@@ -12,6 +12,7 @@ mod relation;
 mod request;
 mod run;
 mod snapshot;
+mod spread;
 
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
@@ -37,3 +38,4 @@ pub use run::{
     WorkerRecord,
 };
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
+pub use spread::Spread;
