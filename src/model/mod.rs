@@ -19,7 +19,7 @@ pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cov
 pub use plan::{
     BackoffRule, Compression, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, Format,
     FormatOptions, PLAN_VERSION, PlannedChunk, ProofLevel, ReadSpec, RetryPolicy, Scheduling,
-    Strategy, TYPE_MAP_VERSION, TypeMapping,
+    SpecError, Strategy, TYPE_MAP_VERSION, TypeMapping,
 };
 pub use profile::{
     ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Origin, SourceProfile,
@@ -33,6 +33,7 @@ pub use request::{
     Chunking, Layout, OutputOptions, ParquetOptions, RunRequest, Selection, TypeMode, TypeOptions,
     WorkOptions,
 };
+pub(crate) use run::hex;
 pub use run::{
     ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
     WorkerRecord,
