@@ -32,6 +32,7 @@ pub use request::{
     Chunking, Layout, OutputOptions, ParquetOptions, RunRequest, Selection, TypeMode, TypeOptions,
     WorkOptions,
 };
+pub(crate) use run::hex;
 pub use run::{
     ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
     WorkerRecord,
