@@ -69,8 +69,7 @@ struct Acquisition<'a> {
 
 impl Acquisition<'_> {
     fn left(&self) -> Duration {
-        self.deadline
-            .saturating_sub(self.wanted.clock.monotonic())
+        self.deadline.saturating_sub(self.wanted.clock.monotonic())
     }
 
     fn translate(&self, error: &rusqlite::Error) -> SourceError {
@@ -92,7 +91,9 @@ impl Acquisition<'_> {
     }
 
     fn readers(&self, busy: Duration) -> Result<Vec<Connection>> {
-        (0..=self.wanted.sessions).map(|_| self.reader(busy)).collect()
+        (0..=self.wanted.sessions)
+            .map(|_| self.reader(busy))
+            .collect()
     }
 
     fn per_chunk(&self) -> Result<Acquired> {
