@@ -1,1 +1,26 @@
+//! ixtract copies tables out of databases into Parquet: exactly, gently, and learning from every run.
+//!
+//! The modules stand in the order data flows. Pure rooms ([`model`], [`planner`], [`estimator`],
+//! [`controller`]) know nothing of the world; the shell ([`source`], [`profiler`], [`writer`],
+//! [`engine`], [`state`], [`ui`], [`cli`]) does. `ARCHITECTURE.md` is the map.
 
+pub mod clock;
+pub mod error;
+
+pub mod model;
+
+pub mod controller;
+pub mod estimator;
+pub mod planner;
+
+pub mod source;
+
+pub mod profiler;
+
+pub mod engine;
+pub mod writer;
+
+pub mod state;
+
+pub mod cli;
+pub mod ui;

@@ -1,1 +1,3 @@
+//! Parse, run, print a failure, exit.
+
 fn main() {}

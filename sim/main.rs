@@ -1,0 +1,12 @@
+//! Simulation: the real code of the pure rooms and of the engine, in worlds that are made up.
+//!
+//! Nothing here opens a socket or a file, and time is tokio's paused clock, so hours pass at once
+//! and every run is the same.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+/// Sources, snapshots and sinks held in memory, and what can be made to go wrong with them.
+mod world;
+
+/// The real engine against those worlds.
+mod engine;

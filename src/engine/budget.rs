@@ -1,0 +1,56 @@
+//! How many bytes may be in flight, and how they are shared out.
+//!
+//! Memory is bounded by bytes, never by rows: what a worker holds is one batch on its way from the
+//! source and one row group on its way to the target, whatever the table's size.
+
+/// Bytes that one worker may hold unless told otherwise: with encoder state and buffers beside it,
+/// two workers stay under 200 MB in all.
+pub const DEFAULT_BYTES_PER_WORKER: u64 = 48 * MIB;
+
+const MIB: u64 = 1024 * 1024;
+
+/// One worker's share of the budget, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Source bytes gathered into one batch.
+    pub batch_bytes: usize,
+    /// Encoded bytes that a row group may reach.
+    pub row_group_bytes: u64,
+}
+
+/// Splits `bytes` of one worker. A batch exists as wire bytes, as Arrow and inside the encoder at
+/// once, so it gets a twelfth, between 256 KiB and 4 MiB; the row group gets two thirds.
+pub fn share(bytes: u64) -> Share {
+    let batch = (bytes / 12).clamp(MIB / 4, 4 * MIB);
+    Share {
+        batch_bytes: usize::try_from(batch).unwrap_or(usize::MAX),
+        row_group_bytes: (bytes / 3 * 2).max(MIB),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_default_gives_four_megabyte_batches() {
+        let share = share(DEFAULT_BYTES_PER_WORKER);
+        assert_eq!(
+            share,
+            Share {
+                batch_bytes: 4 << 20,
+                row_group_bytes: 32 << 20
+            }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn parts_stay_within_the_share(bytes in 4 * MIB..1 << 40) {
+            let share = share(bytes);
+            prop_assert!(3 * share.batch_bytes as u64 + share.row_group_bytes <= bytes);
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! The dispatcher: the only owner of the run's state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, select_all};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::error::EngineError;
+use super::event::Event;
+use super::worker::{Gauge, Report, Worker, blank};
+use super::{Execution, Settings, retry, watch};
+use crate::controller::within_run::{Backoff, Confidence};
+use crate::model::{
+    ChunkRecord, ChunkStatus, ExecutionSpec, PlannedChunk, ProofLevel, WorkerRecord, arrow_schema,
+};
+use crate::source::{Snapshot, SourceError};
+use crate::writer::{PartReceipt, Sink};
+
+/// How often progress is told.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long workers get to stop after they were asked to; those that do not are left behind.
+const GRACE: Duration = Duration::from_secs(4);
+
+type Counting = BoxFuture<'static, Result<(u64, Duration), SourceError>>;
+
+/// One worker as the dispatcher sees it.
+struct Hand {
+    orders: mpsc::Sender<PlannedChunk>,
+    gauge: Arc<Gauge>,
+    record: WorkerRecord,
+    /// It has a session and no chunk.
+    idle: bool,
+    /// It has ended.
+    gone: bool,
+}
+
+/// The run's state.
+pub(super) struct Dispatcher<'a> {
+    spec: &'a ExecutionSpec,
+    snapshot: Arc<dyn Snapshot>,
+    sink: Arc<dyn Sink>,
+    settings: &'a Settings,
+    origin: Duration,
+    stop: CancellationToken,
+    /// Chunks nobody has taken, next one last.
+    waiting: Vec<PlannedChunk>,
+    hands: BTreeMap<u32, Hand>,
+    chunks: BTreeMap<u32, ChunkRecord>,
+    receipts: BTreeMap<u32, Vec<PartReceipt>>,
+    breached: u32,
+    counted: Option<(u64, Duration)>,
+    counting: bool,
+    told_rows: u64,
+    adaptations: Vec<String>,
+    failure: Option<EngineError>,
+}
+
+impl<'a> Dispatcher<'a> {
+    pub(super) fn new(
+        spec: &'a ExecutionSpec,
+        snapshot: Arc<dyn Snapshot>,
+        sink: Arc<dyn Sink>,
+        settings: &'a Settings,
+    ) -> Self {
+        let mut waiting = spec.chunks.clone();
+        waiting.sort_by_key(|chunk| std::cmp::Reverse(chunk.rank));
+        Self {
+            spec,
+            snapshot,
+            sink,
+            settings,
+            origin: settings.clock.monotonic(),
+            stop: CancellationToken::new(),
+            waiting,
+            hands: BTreeMap::new(),
+            chunks: spec
+                .chunks
+                .iter()
+                .map(|chunk| (chunk.number, blank(chunk, 0)))
+                .collect(),
+            receipts: BTreeMap::new(),
+            breached: 0,
+            counted: None,
+            counting: spec.proof == ProofLevel::Count,
+            told_rows: 0,
+            adaptations: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Runs everything to its end.
+    pub(super) async fn run(
+        mut self,
+        on_event: &mut (dyn FnMut(Event) + Send),
+        cancel: CancellationToken,
+    ) -> Execution {
+        let (reports, mut inbox) = mpsc::unbounded_channel();
+        let mut ends = self.start_workers(&reports);
+        drop(reports);
+        on_event(Event::Started {
+            snapshot: self.snapshot.facts(),
+            chunks: u32::try_from(self.spec.chunks.len()).unwrap_or(u32::MAX),
+            workers: self.spec.workers,
+        });
+        let mut counting = self.start_counting();
+        let mut blocking = watch::until_blocking(
+            self.snapshot.clone(),
+            self.settings.clock.clone(),
+            self.settings.max_blocking,
+            self.spec.read.relation.to_string(),
+        )
+        .boxed();
+        let mut tick = tokio::time::interval(TICK);
+        while self.failure.is_none() && !self.done() {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => self.fail(EngineError::Cancelled),
+                Some(report) = inbox.recv() => self.hear(report, on_event),
+                counted = &mut counting, if self.counting => self.hear_count(counted, on_event),
+                error = &mut blocking => self.fail(error.into()),
+                (end, index, _) = select_all(&mut ends), if !ends.is_empty() => {
+                    drop(ends.swap_remove(index));
+                    self.hear_end(end, ends.is_empty(), &mut inbox, on_event);
+                }
+                _ = tick.tick() => self.tell_progress(on_event),
+            }
+        }
+        self.wind_down(ends, inbox, on_event).await;
+        self.conclude(on_event)
+    }
+
+    fn done(&self) -> bool {
+        !self.counting
+            && self
+                .chunks
+                .values()
+                .all(|chunk| chunk.status == ChunkStatus::Success)
+    }
+
+    fn fail(&mut self, error: EngineError) {
+        // The first error is the cause; what follows is its consequence.
+        if self.failure.is_none() {
+            self.failure = Some(error);
+            self.stop.cancel();
+        }
+    }
+
+    fn start_workers(
+        &mut self,
+        reports: &mpsc::UnboundedSender<Report>,
+    ) -> Vec<oneshot::Receiver<()>> {
+        let schema = arrow_schema(&self.spec.read.columns);
+        let p50 = self.settings.latency_p50;
+        (1..=self.spec.workers)
+            .map(|number| {
+                let (orders, inbox) = mpsc::channel(1);
+                let gauge = Arc::new(Gauge::default());
+                let worker = Worker {
+                    number,
+                    schema: schema.clone(),
+                    snapshot: self.snapshot.clone(),
+                    sink: self.sink.clone(),
+                    clock: self.settings.clock.clone(),
+                    origin: self.origin,
+                    retry: self.spec.retry,
+                    seed: self.settings.seed.wrapping_add(u64::from(number) << 32),
+                    backoff: Backoff::new(self.spec.backoff, p50),
+                    gauge: gauge.clone(),
+                    orders: inbox,
+                    reports: reports.clone(),
+                    stop: self.stop.clone(),
+                };
+                let record = WorkerRecord {
+                    worker: number,
+                    chunks: 0,
+                    rows: 0,
+                    bytes: 0,
+                    busy_ms: 0,
+                    blocked_ms: 0,
+                    idle_ms: 0,
+                };
+                self.hands.insert(
+                    number,
+                    Hand {
+                        orders,
+                        gauge,
+                        record,
+                        idle: false,
+                        gone: false,
+                    },
+                );
+                self.settings.host.start(number, worker.run())
+            })
+            .collect()
+    }
+
+    /// The server's own count beside the read, tried again after passing errors.
+    fn start_counting(&self) -> Counting {
+        let snapshot = self.snapshot.clone();
+        let clock = self.settings.clock.clone();
+        let mut pauses = retry::pauses(self.spec.retry, self.settings.seed);
+        async move {
+            let begun = clock.monotonic();
+            loop {
+                match snapshot.count().await {
+                    Ok(rows) => return Ok((rows, clock.monotonic().saturating_sub(begun))),
+                    Err(error) if error.is_transient() => match pauses.next() {
+                        Some(pause) => tokio::time::sleep(pause).await,
+                        None => return Err(error),
+                    },
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn hear_count(
+        &mut self,
+        counted: Result<(u64, Duration), SourceError>,
+        on_event: &mut (dyn FnMut(Event) + Send),
+    ) {
+        self.counting = false;
+        match counted {
+            Ok((rows, took)) => {
+                self.counted = Some((rows, took));
+                on_event(Event::Counted { rows, took });
+            }
+            Err(error) => self.fail(error.into()),
+        }
+    }
+
+    fn hear(&mut self, report: Report, on_event: &mut (dyn FnMut(Event) + Send)) {
+        match report {
+            Report::Ready { worker } => {
+                on_event(Event::WorkerReady { worker });
+                self.set_idle(worker);
+            }
+            Report::Told(event) => {
+                self.note(&event);
+                on_event(event);
+            }
+            Report::Finished {
+                worker,
+                record,
+                receipts,
+                breached,
+            } => {
+                self.finished(&record, receipts, breached);
+                on_event(Event::ChunkFinished { record });
+                self.set_idle(worker);
+            }
+            Report::Failed { record, error } => {
+                self.chunks.insert(record.number, record);
+                self.fail(error);
+            }
+            Report::Gone {
+                worker,
+                chunk,
+                error,
+            } => self.gone(worker, chunk, error, on_event),
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::ChunkRetried {
+                chunk,
+                attempt,
+                error,
+                ..
+            } => self.adaptations.push(format!(
+                "chunk_{chunk:03} was read again from its start after attempt {attempt}: {error}"
+            )),
+            Event::BackedOff { worker, pause, .. } => self.adaptations.push(format!(
+                "source_latency_backoff: worker {worker} paused {} s",
+                pause.as_secs()
+            )),
+            _ => {}
+        }
+    }
+
+    fn finished(&mut self, record: &ChunkRecord, receipts: Vec<PartReceipt>, breached: bool) {
+        if let Some(hand) = self.hands.get_mut(&record.worker) {
+            hand.record.chunks += 1;
+            hand.record.rows += record.rows;
+            hand.record.bytes += record.bytes;
+            hand.record.busy_ms += record.duration_ms;
+            hand.record.blocked_ms += record.query_ms;
+        }
+        self.breached += u32::from(breached);
+        self.receipts.insert(record.number, receipts);
+        self.chunks.insert(record.number, record.clone());
+    }
+
+    /// A worker without a session ends; its chunk goes to the others, if there are any.
+    fn gone(
+        &mut self,
+        worker: u32,
+        chunk: Option<PlannedChunk>,
+        error: EngineError,
+        on_event: &mut (dyn FnMut(Event) + Send),
+    ) {
+        if let Some(hand) = self.hands.get_mut(&worker) {
+            hand.gone = true;
+        }
+        let why = error.to_string();
+        let passing = matches!(&error, EngineError::Source(error) if error.is_transient());
+        if !passing || self.hands.values().all(|hand| hand.gone) {
+            return self.fail(error);
+        }
+        self.adaptations
+            .push(format!("went on without worker {worker}: {why}"));
+        on_event(Event::WorkerMissing { worker, why });
+        if let Some(chunk) = chunk {
+            self.waiting.push(chunk);
+            self.put_idle_to_work();
+        }
+    }
+
+    fn set_idle(&mut self, worker: u32) {
+        if let Some(hand) = self.hands.get_mut(&worker) {
+            hand.idle = true;
+        }
+        self.put_idle_to_work();
+    }
+
+    /// Gives waiting chunks to idle workers. Workers without a chunk keep their session: it holds
+    /// the snapshot, and a chunk may come back.
+    fn put_idle_to_work(&mut self) {
+        for hand in self
+            .hands
+            .values_mut()
+            .filter(|hand| hand.idle && !hand.gone)
+        {
+            let Some(chunk) = self.waiting.pop() else {
+                return;
+            };
+            match hand.orders.try_send(chunk) {
+                Ok(()) => hand.idle = false,
+                Err(refused) => self.waiting.push(refused.into_inner()),
+            }
+        }
+    }
+
+    /// A worker has ended. Before the run is over that is in order only after it said why, and
+    /// while others are left.
+    fn hear_end(
+        &mut self,
+        end: Result<(), oneshot::error::RecvError>,
+        was_last: bool,
+        inbox: &mut mpsc::UnboundedReceiver<Report>,
+        on_event: &mut (dyn FnMut(Event) + Send),
+    ) {
+        while let Ok(report) = inbox.try_recv() {
+            self.hear(report, on_event);
+        }
+        if end.is_err() {
+            self.fail(EngineError::WorkerDied {
+                why: "its thread panicked or could not be started".to_owned(),
+            });
+        }
+        if was_last && !self.done() {
+            self.fail(EngineError::WorkerDied {
+                why: "no worker is left".to_owned(),
+            });
+        }
+    }
+
+    fn tell_progress(&mut self, on_event: &mut (dyn FnMut(Event) + Send)) {
+        let done = self
+            .chunks
+            .values()
+            .filter(|chunk| chunk.status == ChunkStatus::Success);
+        let (mut rows, mut chunks_done) = (0, 0);
+        for chunk in done {
+            rows += chunk.rows;
+            chunks_done += 1;
+        }
+        let (mut bytes, mut busy) = (0, 0);
+        for hand in self.hands.values() {
+            rows += hand.gauge.rows.load(Ordering::Relaxed);
+            bytes += hand.gauge.bytes.load(Ordering::Relaxed);
+            busy += u32::from(!hand.idle && !hand.gone);
+        }
+        self.told_rows = self.told_rows.max(rows);
+        let elapsed = self.elapsed();
+        on_event(Event::Progress {
+            rows: self.told_rows,
+            bytes,
+            chunks_done,
+            busy,
+            elapsed,
+        });
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.settings.clock.monotonic().saturating_sub(self.origin)
+    }
+
+    /// Stops the workers and hears what they still have to say. After a failure the server is asked
+    /// to drop its queries; a worker that does not stop in time is left behind.
+    async fn wind_down(
+        &mut self,
+        mut ends: Vec<oneshot::Receiver<()>>,
+        mut inbox: mpsc::UnboundedReceiver<Report>,
+        on_event: &mut (dyn FnMut(Event) + Send),
+    ) {
+        self.stop.cancel();
+        let snapshot = self.snapshot.clone();
+        let failed = self.failure.is_some();
+        let cancelling = async move {
+            if failed {
+                snapshot.cancel().await;
+            }
+        };
+        let ending = async {
+            while !ends.is_empty() {
+                let (_, index, _) = select_all(&mut ends).await;
+                drop(ends.swap_remove(index));
+            }
+        };
+        let both = async { tokio::join!(cancelling, ending) };
+        if tokio::time::timeout(GRACE, both).await.is_err() {
+            tracing::warn!("a worker or the server did not stop in time and was left behind");
+        }
+        while let Ok(report) = inbox.try_recv() {
+            if let Report::Finished {
+                record,
+                receipts,
+                breached,
+                ..
+            } = report
+            {
+                self.finished(&record, receipts, breached);
+                on_event(Event::ChunkFinished { record });
+            }
+        }
+    }
+
+    fn conclude(mut self, on_event: &mut (dyn FnMut(Event) + Send)) -> Execution {
+        let elapsed = self.elapsed();
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let chunks: Vec<ChunkRecord> = self.chunks.into_values().collect();
+        let unfinished = chunks
+            .iter()
+            .filter(|chunk| chunk.status != ChunkStatus::Success)
+            .count();
+        if self.failure.is_none() && unfinished > 0 {
+            let why = format!("{unfinished} chunks are unfinished and no error was reported");
+            self.failure = Some(EngineError::WorkerDied { why });
+        }
+        let finished: Vec<&ChunkRecord> = chunks
+            .iter()
+            .filter(|chunk| chunk.status == ChunkStatus::Success)
+            .collect();
+        let rows = finished.iter().map(|chunk| chunk.rows).sum();
+        let bytes = finished.iter().map(|chunk| chunk.bytes).sum();
+        let busy_s: f64 = finished
+            .iter()
+            .map(|chunk| chunk.duration_ms as f64 / 1000.0)
+            .sum();
+        let planned = f64::from(self.spec.workers);
+        let effective_workers = if elapsed.is_zero() {
+            planned
+        } else {
+            (busy_s / elapsed.as_secs_f64()).clamp(1.0, planned.max(1.0))
+        };
+        let done = u32::try_from(finished.len()).unwrap_or(u32::MAX);
+        if self.failure.is_none() {
+            on_event(Event::Drained { rows, elapsed });
+        }
+        let workers = self
+            .hands
+            .into_values()
+            .filter(|hand| !hand.gone || hand.record.chunks > 0);
+        let workers = workers
+            .map(|hand| WorkerRecord {
+                idle_ms: elapsed_ms.saturating_sub(hand.record.busy_ms),
+                ..hand.record
+            })
+            .collect();
+        Execution {
+            result: self.failure.map_or(Ok(()), Err),
+            rows,
+            bytes,
+            counted: self.counted.map(|(rows, _)| rows),
+            count_took: self.counted.map(|(_, took)| took),
+            elapsed,
+            receipts: self.receipts.into_values().flatten().collect(),
+            confidence: Confidence::from_breaches(self.breached, done),
+            effective_workers,
+            workers,
+            chunks,
+            adaptations: self.adaptations,
+        }
+    }
+}

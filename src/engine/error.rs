@@ -1,0 +1,48 @@
+//! Why an execution ended without its rows.
+
+use thiserror::Error;
+
+use crate::error::{ExitCode, Failure};
+use crate::source::SourceError;
+use crate::writer::WriteError;
+
+/// An error that ended an execution.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The source failed and retries did not help.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The target failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A worker ended in a way that no error describes; a bug.
+    #[error("a worker died")]
+    WorkerDied {
+        /// What it was doing, and the panic's message where there is one.
+        why: String,
+    },
+    /// The execution was cancelled from outside.
+    #[error("the run was cancelled")]
+    Cancelled,
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Failure {
+        match error {
+            EngineError::Source(error) => error.into(),
+            EngineError::Write(error) => error.into(),
+            EngineError::WorkerDied { why } => Failure::new(
+                ExitCode::Bug,
+                "a worker died; nothing was published",
+                why,
+                "report this as a bug, with the command line",
+            ),
+            EngineError::Cancelled => Failure::new(
+                ExitCode::Interrupted,
+                "the run was cancelled; nothing was published",
+                "a signal asked for it",
+                "run the same command again",
+            ),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Executes a plan: a dispatcher owns the run's state, workers own one session each, and nothing but
+//! messages passes between them.
+//!
+//! The engine knows the two traits [`Snapshot`](crate::source::Snapshot) and
+//! [`Sink`](crate::writer::Sink), a clock and the rules of
+//! [`within_run`](crate::controller::within_run); it knows no database, no file format, no history
+//! and no terminal. What happens is told in one linear order of [`event::Event`]s.
+//!
+//! A chunk counts as done only when its stream ended with the server's own proof and its writer
+//! returned its receipts; an execution succeeds only when that is so for every chunk of the plan.
+
+pub mod budget;
+mod dispatcher;
+mod error;
+pub mod event;
+mod host;
+mod retry;
+mod watch;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::controller::within_run::Confidence;
+use crate::model::{ChunkRecord, ExecutionSpec, WorkerRecord};
+use crate::source::Snapshot;
+use crate::writer::{PartReceipt, Sink};
+
+pub use error::EngineError;
+pub use host::WorkerHost;
+
+/// How an execution is carried out; nothing here changes what is read or written.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Measures durations.
+    pub clock: SharedClock,
+    /// Where workers run.
+    pub host: WorkerHost,
+    /// How long somebody may wait for a lock of ours before the run is given up.
+    pub max_blocking: Duration,
+    /// The source's median round trip, which the back-off rule is a multiple of.
+    pub latency_p50: Duration,
+    /// Seeds the jitter of retry pauses.
+    pub seed: u64,
+}
+
+/// What an execution did, however it ended.
+#[derive(Debug)]
+pub struct Execution {
+    /// Success, or the first error that ended it.
+    pub result: Result<(), EngineError>,
+    /// Rows of finished chunks.
+    pub rows: u64,
+    /// Bytes of finished files.
+    pub bytes: u64,
+    /// The server's own count of the rows, when the plan's proof asks for it.
+    pub counted: Option<u64>,
+    /// What that count took.
+    pub count_took: Option<Duration>,
+    /// Wall time.
+    pub elapsed: Duration,
+    /// Finished files of all chunks, in plan order.
+    pub receipts: Vec<PartReceipt>,
+    /// Every chunk of the plan, in plan order.
+    pub chunks: Vec<ChunkRecord>,
+    /// Every planned worker that got a session.
+    pub workers: Vec<WorkerRecord>,
+    /// Mean number of busy workers, from 1 to the planned number (facts sheet, section 8).
+    pub effective_workers: f64,
+    /// Whether latency stayed near normal.
+    pub confidence: Confidence,
+    /// What was done otherwise than planned, one line each.
+    pub adaptations: Vec<String>,
+}
+
+/// Executes `spec` in `snapshot` into `sink`.
+///
+/// Returns when every worker has stopped. On `cancel`, reads stop, the server is asked to drop its
+/// queries and writers abort; that takes a few seconds at most.
+pub async fn execute(
+    spec: &ExecutionSpec,
+    snapshot: Arc<dyn Snapshot>,
+    sink: Arc<dyn Sink>,
+    settings: &Settings,
+    on_event: &mut (dyn FnMut(event::Event) + Send),
+    cancel: CancellationToken,
+) -> Execution {
+    dispatcher::Dispatcher::new(spec, snapshot, sink, settings)
+        .run(on_event, cancel)
+        .await
+}

@@ -1,0 +1,42 @@
+//! The product's nouns, and nothing that touches the world.
+//!
+//! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
+//! constructors and by the `check` functions beside each type.
+
+mod field;
+mod key;
+mod plan;
+mod profile;
+mod reason;
+mod relation;
+mod request;
+mod run;
+mod snapshot;
+mod spread;
+
+pub use field::{FieldType, TimeUnit, arrow_schema};
+pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
+pub use plan::{
+    BackoffRule, Compression, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, Format,
+    FormatOptions, PLAN_VERSION, PlannedChunk, ProofLevel, ReadSpec, RetryPolicy, Scheduling,
+    SpecError, Strategy, TYPE_MAP_VERSION, TypeMapping,
+};
+pub use profile::{
+    ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Origin, SourceProfile,
+    Statistics,
+};
+pub use reason::Reason;
+pub use relation::{
+    Column, Key, ReadAs, Relation, RelationKind, SourceIdentity, SourceKind, Table,
+};
+pub use request::{
+    Chunking, Layout, OutputOptions, ParquetOptions, RunRequest, Selection, TypeMode, TypeOptions,
+    WorkOptions,
+};
+pub(crate) use run::hex;
+pub use run::{
+    ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
+    WorkerRecord,
+};
+pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
+pub use spread::Spread;

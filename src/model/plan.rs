@@ -1,0 +1,338 @@
+//! The plan: one immutable document that says everything an execution decides.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::key::{ChunkBounds, CoverError, check_cover};
+use super::reason::Reason;
+use super::relation::{Column, Key, Relation, RelationKind, SourceIdentity};
+use super::request::{ParquetOptions, TypeMode};
+use super::snapshot::Consistency;
+
+/// The version of the plan document that this program writes.
+pub const PLAN_VERSION: u32 = 1;
+
+/// The version of the type mapping (`type_map` in plan and manifest).
+pub const TYPE_MAP_VERSION: u32 = 1;
+
+/// How rows are cut into chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// One chunk.
+    SinglePass,
+    /// Ranges of a key.
+    RangeChunking,
+    /// Ranges of physical blocks.
+    CtidChunking,
+}
+
+/// In which order workers take chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheduling {
+    /// Plan order; every chunk is estimated alike.
+    RoundRobin,
+    /// Longest estimated chunk first, whoever is free.
+    WorkStealing,
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Apache Parquet.
+    Parquet,
+}
+
+/// `--compression`; `Display` is the command line's spelling, and serde uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Compression {
+    /// No compression.
+    None,
+    /// Snappy, Parquet's default here.
+    Snappy,
+    /// Zstandard with its level, 1 to 22.
+    Zstd(i32),
+    /// LZ4 (Parquet's LZ4_RAW).
+    Lz4,
+    /// Gzip.
+    Gzip,
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Snappy => f.write_str("snappy"),
+            Self::Zstd(level) => write!(f, "zstd:{level}"),
+            Self::Lz4 => f.write_str("lz4"),
+            Self::Gzip => f.write_str("gzip"),
+        }
+    }
+}
+
+impl std::str::FromStr for Compression {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "snappy" => Ok(Self::Snappy),
+            "lz4" => Ok(Self::Lz4),
+            "gzip" => Ok(Self::Gzip),
+            // 3 is zstd's own default level.
+            "zstd" => Ok(Self::Zstd(3)),
+            _ => match text.strip_prefix("zstd:").map(str::parse) {
+                Some(Ok(level)) if (1..=22).contains(&level) => Ok(Self::Zstd(level)),
+                _ => Err(format!(
+                    "'{text}' is no compression; known are none, snappy, zstd, zstd:1 to zstd:22, lz4, gzip"
+                )),
+            },
+        }
+    }
+}
+
+impl TryFrom<String> for Compression {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Compression> for String {
+    fn from(compression: Compression) -> String {
+        compression.to_string()
+    }
+}
+
+/// `--proof`: how completeness is proved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProofLevel {
+    /// Cover, protocol trailers and footers; no count by the server.
+    Stream,
+    /// Also one unchunked `count(*)` in the same snapshot.
+    #[default]
+    Count,
+}
+
+/// The type mapping that the columns were made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TypeMapping {
+    /// Portable or native.
+    pub mode: TypeMode,
+    /// The mapping's version.
+    pub version: u32,
+}
+
+/// What a session needs to read a chunk: enough to execute one chunk alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReadSpec {
+    /// The relation.
+    pub relation: Relation,
+    /// What it is.
+    pub kind: RelationKind,
+    /// Columns in output order.
+    pub columns: Vec<Column>,
+    /// The key that key chunks are cut on.
+    pub key: Option<Key>,
+    /// The filter, parameters filled in.
+    pub filter: Option<String>,
+}
+
+/// One chunk of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PlannedChunk {
+    /// Position in the plan, from 1; names the files.
+    pub number: u32,
+    /// The rows it holds.
+    pub bounds: ChunkBounds,
+    /// Dispatch rank, from 0: lower is sooner.
+    pub rank: u32,
+}
+
+impl PlannedChunk {
+    /// `chunk_001`, …: the name used in records and messages.
+    pub fn id(&self) -> String {
+        format!("chunk_{:03}", self.number)
+    }
+}
+
+/// Retries of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Attempts after the first.
+    pub retries: u32,
+    /// First wait, in milliseconds; doubles with every attempt, with jitter.
+    pub base_ms: u64,
+    /// Longest wait, in milliseconds.
+    pub max_ms: u64,
+}
+
+/// The adaptive rule `source_latency_backoff`: a worker pauses when the source slows down.
+///
+/// The threshold is a multiple, resolved at run time from the latency the run itself measures, so
+/// that equal inputs give equal plans whatever the network's mood (facts sheet, section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BackoffRule {
+    /// The rule fires when the server takes longer than this many median latencies to begin to
+    /// answer a chunk's query,
+    pub threshold_p50s: u32,
+    /// and longer than this many milliseconds,
+    pub floor_ms: u64,
+    /// and longer than this many median latencies.
+    pub floor_p50s: u32,
+    /// The rule is off below this median latency, in microseconds.
+    pub active_from_p50_us: u64,
+    /// Most activations a worker.
+    pub max_activations: u32,
+    /// Chunks between two activations.
+    pub cooldown_chunks: u32,
+    /// Longest pause, in milliseconds; pauses are 1, 2, 4, … seconds.
+    pub max_pause_ms: u64,
+}
+
+/// Format and its options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FormatOptions {
+    /// The file format.
+    pub format: Format,
+    /// The compression.
+    pub compression: Compression,
+    /// Most rows of a row group.
+    pub row_group_rows: u64,
+    /// A row group ends when its encoded size reaches this many bytes.
+    pub row_group_bytes: u64,
+}
+
+impl FormatOptions {
+    /// Format options from the request's parts.
+    pub fn new(format: Format, compression: Compression, parquet: ParquetOptions) -> Self {
+        Self {
+            format,
+            compression,
+            row_group_rows: parquet.row_group_rows,
+            row_group_bytes: parquet.row_group_bytes,
+        }
+    }
+}
+
+/// Everything that decides what an execution does: exactly what the fingerprint covers.
+///
+/// No ids, no times, no floats, no output location, no secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ExecutionSpec {
+    /// The version of this document.
+    pub plan_version: u32,
+    /// The database.
+    pub source: SourceIdentity,
+    /// What is read.
+    pub read: ReadSpec,
+    /// The type mapping.
+    pub types: TypeMapping,
+    /// How it is cut.
+    pub strategy: Strategy,
+    /// The chunks, in key or block order.
+    pub chunks: Vec<PlannedChunk>,
+    /// Workers, each with one session.
+    pub workers: u32,
+    /// Dispatch order.
+    pub scheduling: Scheduling,
+    /// Retries.
+    pub retry: RetryPolicy,
+    /// The adaptive back-off rule.
+    pub backoff: BackoffRule,
+    /// Format.
+    pub format: FormatOptions,
+    /// Consistency asked for.
+    pub consistency: Consistency,
+    /// Proof asked for.
+    pub proof: ProofLevel,
+}
+
+impl ExecutionSpec {
+    /// Checks the invariants that make the spec executable: at least one worker and chunk, chunks
+    /// that tile the table, ranks and numbers that are permutations.
+    pub fn check(&self) -> Result<(), SpecError> {
+        if self.workers == 0 {
+            return Err(SpecError::NoWorker);
+        }
+        let bounds: Vec<ChunkBounds> = self.chunks.iter().map(|c| c.bounds.clone()).collect();
+        let nullable = self.read.key.as_ref().is_some_and(|key| key.nullable);
+        check_cover(&bounds, nullable)?;
+        let mut ranks: Vec<u32> = self.chunks.iter().map(|chunk| chunk.rank).collect();
+        ranks.sort_unstable();
+        let ranked = ranks.iter().zip(0u32..).all(|(rank, want)| *rank == want);
+        let numbered = self
+            .chunks
+            .iter()
+            .zip(1u32..)
+            .all(|(c, want)| c.number == want);
+        if ranked && numbered {
+            Ok(())
+        } else {
+            Err(SpecError::Order)
+        }
+    }
+}
+
+/// Why a spec cannot be executed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// `workers` is 0.
+    #[error("the plan has no worker")]
+    NoWorker,
+    /// The chunks do not tile the table.
+    #[error("the plan's chunks do not cover the table exactly: {0}")]
+    Cover(#[from] CoverError),
+    /// Numbers or ranks have gaps or repeat.
+    #[error("the plan's chunk numbers or ranks have gaps or repeat")]
+    Order,
+}
+
+/// The prediction for one chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForecastChunk {
+    /// Estimated rows.
+    pub rows: u64,
+    /// Estimated bytes at the source.
+    pub bytes: u64,
+}
+
+/// What the plan predicts; outside the fingerprint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Estimated rows.
+    pub rows: u64,
+    /// Estimated bytes at the source.
+    pub bytes: u64,
+    /// Rows per second for the planned worker count.
+    pub throughput: f64,
+    /// Seconds.
+    pub duration_s: f64,
+    /// `cold_start`, `ewma`, …: how the throughput was estimated.
+    pub method: String,
+    /// Earlier runs that the estimate rests on.
+    pub runs: u32,
+    /// One entry a chunk, in plan order.
+    pub chunks: Vec<ForecastChunk>,
+}
+
+/// A plan: the decisions, what they are expected to give, and why they were taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExecutionPlan {
+    /// The decisions; what the fingerprint covers.
+    pub spec: ExecutionSpec,
+    /// SHA-256 over the canonical bytes of `spec`, in hex.
+    pub fingerprint: String,
+    /// The prediction.
+    pub forecast: Forecast,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// Warnings for the verdict line, such as a long-held snapshot.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,108 @@
+//! Why something was decided: data, which only `ui::wording` turns into sentences.
+
+use serde::{Deserialize, Serialize};
+
+use super::profile::Origin;
+
+/// One reason behind a decision of the planner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Reason {
+    /// Small table: one chunk. Limits are the facts sheet's 100,000 rows and 50,000,000 bytes.
+    SmallTable {
+        /// Estimated rows.
+        rows: u64,
+        /// Estimated bytes.
+        bytes: u64,
+    },
+    /// No key and no addressable blocks: one chunk.
+    NothingToCutOn,
+    /// `--chunking none`.
+    ChunkingOff,
+    /// Chunks on a key because rows are stored in its order.
+    KeyCorrelated {
+        /// Key column.
+        key: String,
+        /// Correlation in thousandths.
+        correlation_permille: i32,
+    },
+    /// Chunks on a key because blocks cannot be addressed.
+    KeyOnly {
+        /// Key column.
+        key: String,
+    },
+    /// Block chunks because the key is not in storage order (or its order is unknown).
+    BlocksUncorrelated {
+        /// Key column.
+        key: String,
+        /// Correlation in thousandths where known.
+        correlation_permille: Option<i32>,
+    },
+    /// Block chunks because there is no key.
+    BlocksNoKey,
+    /// The user asked for this chunking.
+    ChunkingForced {
+        /// `key` or `ctid`.
+        chunking: String,
+    },
+    /// The user asked for this many rows a chunk.
+    ChunkRowsForced {
+        /// Rows.
+        rows: u64,
+    },
+    /// What would have been cut on gives too few chunks: a key of few values, a table of few blocks.
+    CutTooCoarse {
+        /// `key COLUMN` or `blocks`.
+        cut: String,
+        /// Chunks it would give.
+        chunks: u32,
+    },
+    /// Chunk bounds at equal estimated rows.
+    BoundsFrom {
+        /// Where the spread is known from.
+        origin: Origin,
+    },
+    /// `--workers`.
+    WorkersForced {
+        /// Workers.
+        workers: u32,
+    },
+    /// The profiler's recommendation.
+    WorkersProfiled {
+        /// Workers.
+        workers: u32,
+    },
+    /// `--start-workers`.
+    WorkersStart {
+        /// Workers.
+        workers: u32,
+    },
+    /// `--min-workers` raised the workers, before the caps.
+    WorkersRaised {
+        /// Before.
+        from: u32,
+        /// After.
+        to: u32,
+    },
+    /// A cap lowered the workers.
+    WorkersCapped {
+        /// Before.
+        from: u32,
+        /// After.
+        to: u32,
+        /// `safe connections`, `CPUs`, `--max-workers`, `chunks`, `readers of one snapshot`.
+        cap: String,
+    },
+    /// The key's spread is skewed: longest chunk first.
+    Skewed {
+        /// Coefficient of variation in thousandths.
+        cv_permille: u32,
+    },
+    /// The chunks' estimated rows differ by more than 10 %: longest chunk first.
+    UnequalChunks {
+        /// Estimated rows of the smallest chunk.
+        smallest: u64,
+        /// Estimated rows of the largest chunk.
+        largest: u64,
+    },
+}

@@ -1,0 +1,150 @@
+//! What is read: the server, the relation, its columns and its keys.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::field::FieldType;
+
+/// The database family a source belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// PostgreSQL 13 or later.
+    PostgreSql,
+    /// A SQLite 3 database file.
+    Sqlite,
+}
+
+impl SourceKind {
+    /// The name used in URLs, in `--source-type` and in stored records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PostgreSql => "postgresql",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
+impl fmt::Display for SourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which database this is: what scopes history and goes into a plan's fingerprint. No secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SourceIdentity {
+    /// The database family.
+    pub kind: SourceKind,
+    /// Host name, socket directory, or empty for a file.
+    pub host: String,
+    /// TCP port; 0 for a file.
+    pub port: u16,
+    /// Database name, or the absolute path of a SQLite file.
+    pub database: String,
+    /// `--source-name`: replaces host and port in the learning scope, so a failover keeps history.
+    pub name: Option<String>,
+}
+
+impl fmt::Display for SourceIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            SourceKind::Sqlite => write!(f, "sqlite:{}", self.database),
+            kind => write!(f, "{kind}://{}:{}/{}", self.host, self.port, self.database),
+        }
+    }
+}
+
+/// A relation's name: exact, unquoted parts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Relation {
+    /// Schema; `main` for SQLite.
+    pub schema: String,
+    /// Name inside the schema.
+    pub name: String,
+}
+
+impl fmt::Display for Relation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// What kind of relation it is; decides which chunking and which locks are possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelationKind {
+    /// An ordinary table that has no inheritance children.
+    Table,
+    /// A partitioned table, or a table with inheritance children.
+    Partitioned,
+    /// A view.
+    View,
+    /// A materialized view.
+    MaterializedView,
+    /// A foreign table.
+    ForeignTable,
+}
+
+/// How a column travels from the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadAs {
+    /// In the type's own wire format.
+    Native,
+    /// As text that the server casts to in the select list.
+    Text,
+}
+
+/// One column of the output.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Column {
+    /// Exact name.
+    pub name: String,
+    /// The type as the server writes it, such as `numeric(15,2)`.
+    pub source_type: String,
+    /// The driver's short name of the type (domains resolved), which picks the decoder.
+    pub base_type: String,
+    /// How it travels.
+    pub read: ReadAs,
+    /// The output type.
+    pub field: FieldType,
+    /// False only where a validated constraint of a plain table promises it.
+    pub nullable: bool,
+    /// The server's comment on the column.
+    pub comment: Option<String>,
+    /// `generated`, `identity always`, … where the column is one.
+    pub generated: Option<String>,
+}
+
+/// A column that chunks can be cut on: the leading column of an index, compared as the server does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// Exact column name.
+    pub column: String,
+    /// The type as the server writes it.
+    pub source_type: String,
+    /// It is (the first column of) the primary key.
+    pub primary: bool,
+    /// The column alone is unique.
+    pub unique: bool,
+    /// The column may hold NULLs, which then need a chunk of their own.
+    pub nullable: bool,
+}
+
+/// A relation as the catalogue describes it, cut down to the selected columns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Exact name.
+    pub relation: Relation,
+    /// What it is.
+    pub kind: RelationKind,
+    /// The selected columns in the catalogue's order.
+    pub columns: Vec<Column>,
+    /// Integer keys that chunks may be cut on, best first (primary key, then unique, then others).
+    /// Keys need not be among the selected columns.
+    pub keys: Vec<Key>,
+    /// The filter of `--where`, parameters filled in.
+    pub filter: Option<String>,
+}

@@ -1,0 +1,297 @@
+//! Runs as they are recorded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::plan::ExecutionPlan;
+use super::profile::SourceProfile;
+use super::relation::{Relation, SourceIdentity};
+use super::request::Selection;
+use super::snapshot::SnapshotFacts;
+
+/// `rx-YYYYMMDD-HHMMSS-xxxxxxxx`: UTC time and eight hex digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunId(String);
+
+impl RunId {
+    /// An id from the time and entropy of the caller's.
+    pub fn new(now: Timestamp, entropy: u32) -> Self {
+        Self(format!(
+            "rx-{}-{entropy:08x}",
+            now.strftime("%Y%m%d-%H%M%S")
+        ))
+    }
+
+    /// An id as it was stored.
+    pub fn stored(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The whole id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last part, which tags file names.
+    pub fn tag(&self) -> &str {
+        self.0.rsplit('-').next().unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What histories are keyed by: runs of one scope may teach each other, others never mix.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Scope {
+    /// The key: SHA-256 over all parts, in hex, or the text of `--scope`.
+    pub key: String,
+    /// The database.
+    pub source: SourceIdentity,
+    /// The relation.
+    pub relation: Relation,
+}
+
+impl Scope {
+    /// The scope of a table and selection in a database. `override_key` is `--scope`.
+    pub fn new(
+        source: &SourceIdentity,
+        relation: &Relation,
+        selection: &Selection,
+        override_key: Option<&str>,
+    ) -> Self {
+        let key = override_key.map_or_else(
+            || {
+                let place = source
+                    .name
+                    .clone()
+                    .unwrap_or_else(|| format!("{}:{}", source.host, source.port));
+                let mut hash = Sha256::new();
+                let mut part = |text: &str| {
+                    // Length first, so that no two lists of parts give the same bytes.
+                    hash.update((text.len() as u64).to_be_bytes());
+                    hash.update(text.as_bytes());
+                };
+                part(source.kind.name());
+                part(&place);
+                part(&source.database);
+                part(&relation.schema);
+                part(&relation.name);
+                part(&selection.columns.join("\0"));
+                part(&selection.exclude.join("\0"));
+                part(selection.filter_template.as_deref().unwrap_or(""));
+                hex(&hash.finalize())
+            },
+            str::to_owned,
+        );
+        Self {
+            key,
+            source: source.clone(),
+            relation: relation.clone(),
+        }
+    }
+}
+
+/// Bytes as lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// The source's own counters of changes to a table, by the source's names for them; kept with
+/// every run because history cannot be backfilled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeCounters(pub BTreeMap<String, String>);
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Under way (or its process died and nobody has looked yet).
+    Running,
+    /// Published.
+    Success,
+    /// Ended with an error; nothing published.
+    Failed,
+    /// Ended by a signal; nothing published.
+    Cancelled,
+    /// Its process died.
+    Crashed,
+}
+
+impl RunStatus {
+    /// The word that is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Crashed => "crashed",
+        }
+    }
+}
+
+/// Where a chunk stands at the end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChunkStatus {
+    /// Read to its end and written.
+    Success,
+    /// Given up.
+    Failed,
+    /// Never finished because the run ended first.
+    Pending,
+}
+
+/// One chunk as it was executed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChunkRecord {
+    /// Plan chunk number, from 1.
+    pub number: u32,
+    /// The worker that ended it, from 1; 0 when none took it.
+    pub worker: u32,
+    /// How it ended.
+    pub status: ChunkStatus,
+    /// Start of the last attempt, since the run's start, in milliseconds.
+    pub started_ms: u64,
+    /// Wall time of all attempts together, pauses excluded, in milliseconds.
+    pub duration_ms: u64,
+    /// Time spent waiting for the source, in milliseconds.
+    pub query_ms: u64,
+    /// Time until the server began to answer the last attempt's query, in milliseconds.
+    pub answer_ms: u64,
+    /// Time spent decoding, in milliseconds.
+    pub decode_ms: u64,
+    /// Time spent encoding and writing, in milliseconds.
+    pub write_ms: u64,
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes of the finished files.
+    pub bytes: u64,
+    /// Attempts after the first.
+    pub retries: u32,
+    /// File names, in segment order.
+    pub files: Vec<String>,
+    /// The last error, one line.
+    pub error: Option<String>,
+}
+
+/// One worker over a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// From 1.
+    pub worker: u32,
+    /// Chunks it finished.
+    pub chunks: u32,
+    /// Rows it wrote.
+    pub rows: u64,
+    /// Bytes it wrote.
+    pub bytes: u64,
+    /// Time with a chunk in hand, in milliseconds.
+    pub busy_ms: u64,
+    /// Of that, time waiting for the source.
+    pub blocked_ms: u64,
+    /// Time without a chunk while the run lasted, in milliseconds.
+    pub idle_ms: u64,
+}
+
+/// The row of a run that is written before it starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunOpen {
+    /// Its id.
+    pub id: RunId,
+    /// Its scope.
+    pub scope: Scope,
+    /// Its start, UTC.
+    pub started_at: Timestamp,
+    /// This process.
+    pub pid: u32,
+    /// This host.
+    pub host: String,
+    /// What it will execute.
+    pub plan: ExecutionPlan,
+    /// Whether hints, `--workers`, a given plan or the like shaped it, so that it must not teach.
+    pub constrained: bool,
+    /// The source's change counters at planning.
+    pub counters: ChangeCounters,
+    /// The profile that the plan was made from, where one was made: key range, size and latency are
+    /// kept with every run, because they cannot be found out later.
+    pub profile: Option<SourceProfile>,
+    /// Where the output goes.
+    pub output: String,
+}
+
+/// What closes a run's row, in one transaction with its chunks and workers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunClose {
+    /// How it ended.
+    pub status: RunStatus,
+    /// Its end, UTC.
+    pub ended_at: Timestamp,
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes of the finished files.
+    pub bytes: u64,
+    /// Wall time, in seconds.
+    pub duration_s: f64,
+    /// Rows per second over the whole run.
+    pub throughput: f64,
+    /// Mean number of busy workers.
+    pub effective_workers: f64,
+    /// What the snapshot achieved, where one was opened.
+    pub snapshot: Option<SnapshotFacts>,
+    /// `full`, `moderate` or `low` (facts sheet, section 8).
+    pub confidence: String,
+    /// Names of rules that fired, deviations from the plan, one line each.
+    pub adaptations: Vec<String>,
+    /// The error, one line, when there was one.
+    pub error: Option<String>,
+    /// The chunks.
+    pub chunks: Vec<ChunkRecord>,
+    /// The workers.
+    pub workers: Vec<WorkerRecord>,
+}
+
+/// A run out of the store, as estimator and history need it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PastRun {
+    /// Its id.
+    pub id: RunId,
+    /// Its relation, `schema.name`.
+    pub relation: String,
+    /// Its start.
+    pub started_at: Timestamp,
+    /// How it ended.
+    pub status: RunStatus,
+    /// Planned workers.
+    pub workers: u32,
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Wall time, in seconds.
+    pub duration_s: f64,
+    /// Predicted wall time, in seconds.
+    pub predicted_s: f64,
+    /// Rows per second.
+    pub throughput: f64,
+    /// Whether it teaches: successful, unconstrained, not degraded, confidence not low.
+    pub teaches: bool,
+    /// Fingerprint of its plan.
+    pub fingerprint: String,
+    /// Error, where it failed.
+    pub error: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! Quoting and chunk predicates: pure text, no server.

@@ -1,0 +1,201 @@
+//! Databases that tables are read from.
+//!
+//! Three traits, from the outside in: a [`Source`] is a connected database; a [`Snapshot`] is one
+//! point in time of it, which says what it achieved; a [`Session`] reads chunks inside a snapshot as
+//! Arrow batches. Dynamic dispatch happens once a batch, never once a value.
+//!
+//! Every implementation passes the same contract suite, `tests/it/source_contract.rs`.
+
+pub mod dialect;
+mod error;
+pub mod postgres;
+pub mod secrets;
+pub mod sqlite;
+pub mod url;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+
+use crate::clock::SharedClock;
+use crate::model::{
+    ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, ReadSpec, RunId, Selection,
+    SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions,
+};
+
+pub use error::SourceError;
+
+/// The result of asking a source.
+pub type Result<T> = std::result::Result<T, SourceError>;
+
+/// What a source can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The server as it names itself, such as `PostgreSQL 15.18`.
+    pub server: String,
+    /// Physical blocks can be addressed efficiently (PostgreSQL ≥ 14).
+    pub blocks_addressable: bool,
+    /// The most readers that can share one point in time.
+    pub max_readers: u32,
+}
+
+/// A connected database. Methods ask the catalogue; none of them reads a whole table.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Which database this is.
+    fn identity(&self) -> &SourceIdentity;
+
+    /// What it can do.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Resolves the table's name as the user wrote it and describes the selected columns.
+    ///
+    /// # Errors
+    /// [`SourceError::TableMissing`] names the nearest tables; [`SourceError::ColumnMissing`] the
+    /// nearest columns.
+    async fn describe(
+        &self,
+        table: &str,
+        selection: &Selection,
+        types: &TypeOptions,
+    ) -> Result<Table>;
+
+    /// Rows, bytes, blocks and change counters from the catalogue or a bounded sample.
+    async fn statistics(&self, table: &Table) -> Result<Statistics>;
+
+    /// How a key's values are spread: about `buckets` parts of equal estimated rows, and the
+    /// physical correlation in thousandths where it is known.
+    async fn density(
+        &self,
+        table: &Table,
+        key: &Key,
+        buckets: u32,
+    ) -> Result<(KeyDensity, Option<i32>)>;
+
+    /// One small round trip on the source's own connection.
+    async fn ping(&self) -> Result<()>;
+
+    /// How long it took to open the source's own connection and get a first answer.
+    fn connect_time(&self) -> Duration;
+
+    /// Connections of the server.
+    async fn load(&self) -> Result<ConnectionLoad>;
+
+    /// Opens one point in time of a relation for `request.sessions` readers.
+    async fn snapshot(
+        &self,
+        read: &ReadSpec,
+        request: &SnapshotRequest,
+    ) -> Result<Arc<dyn Snapshot>>;
+}
+
+/// What a snapshot is asked for.
+#[derive(Clone, Debug)]
+pub struct SnapshotRequest {
+    /// Consistency asked for.
+    pub consistency: Consistency,
+    /// Sessions that will read in it.
+    pub sessions: u32,
+    /// How many bytes of source data a session may gather into one batch.
+    pub batch_bytes: usize,
+    /// How long to wait for the relation's lock before giving up, in all.
+    pub lock_wait: Duration,
+    /// Row security may hide rows from us (`--allow-row-security`).
+    pub allow_row_security: bool,
+}
+
+/// One point in time of a relation.
+///
+/// Dropping a snapshot releases it; [`Snapshot::close`] does so and says whether it held to the end.
+#[async_trait]
+pub trait Snapshot: Send + Sync {
+    /// What it achieved.
+    fn facts(&self) -> SnapshotFacts;
+
+    /// Opens (or re-opens after a loss) a session in this same point in time.
+    ///
+    /// # Errors
+    /// [`SourceError::SnapshotLost`] when no session is left that could hand the snapshot on: the
+    /// whole read must start over.
+    async fn session(&self) -> Result<Box<dyn Session>>;
+
+    /// The relation's rows as the server counts them in this point in time, with the read's filter
+    /// and no chunk bounds. Runs beside the readers.
+    async fn count(&self) -> Result<u64>;
+
+    /// Sessions of others that wait for a lock of ours now.
+    async fn blocked(&self) -> Result<Vec<BlockedSession>>;
+
+    /// Asks the server to stop whatever this snapshot's sessions are executing. Best effort, at
+    /// most a few seconds.
+    async fn cancel(&self);
+
+    /// Ends the snapshot and checks that the relation was the same from beginning to end.
+    async fn close(&self) -> Result<()>;
+}
+
+/// Somebody who waits for us.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlockedSession {
+    /// The server's id of the waiting session.
+    pub id: String,
+    /// Its statement, shortened to one line.
+    pub statement: String,
+}
+
+/// Reads chunks, one after another.
+///
+/// A future of [`Session::next`] may be dropped; the session is then of no further use.
+#[async_trait]
+pub trait Session: Send {
+    /// Starts reading a chunk.
+    async fn begin(&mut self, chunk: &ChunkBounds) -> Result<()>;
+
+    /// The next batch of the chunk; `None` only after the server's own proof of the stream's end
+    /// (a trailer or a completed statement), never merely because data stopped coming.
+    async fn next(&mut self) -> Result<Option<Batch>>;
+}
+
+/// Rows of a chunk.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The rows, in the schema of the read's columns.
+    pub rows: RecordBatch,
+    /// Bytes as they came from the source.
+    pub wire_bytes: u64,
+    /// Time spent turning them into Arrow.
+    pub decode: Duration,
+}
+
+/// How to reach a source: settled from flags, environment and files, secrets included.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// Where, as whom, and how encrypted.
+    pub target: url::Target,
+    /// Where passwords come from.
+    pub password: secrets::PasswordSource,
+    /// `--source-name`.
+    pub source_name: Option<String>,
+    /// The run, for `application_name`; `None` for commands that only look.
+    pub run: Option<RunId>,
+    /// Longest time for opening a connection.
+    pub connect_timeout: Duration,
+    /// `--statement-timeout-s` for workers; zero means none.
+    pub statement_timeout: Duration,
+    /// The clock that latencies are measured with.
+    pub clock: SharedClock,
+}
+
+/// Connects to the source that `options` names.
+pub async fn connect(options: ConnectOptions) -> Result<Arc<dyn Source>> {
+    match &options.target {
+        url::Target::Sqlite(path) => Ok(Arc::new(sqlite::Sqlite::connect(path, &options).await?)),
+        url::Target::Postgres(_) => Err(SourceError::Unsupported {
+            what: format!("{:?}", options.target),
+            why: String::new(),
+            fix: String::new(),
+        }),
+    }
+}
