@@ -279,9 +279,9 @@ fn insert_chunk(
 ) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
         "INSERT INTO chunks (run_id, number, worker, status, started_ms, duration_ms, query_ms,
-             answer_ms, decode_ms, write_ms, rows, bytes, retries, files_json, error)
+             first_batch_ms, decode_ms, write_ms, rows, bytes, retries, files_json, error)
          VALUES (:run, :number, :worker, :status, :started_ms, :duration_ms, :query_ms,
-             :answer_ms, :decode_ms, :write_ms, :rows, :bytes, :retries, :files, :error)",
+             :first_batch_ms, :decode_ms, :write_ms, :rows, :bytes, :retries, :files, :error)",
     )?;
     insert.execute(named_params! {
         ":run": id.as_str(),
@@ -291,7 +291,7 @@ fn insert_chunk(
         ":started_ms": stored_count(chunk.started_ms),
         ":duration_ms": stored_count(chunk.duration_ms),
         ":query_ms": stored_count(chunk.query_ms),
-        ":answer_ms": stored_count(chunk.first_batch_ms),
+        ":first_batch_ms": stored_count(chunk.first_batch_ms),
         ":decode_ms": stored_count(chunk.decode_ms),
         ":write_ms": stored_count(chunk.write_ms),
         ":rows": stored_count(chunk.rows),
