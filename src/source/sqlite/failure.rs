@@ -21,6 +21,7 @@ pub(super) fn translate(error: &Error, object: &str) -> SourceError {
         },
         ErrorCode::DatabaseCorrupt => SourceError::NotADatabase { path: object, why },
         ErrorCode::PermissionDenied => denied(object, why),
+        ErrorCode::CannotOpen => unopenable(&object, &why),
         ErrorCode::ReadOnly if code.extended_code == ffi::SQLITE_READONLY_ROLLBACK => {
             hot_journal(&object)
         }
@@ -35,6 +36,16 @@ pub(super) fn denied(object: String, why: String) -> SourceError {
         grant: format!("chmod +r '{object}'"),
         object,
         why,
+    }
+}
+
+/// The file can be read, as was seen before; what belongs to it cannot be opened.
+fn unopenable(object: &str, why: &str) -> SourceError {
+    SourceError::Unsupported {
+        what: format!("{object} cannot be opened here"),
+        why: format!("{why}: its -wal holds data, and the -shm that reading it takes cannot be made"),
+        fix: "get the right to write in its directory, or copy the file and its -wal to a place where you may"
+            .to_owned(),
     }
 }
 
