@@ -6,7 +6,11 @@ use crate::source::SourceError;
 
 /// What an error of SQLite means for `object`, a file or relation.
 pub(super) fn translate(error: &Error, object: &str) -> SourceError {
-    let why = one_line(error);
+    let why = match error {
+        // Its text would repeat the whole statement.
+        Error::SqlInputError { msg, .. } => one_line(msg),
+        _ => one_line(error),
+    };
     let object = object.to_owned();
     let Some(code) = error.sqlite_error() else {
         return SourceError::Statement { object, why };
