@@ -189,10 +189,19 @@ pub struct ConnectOptions {
 }
 
 /// Connects to the source that `options` names.
+///
+/// # Errors
+/// What keeps us from connecting, by kind.
 pub async fn connect(options: ConnectOptions) -> Result<Arc<dyn Source>> {
-    Err(SourceError::Unsupported {
-        what: format!("{:?}", options.target),
-        why: String::new(),
-        fix: String::new(),
-    })
+    match &options.target {
+        url::Target::Postgres(target) => {
+            let source = postgres::Postgres::connect(target.clone(), &options).await?;
+            Ok(Arc::new(source))
+        }
+        url::Target::Sqlite(path) => Err(SourceError::Unsupported {
+            what: format!("cannot open {}", path.display()),
+            why: "SQLite is not wired yet".to_owned(),
+            fix: "use a PostgreSQL source".to_owned(),
+        }),
+    }
 }
