@@ -1,1 +1,4 @@
-//! The command line.
+//! The command line: words in, exit code out.
+
+pub mod args;
+pub mod settings;
