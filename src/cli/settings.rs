@@ -206,7 +206,9 @@ fn default_state(environment: &Environment) -> Option<PathBuf> {
         return Some(PathBuf::from(first).join("state.db"));
     }
     // XDG: a relative path is to be ignored.
-    let xdg = environment.path("XDG_STATE_HOME").filter(|p| p.is_absolute());
+    let xdg = environment
+        .path("XDG_STATE_HOME")
+        .filter(|p| p.is_absolute());
     let base = xdg.or_else(|| Some(environment.path("HOME")?.join(".local/state")))?;
     Some(base.join("ixtract/state.db"))
 }

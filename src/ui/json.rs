@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use crate::error::Failure;
-use crate::model::{ConnectionLoad, ExecutionPlan, ProofLevel, RunId, SnapshotFacts, SourceProfile};
+use crate::model::{
+    ConnectionLoad, ExecutionPlan, ProofLevel, RunId, SnapshotFacts, SourceProfile,
+};
 
 /// Any failure.
 #[derive(Debug, Serialize)]

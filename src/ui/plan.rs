@@ -14,12 +14,22 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     let plan = document.plan;
     let spec = &plan.spec;
     let mut lines = vec![
-        Line::Heading(format!("Plan for {} on {}", document.table, document.server)),
+        Line::Heading(format!(
+            "Plan for {} on {}",
+            document.table, document.server
+        )),
         Line::fact("source", spec.source.to_string()),
         Line::fact("output", document.output),
         Line::fact("strategy", strategy(plan)),
         Line::fact("workers", workers(plan)),
-        Line::fact("scheduling", because(plan, Topic::Scheduling, wording::scheduling(spec.scheduling))),
+        Line::fact(
+            "scheduling",
+            because(
+                plan,
+                Topic::Scheduling,
+                wording::scheduling(spec.scheduling),
+            ),
+        ),
         Line::fact("connections", connections(document)),
         Line::fact("consistency", wording::consistency(spec.consistency)),
         Line::fact("proof", wording::proof(spec.proof)),
@@ -68,8 +78,14 @@ fn strategy(plan: &ExecutionPlan) -> String {
     let spec = &plan.spec;
     let chunks = units::plural(spec.chunks.len() as u64, "chunk");
     let how = match &spec.read.key {
-        Some(key) if spec.chunks.len() > 1 && spec.strategy == crate::model::Strategy::RangeChunking => {
-            format!("{chunks}, {} of {}", wording::strategy(spec.strategy), key.column)
+        Some(key)
+            if spec.chunks.len() > 1 && spec.strategy == crate::model::Strategy::RangeChunking =>
+        {
+            format!(
+                "{chunks}, {} of {}",
+                wording::strategy(spec.strategy),
+                key.column
+            )
         }
         _ => format!("{chunks}, {}", wording::strategy(spec.strategy)),
     };
@@ -151,7 +167,11 @@ fn mapping(plan: &ExecutionPlan) -> String {
             notes.join(", "),
         ]
     });
-    table::grid(&["column", "source type", "parquet", "null", "note"], rows.collect(), &[])
+    table::grid(
+        &["column", "source type", "parquet", "null", "note"],
+        rows.collect(),
+        &[],
+    )
 }
 
 fn chunks(plan: &ExecutionPlan) -> String {

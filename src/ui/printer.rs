@@ -259,13 +259,19 @@ mod tests {
     #[test]
     fn control_characters_of_names_do_not_reach_a_terminal() {
         let line = Line::Fact("table", "a\u{1b}[31mb\rc".to_owned());
-        assert_eq!(render(&line, false), "  table        a\u{fffd}[31mb\u{fffd}c");
+        assert_eq!(
+            render(&line, false),
+            "  table        a\u{fffd}[31mb\u{fffd}c"
+        );
     }
 
     #[test]
     fn a_fact_of_several_lines_stays_in_its_column() {
         let line = Line::Fact("why", "one\ntwo".to_owned());
-        assert_eq!(render(&line, false), "  why          one\n               two");
+        assert_eq!(
+            render(&line, false),
+            "  why          one\n               two"
+        );
     }
 
     #[test]

@@ -128,5 +128,9 @@ fn columns(profile: &SourceProfile) -> String {
             if column.nullable { "yes" } else { "no" }.to_owned(),
         ]
     });
-    table::grid(&["column", "source type", "parquet", "null"], rows.collect(), &[])
+    table::grid(
+        &["column", "source type", "parquet", "null"],
+        rows.collect(),
+        &[],
+    )
 }

@@ -123,9 +123,9 @@ impl Progress {
 /// Remarks that stay on the screen above the bar.
 fn remark(event: &Event) -> Option<String> {
     match event {
-        Event::WorkerMissing { worker, why } => {
-            Some(format!("worker {worker} got no session, the others go on: {why}"))
-        }
+        Event::WorkerMissing { worker, why } => Some(format!(
+            "worker {worker} got no session, the others go on: {why}"
+        )),
         Event::ChunkRetried {
             chunk,
             attempt,
@@ -139,11 +139,11 @@ fn remark(event: &Event) -> Option<String> {
         Event::BackedOff {
             worker,
             pause,
-            first_batch,
+            answer,
         } => Some(format!(
             "worker {worker} pauses for {}: the source took {} to answer",
             units::elapsed(*pause),
-            units::elapsed(*first_batch)
+            units::elapsed(*answer)
         )),
         _ => None,
     }

@@ -83,11 +83,17 @@ fn proof(run: &RunDocument) -> String {
             let took = run
                 .proof
                 .count_ms
-                .map(|ms| format!(" (its count took {})", units::elapsed(Duration::from_millis(ms))))
+                .map(|ms| {
+                    format!(
+                        " (its count took {})",
+                        units::elapsed(Duration::from_millis(ms))
+                    )
+                })
                 .unwrap_or_default();
             format!("the server counts {} rows too{took}", units::exact(counted))
         }
-        _ => "every stream ended properly, every file reads back; not counted by the server".to_owned(),
+        _ => "every stream ended properly, every file reads back; not counted by the server"
+            .to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, ColumnConstraint, Table, Width, presets};
 pub(super) fn grid(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
     const CELL: u16 = 60;
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     // Names come from databases; the printer replaces what a terminal would obey, but a line break
     // or tab would already have broken the grid.
     let rows = rows.into_iter().map(|row| {

@@ -141,7 +141,12 @@ mod tests {
 
     #[test]
     fn exact_numbers_are_grouped() {
-        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (6_001_215, "6,001,215")];
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (6_001_215, "6,001,215"),
+        ];
         for (number, want) in cases {
             assert_eq!(exact(number), want);
         }

@@ -1,6 +1,8 @@
 //! Reasons, verdicts and levels in words: the only place with prose about decisions.
 
-use crate::model::{Consistency, ConsistencyLevel, Origin, ProofLevel, Reason, Scheduling, Strategy};
+use crate::model::{
+    Consistency, ConsistencyLevel, Origin, ProofLevel, Reason, Scheduling, Strategy,
+};
 
 use super::units;
 
@@ -41,11 +43,17 @@ pub fn reason(reason: &Reason) -> String {
         Reason::BlocksNoKey => "there is no integer key, but blocks can be addressed".to_owned(),
         Reason::ChunkingForced { chunking } => format!("asked for by --chunking {chunking}"),
         Reason::ChunkRowsForced { rows } => {
-            format!("about {} rows a chunk, by --chunk-rows", units::exact(*rows))
+            format!(
+                "about {} rows a chunk, by --chunk-rows",
+                units::exact(*rows)
+            )
         }
         Reason::BoundsFrom { origin } => match origin {
             Origin::Unknown => "the spread of values is not known: bounds are a guess".to_owned(),
-            known => format!("bounds at equal numbers of rows, from {}", self::origin(*known)),
+            known => format!(
+                "bounds at equal numbers of rows, from {}",
+                self::origin(*known)
+            ),
         },
         Reason::WorkersForced { workers } => format!("{workers} asked for by --workers"),
         Reason::WorkersProfiled { workers } => format!("{workers} recommended by the profile"),
@@ -164,22 +172,44 @@ mod tests {
     fn every_reason() -> Vec<Reason> {
         let key = || "id".to_owned();
         vec![
-            Reason::SmallTable { rows: 10, bytes: 2_000 },
+            Reason::SmallTable {
+                rows: 10,
+                bytes: 2_000,
+            },
             Reason::NothingToCutOn,
             Reason::ChunkingOff,
-            Reason::KeyCorrelated { key: key(), correlation_permille: 990 },
+            Reason::KeyCorrelated {
+                key: key(),
+                correlation_permille: 990,
+            },
             Reason::KeyOnly { key: key() },
-            Reason::BlocksUncorrelated { key: key(), correlation_permille: Some(-20) },
-            Reason::BlocksUncorrelated { key: key(), correlation_permille: None },
+            Reason::BlocksUncorrelated {
+                key: key(),
+                correlation_permille: Some(-20),
+            },
+            Reason::BlocksUncorrelated {
+                key: key(),
+                correlation_permille: None,
+            },
             Reason::BlocksNoKey,
-            Reason::ChunkingForced { chunking: "key".to_owned() },
+            Reason::ChunkingForced {
+                chunking: "key".to_owned(),
+            },
             Reason::ChunkRowsForced { rows: 250_000 },
-            Reason::BoundsFrom { origin: Origin::Catalogue },
-            Reason::BoundsFrom { origin: Origin::Unknown },
+            Reason::BoundsFrom {
+                origin: Origin::Catalogue,
+            },
+            Reason::BoundsFrom {
+                origin: Origin::Unknown,
+            },
             Reason::WorkersForced { workers: 4 },
             Reason::WorkersProfiled { workers: 4 },
             Reason::WorkersStart { workers: 4 },
-            Reason::WorkersCapped { from: 8, to: 2, cap: "CPUs".to_owned() },
+            Reason::WorkersCapped {
+                from: 8,
+                to: 2,
+                cap: "CPUs".to_owned(),
+            },
             Reason::Skewed { cv_permille: 1500 },
         ]
     }

@@ -14,7 +14,13 @@ pub struct Common {
     #[arg(long, global = true, help_heading = "Common")]
     pub json: bool,
     /// No progress and no notes; results, warnings and errors stay
-    #[arg(long, short, global = true, help_heading = "Common", conflicts_with = "verbose")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        help_heading = "Common",
+        conflicts_with = "verbose"
+    )]
     pub quiet: bool,
     /// Tell every chunk, and what the program does inside, on stderr
     #[arg(long, short, global = true, help_heading = "Common")]
@@ -33,7 +39,7 @@ pub struct TableArgs {
         long,
         value_name = "NAMES",
         value_delimiter = ',',
-        conflicts_with = "columns",
+        conflicts_with = "columns"
     )]
     pub exclude_columns: Vec<String>,
     /// Only rows for which this SQL condition holds; may use {NAME} of --param

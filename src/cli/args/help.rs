@@ -5,13 +5,19 @@ use crate::error::ExitCode;
 /// Environment variables that are read, with their meaning in one line; `--help` prints them.
 /// `settings` reads no others.
 pub const VARIABLES: [(&str, &str); 22] = [
-    ("IXTRACT_SOURCE", "the source's URL, where no source flag is given"),
+    (
+        "IXTRACT_SOURCE",
+        "the source's URL, where no source flag is given",
+    ),
     ("IXTRACT_PASSWORD", "the password, for any source"),
     ("IXTRACT_STATE", "the history's file"),
     ("IXTRACT_LOG", "what to log on stderr, such as `debug`"),
     ("STATE_DIRECTORY", "set by systemd: the history goes there"),
     ("XDG_STATE_HOME", "the history goes to its ixtract/state.db"),
-    ("HOME", "for ~/.local/state, ~/.pgpass and ~/.pg_service.conf"),
+    (
+        "HOME",
+        "for ~/.local/state, ~/.pgpass and ~/.pg_service.conf",
+    ),
     ("NO_COLOR", "no colours, whatever its value"),
     ("PGHOST", "as libpq: host"),
     ("PGPORT", "as libpq: port"),
@@ -172,9 +178,9 @@ pub fn redact(text: &str) -> String {
             .unwrap_or(after.len());
         let (word, others) = after.split_at(end);
         // The last '@': a password may hold one unencoded.
-        let parts = word.rsplit_once('@').and_then(|(login, place)| {
-            login.split_once(':').map(|(user, _)| (user, place))
-        });
+        let parts = word
+            .rsplit_once('@')
+            .and_then(|(login, place)| login.split_once(':').map(|(user, _)| (user, place)));
         match parts {
             Some((user, place)) => clean.extend([user, ":…@", place]),
             None => clean.push_str(word),

@@ -89,10 +89,14 @@ pub(super) fn chunking(text: &str) -> Result<Chunking, String> {
 
 /// `snapshot`, `auto` or `per-chunk`.
 pub(super) fn consistency(text: &str) -> Result<Consistency, String> {
-    [Consistency::Snapshot, Consistency::Auto, Consistency::PerChunk]
-        .into_iter()
-        .find(|level| level.name() == text)
-        .ok_or_else(|| "levels are snapshot, auto and per-chunk".to_owned())
+    [
+        Consistency::Snapshot,
+        Consistency::Auto,
+        Consistency::PerChunk,
+    ]
+    .into_iter()
+    .find(|level| level.name() == text)
+    .ok_or_else(|| "levels are snapshot, auto and per-chunk".to_owned())
 }
 
 /// A number of bytes, with a decimal (KB, MB, GB) or binary (KiB, MiB, GiB) unit or none.
@@ -156,6 +160,9 @@ mod tests {
     #[test]
     fn a_columns_name_may_hold_an_equals_sign() {
         let (column, field) = column_type("a=b=decimal(10,2)").expect("parses");
-        assert_eq!((column.as_str(), field.to_string().as_str()), ("a=b", "decimal(10,2)"));
+        assert_eq!(
+            (column.as_str(), field.to_string().as_str()),
+            ("a=b", "decimal(10,2)")
+        );
     }
 }

@@ -21,7 +21,12 @@ pub(super) fn address(environment: &Environment) -> Result<PostgresAddress, Fail
         let settings = section(&text, service)
             .ok_or_else(|| service_failure(service, &file, "it has no such section"))?;
         for (name, value) in settings {
-            set(&mut address, name, value, &format!("{name} in {}", file.display()))?;
+            set(
+                &mut address,
+                name,
+                value,
+                &format!("{name} in {}", file.display()),
+            )?;
         }
     }
     for (variable, name) in VARIABLES {
@@ -145,13 +150,16 @@ fn set(address: &mut PostgresAddress, name: &str, value: &str, place: &str) -> R
     match name {
         "host" | "hostaddr" => {
             if value.contains(',') {
-                return Err(wrong("a run reads one server, and it names several".to_owned()));
+                return Err(wrong(
+                    "a run reads one server, and it names several".to_owned(),
+                ));
             }
             address.host = Some(value.to_owned());
         }
         "port" => {
             let port = value.parse().ok().filter(|port| *port > 0);
-            let port = port.ok_or_else(|| wrong("a port is a number from 1 to 65535".to_owned()))?;
+            let port =
+                port.ok_or_else(|| wrong("a port is a number from 1 to 65535".to_owned()))?;
             address.port = Some(port);
         }
         "dbname" => address.database = Some(value.to_owned()),

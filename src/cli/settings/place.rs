@@ -62,7 +62,10 @@ fn unsupported(kind: &str) -> Failure {
     Failure::new(
         ExitCode::Usage,
         format!("'{kind}' is not a source that this version reads"),
-        format!("ixtract {} reads postgresql and sqlite", env!("CARGO_PKG_VERSION")),
+        format!(
+            "ixtract {} reads postgresql and sqlite",
+            env!("CARGO_PKG_VERSION")
+        ),
         "write --source postgresql://USER@HOST/DATABASE or --source sqlite:PATH",
     )
 }
@@ -85,12 +88,14 @@ fn names_parts(args: &SourceArgs) -> bool {
 
 fn of_parts(args: &SourceArgs) -> Result<Address, Failure> {
     match args.source_type.as_deref() {
-        None | Some("postgresql" | "postgres") => Ok(Address::Postgres(Box::new(PostgresAddress {
-            host: args.host.clone(),
-            port: args.port,
-            database: args.database.clone(),
-            ..PostgresAddress::default()
-        }))),
+        None | Some("postgresql" | "postgres") => {
+            Ok(Address::Postgres(Box::new(PostgresAddress {
+                host: args.host.clone(),
+                port: args.port,
+                database: args.database.clone(),
+                ..PostgresAddress::default()
+            })))
+        }
         Some("sqlite") => match &args.database {
             Some(file) if args.host.is_none() && args.port.is_none() => {
                 Ok(Address::Sqlite(PathBuf::from(file)))
@@ -161,7 +166,9 @@ fn postgres(
     let address = libpq::over(written, libpq::address(environment)?);
     let target = address.settle(os_user().as_deref())?;
     let password = password(args, environment, own_password, &address)
-        .or(own_file.or_else(|| libpq::password_file(environment)).map(PasswordSource::PgPass))
+        .or(own_file
+            .or_else(|| libpq::password_file(environment))
+            .map(PasswordSource::PgPass))
         .unwrap_or(PasswordSource::None);
     Ok(Place {
         target: Target::Postgres(target),
@@ -254,7 +261,10 @@ mod tests {
         let place = place(url("postgresql://h1/d1"), &variables).expect("settled");
         let target = target(&place);
         assert_eq!((target.host.as_str(), target.port), ("h1", 6000));
-        assert_eq!((target.database.as_str(), target.user.as_str()), ("d1", "u2"));
+        assert_eq!(
+            (target.database.as_str(), target.user.as_str()),
+            ("d1", "u2")
+        );
     }
 
     #[test]
@@ -275,13 +285,21 @@ mod tests {
         let variables = [("PGHOST", "h"), ("PGDATABASE", "d"), ("PGUSER", "u")];
         let place = place(SourceArgs::default(), &variables).expect("settled");
         assert_eq!(target(&place).database, "d");
-        let failure = settle(&SourceArgs::default(), &Environment::of(&[("PGUSER", "u")]), None);
+        let failure = settle(
+            &SourceArgs::default(),
+            &Environment::of(&[("PGUSER", "u")]),
+            None,
+        );
         assert_eq!(failure.expect_err("no source").exit, ExitCode::Usage);
     }
 
     #[test]
     fn passwords_come_from_the_nearest_place() {
-        let all = [("IXTRACT_PASSWORD", "ours"), ("PGPASSWORD", "libpq"), ("HOME", "/h")];
+        let all = [
+            ("IXTRACT_PASSWORD", "ours"),
+            ("PGPASSWORD", "libpq"),
+            ("HOME", "/h"),
+        ];
         let of = |args: SourceArgs, variables: &[(&str, &str)]| {
             place(args, variables).expect("settled").password
         };

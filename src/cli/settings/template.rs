@@ -109,7 +109,10 @@ pub(super) fn fill_parameters(text: &str, params: &[(String, String)]) -> Result
         Some(index) => Err(Failure::new(
             ExitCode::Usage,
             format!("--param {} is not used", params[index].0),
-            format!("--where has no {{{}}}, or the parameter is given twice", params[index].0),
+            format!(
+                "--where has no {{{}}}, or the parameter is given twice",
+                params[index].0
+            ),
             "remove the parameter or use it in --where",
         )),
     }
@@ -186,9 +189,15 @@ mod tests {
 
     #[test]
     fn outputs_are_filled() {
-        let filled = directory("lake/{source}/{schema}.{table}/d={date}", &names("public", "t"));
+        let filled = directory(
+            "lake/{source}/{schema}.{table}/d={date}",
+            &names("public", "t"),
+        );
         assert_eq!(filled, PathBuf::from("lake/shop/public.t/d=2026-01-31"));
-        assert_eq!(directory("a{{b}}/{table}", &names("s", "t")), PathBuf::from("a{b}/t"));
+        assert_eq!(
+            directory("a{{b}}/{table}", &names("s", "t")),
+            PathBuf::from("a{b}/t")
+        );
     }
 
     #[test]
@@ -200,7 +209,10 @@ mod tests {
 
     #[test]
     fn parameters_are_filled_in_as_they_are() {
-        let params = [("a".to_owned(), "{b}".to_owned()), ("b".to_owned(), "2".to_owned())];
+        let params = [
+            ("a".to_owned(), "{b}".to_owned()),
+            ("b".to_owned(), "2".to_owned()),
+        ];
         let filled = fill_parameters("x = {a} and y = '{b}' and z = '{{c}}'", &params);
         assert_eq!(filled.expect("filled"), "x = {b} and y = '2' and z = '{c}'");
     }
