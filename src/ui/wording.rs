@@ -48,6 +48,10 @@ pub fn reason(reason: &Reason) -> String {
                 units::exact(*rows)
             )
         }
+        Reason::CutTooCoarse { cut, chunks } => format!(
+            "cutting by {cut} would give only {}",
+            units::plural(u64::from(*chunks), "chunk")
+        ),
         Reason::BoundsFrom { origin } => match origin {
             Origin::Unknown => "the spread of values is not known: bounds are a guess".to_owned(),
             known => format!(
@@ -58,10 +62,18 @@ pub fn reason(reason: &Reason) -> String {
         Reason::WorkersForced { workers } => format!("{workers} asked for by --workers"),
         Reason::WorkersProfiled { workers } => format!("{workers} recommended by the profile"),
         Reason::WorkersStart { workers } => format!("{workers} to begin with, by --start-workers"),
+        Reason::WorkersRaised { from, to } => {
+            format!("raised from {from} to {to} by --min-workers")
+        }
         Reason::WorkersCapped { from, to, cap } => format!("lowered from {from} to {to} by {cap}"),
         Reason::Skewed { cv_permille } => format!(
             "keys are unevenly spread (variation {}), so the largest chunk goes first",
             permille(i32::try_from(*cv_permille).unwrap_or(i32::MAX))
+        ),
+        Reason::UnequalChunks { smallest, largest } => format!(
+            "chunks hold from {} to {} rows, so the largest goes first",
+            units::count(*smallest),
+            units::count(*largest)
         ),
     }
 }
@@ -89,12 +101,14 @@ pub fn topic(reason: &Reason) -> Topic {
         | Reason::BlocksNoKey
         | Reason::ChunkingForced { .. }
         | Reason::ChunkRowsForced { .. }
+        | Reason::CutTooCoarse { .. }
         | Reason::BoundsFrom { .. } => Topic::Strategy,
         Reason::WorkersForced { .. }
         | Reason::WorkersProfiled { .. }
         | Reason::WorkersStart { .. }
+        | Reason::WorkersRaised { .. }
         | Reason::WorkersCapped { .. } => Topic::Workers,
-        Reason::Skewed { .. } => Topic::Scheduling,
+        Reason::Skewed { .. } | Reason::UnequalChunks { .. } => Topic::Scheduling,
     }
 }
 
@@ -211,6 +225,15 @@ mod tests {
                 cap: "CPUs".to_owned(),
             },
             Reason::Skewed { cv_permille: 1500 },
+            Reason::CutTooCoarse {
+                cut: "key id".to_owned(),
+                chunks: 1,
+            },
+            Reason::WorkersRaised { from: 1, to: 2 },
+            Reason::UnequalChunks {
+                smallest: 10,
+                largest: 2_000,
+            },
         ]
     }
 
