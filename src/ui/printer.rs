@@ -138,13 +138,34 @@ impl Printer {
         self.stderr(&lines);
     }
 
-    /// Text that is already laid out (help), to stdout or stderr.
-    pub fn laid_out(&self, text: &str, to_stderr: bool) {
-        if to_stderr {
-            self.stderr(text.trim_end());
-        } else {
-            self.stdout(text.as_bytes());
+    /// Help, to stdout: clap has laid it out, `styled` is the same for a terminal.
+    pub fn help(&self, plain: &str, styled: &str) {
+        let text = if self.stdout_colour { styled } else { plain };
+        self.stdout(text.as_bytes());
+    }
+
+    /// What is wrong with a command line, to stderr; laid out like [`Printer::help`].
+    pub fn refusal(&self, plain: &str, styled: &str) {
+        let text = if self.stderr_colour { styled } else { plain };
+        self.stderr(text.trim_end());
+    }
+
+    /// Asks a person; `None` when there is nobody to ask. Blocks until the line is there.
+    pub fn ask(&self, question: &str) -> Option<bool> {
+        if self.manner.json || !self.stderr_terminal || !io::stdin().is_terminal() {
+            return None;
         }
+        self.stderr(&format!("{question} [y/N]"));
+        let mut answer = String::new();
+        // No answer is no.
+        let read = io::stdin().read_line(&mut answer);
+        let yes = matches!(answer.trim(), "y" | "Y" | "yes" | "Yes");
+        Some(read.is_ok() && yes)
+    }
+
+    /// A writer for log lines, on stderr.
+    pub fn log(&self) -> impl Write + use<> {
+        Log(self.clone())
     }
 
     /// Draws notes around `bar` from now on.
@@ -206,6 +227,20 @@ impl Printer {
             Some(bar) => bar.suspend(write),
             None => write(),
         }
+    }
+}
+
+/// Log lines, one a write.
+struct Log(Printer);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.stderr(clean(String::from_utf8_lossy(bytes).trim_end()).as_str());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

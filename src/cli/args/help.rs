@@ -36,7 +36,7 @@ pub const VARIABLES: [(&str, &str); 22] = [
 ];
 
 /// What a plan has already decided; such flags do not go with `--plan`.
-pub(super) const DECIDED_BY_PLAN: [&str; 20] = [
+pub(super) const DECIDED_BY_PLAN: [&str; 19] = [
     "table",
     "columns",
     "exclude_columns",
@@ -56,7 +56,6 @@ pub(super) const DECIDED_BY_PLAN: [&str; 20] = [
     "chunk_rows",
     "consistency",
     "proof",
-    "scope",
 ];
 
 pub(super) const LONG_ABOUT: &str = "\

@@ -97,7 +97,7 @@ pub struct RunArgs {
     /// Run although the plan's verdict is NOT RECOMMENDED
     #[arg(long, help_heading = "Safety")]
     pub force: bool,
-    /// Answer yes to questions (nothing is asked when there is no terminal)
+    /// Answer yes to every question
     #[arg(long, short = 'y', help_heading = "Safety")]
     pub yes: bool,
 }
