@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use super::settings::Environment;
 use super::signals::Interrupt;
 use crate::clock::{SharedClock, System};
-use crate::error::Failure;
+use crate::error::{ExitCode, Failure};
 use crate::model::RunId;
 use crate::ui::Printer;
 
@@ -31,6 +31,26 @@ impl Context {
             environment,
             clock: System::shared(),
         })
+    }
+
+    /// Does work that keeps a thread busy, on one of its own; a signal ends the wait for it.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let work = tokio::task::spawn_blocking(work);
+        let result = async {
+            match work.await {
+                Ok(result) => result,
+                Err(error) => Err(Failure::new(
+                    ExitCode::Bug,
+                    "ixtract has a bug and stopped",
+                    error.to_string(),
+                    "report it with this message and the command line",
+                )),
+            }
+        };
+        self.interrupt.or(result).await
     }
 
     /// A new run's id.

@@ -102,6 +102,15 @@ impl History {
         Some(format!("the run's end is not in the history: {}", failure.why))
     }
 
+    /// Whether later plans are made from this run, which is the scope's newest.
+    pub(super) fn teaches(&mut self, scope: &Scope, id: &RunId) -> bool {
+        // A failure here was warned about, or comes after publishing: the answer is no.
+        let newest = self.attempt(|store| store.history(scope, 1)).ok().flatten();
+        newest
+            .and_then(|runs| runs.into_iter().next())
+            .is_some_and(|run| run.id == *id && run.teaches)
+    }
+
     /// Asks the store, if there is one; a store that fails is not asked again.
     fn attempt<T>(
         &mut self,

@@ -124,13 +124,12 @@ pub fn request(
     work: &WorkArgs,
     output: &OutputArgs,
 ) -> Result<RunRequest, Failure> {
-    template::check(&output.output)?;
     Ok(RunRequest {
         table: table.to_owned(),
         selection: selection(args)?,
         types: types(type_args),
         work: work_options(work)?,
-        output: output_options(output),
+        output: output_options(output)?,
     })
 }
 
@@ -158,9 +157,13 @@ fn work_options(args: &WorkArgs) -> Result<WorkOptions, Failure> {
     })
 }
 
-/// The output group.
-pub fn output_options(args: &OutputArgs) -> OutputOptions {
-    OutputOptions {
+/// The output group; the directory is still a template.
+///
+/// # Errors
+/// 64 when the template uses an unknown name.
+pub fn output_options(args: &OutputArgs) -> Result<OutputOptions, Failure> {
+    template::check(&args.output)?;
+    Ok(OutputOptions {
         directory: args.output.clone(),
         format: args.format,
         compression: args.compression,
@@ -170,7 +173,7 @@ pub fn output_options(args: &OutputArgs) -> OutputOptions {
         },
         layout: args.layout,
         keep: args.keep,
-    }
+    })
 }
 
 /// Where the history lives, settled.

@@ -50,7 +50,7 @@ impl Interrupt {
                 }
                 shared.exit.store(code.code(), Ordering::SeqCst);
                 shared.token.cancel();
-                printer.note("stopping: nothing will be published (again to stop at once)");
+                printer.note("stopping in order; once more stops at once");
             }
         });
         Ok(interrupt)
@@ -70,7 +70,7 @@ impl Interrupt {
         };
         Some(Failure::new(
             exit,
-            "stopped; nothing was published",
+            "stopped before the end",
             format!("{signal} asked for it"),
             "run the same command again",
         ))
@@ -96,7 +96,7 @@ impl Interrupt {
 fn unknown_signal() -> Failure {
     Failure::new(
         ExitCode::Interrupted,
-        "stopped; nothing was published",
+        "stopped before the end",
         "a signal asked for it",
         "run the same command again",
     )

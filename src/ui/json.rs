@@ -84,7 +84,7 @@ pub struct RunDocument {
     /// Its manifest.
     pub manifest: String,
     /// Number of files.
-    pub files: usize,
+    pub files: u64,
     /// Rows.
     pub rows: u64,
     /// Bytes of the files.
@@ -98,7 +98,7 @@ pub struct RunDocument {
     /// Rows a second over the whole read.
     pub throughput: f64,
     /// Chunks.
-    pub chunks: usize,
+    pub chunks: u64,
     /// Planned workers.
     pub workers: u32,
     /// Mean number of busy workers.
@@ -129,7 +129,7 @@ pub struct VerifyDocument {
     /// The run that published it.
     pub run: String,
     /// Number of files.
-    pub files: usize,
+    pub files: u64,
     /// Rows.
     pub rows: u64,
     /// Bytes.

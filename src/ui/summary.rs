@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::json::{RunDocument, VerifyDocument};
-use super::{Line, units, wording};
+use super::json::{DemoDocument, RunDocument, VerifyDocument};
+use super::{Line, table, units, wording};
 use crate::model::ProofLevel;
 
 /// Most adaptations that are listed; the manifest has them all.
@@ -27,7 +27,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
             "files",
             format!(
                 "{}, {}, {}",
-                units::plural(run.files as u64, "file"),
+                units::plural(run.files, "file"),
                 units::bytes(run.bytes),
                 run.compression
             ),
@@ -36,7 +36,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
             "work",
             format!(
                 "{} by {} (busy on average: {:.1})",
-                units::plural(run.chunks as u64, "chunk"),
+                units::plural(run.chunks, "chunk"),
                 units::plural(u64::from(run.workers), "worker"),
                 run.effective_workers
             ),
@@ -123,6 +123,43 @@ fn adaptations(run: &RunDocument) -> Vec<Line> {
     }
 }
 
+/// What the demo's runs predicted and took, and where to go from there.
+pub fn tour(demo: &DemoDocument) -> Vec<Line> {
+    let rows = demo.runs.iter().map(|run| {
+        vec![
+            run.table.clone(),
+            units::exact(run.rows),
+            run.workers.to_string(),
+            format!("{:.2}s", run.predicted_s),
+            format!("{:.2}s", run.duration_s),
+            units::rate(run.throughput),
+        ]
+    });
+    let header = ["table", "rows", "workers", "predicted", "took", "speed"];
+    let mut lines = vec![
+        Line::Heading("What was learned: each plan is made from the runs before it".to_owned()),
+        Line::Text(table::grid(&header, rows.collect(), &[1, 2, 3, 4, 5])),
+        Line::Blank,
+    ];
+    if let Some(file) = &demo.state {
+        lines.push(Line::fact("history", file.clone()));
+    }
+    lines.push(Line::fact("database", demo.database.clone()));
+    if let Some(run) = demo.runs.first() {
+        lines.push(Line::Blank);
+        lines.push(Line::Heading("Now try".to_owned()));
+        for command in [
+            format!("ixtract verify {}", run.dataset),
+            format!("ixtract files {}", run.dataset),
+            format!("ixtract plan orders --source sqlite:{}", demo.database),
+            "ixtract run --help".to_owned(),
+        ] {
+            lines.push(Line::Text(format!("  $ {command}")));
+        }
+    }
+    lines
+}
+
 /// The summary of a dataset that is intact.
 pub fn verified(found: &VerifyDocument) -> Vec<Line> {
     vec![
@@ -132,7 +169,7 @@ pub fn verified(found: &VerifyDocument) -> Vec<Line> {
             "files",
             format!(
                 "{}, {}: sizes, SHA-256, rows and schema are as the manifest says",
-                units::plural(found.files as u64, "file"),
+                units::plural(found.files, "file"),
                 units::bytes(found.bytes)
             ),
         ),

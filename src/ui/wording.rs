@@ -9,6 +9,12 @@ use super::units;
 /// The verdict on a plan that nothing speaks against.
 pub const SAFE: &str = "SAFE";
 
+/// The verdict on a plan that may be executed, with something to know first.
+pub const SAFE_WITH_WARNINGS: &str = "SAFE WITH WARNINGS";
+
+/// The verdict on a plan that needs `--force`.
+pub const NOT_RECOMMENDED: &str = "NOT RECOMMENDED";
+
 /// A reason as half a sentence.
 pub fn reason(reason: &Reason) -> String {
     match reason {
