@@ -113,9 +113,8 @@ fn warnings(kind: SourceKind, statistics: &Statistics, key: Option<&KeyProfile>)
         (Origin::Sample | Origin::Catalogue | Origin::Exact, _) => {}
     }
     match key {
-        None if statistics.blocks.is_none() => warnings.push(
-            "there is no key and no block to cut on: one worker reads everything".to_owned(),
-        ),
+        None if statistics.blocks.is_none() => warnings
+            .push("there is no key and no block to cut on: one worker reads everything".to_owned()),
         Some(key) if key.density.origin == Origin::Unknown && key.density.min.is_some() => {
             warnings.push(format!(
                 "nobody knows how the values of {} are spread: chunks may differ in size",
@@ -254,7 +253,10 @@ mod tests {
         let fake = Fake::new();
         let profile = fake.profile(table()).await;
         assert_eq!(profile.latency.round_trips_us, [500, 600, 700, 800, 900]);
-        assert_eq!((profile.latency.p50_us(), profile.latency.p95_us()), (700, 900));
+        assert_eq!(
+            (profile.latency.p50_us(), profile.latency.p95_us()),
+            (700, 900)
+        );
         assert_eq!(profile.latency.connect_us, 3_000);
         assert_eq!(profile.connections.safe(), 30);
         assert_eq!(profile.max_readers, 7);
