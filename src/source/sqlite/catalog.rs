@@ -55,8 +55,13 @@ pub(super) fn describe(
         .zip(&keep)
         .filter(|(_, keep)| **keep)
         .map(|(declared, _)| {
-            let promised = declared.not_null || alias.is_some_and(|key| key.column == declared.name);
-            column(declared, &overrides, listed.kind == RelationKind::Table && promised)
+            let promised =
+                declared.not_null || alias.is_some_and(|key| key.column == declared.name);
+            column(
+                declared,
+                &overrides,
+                listed.kind == RelationKind::Table && promised,
+            )
         })
         .collect::<Result<_>>()?;
     if columns.is_empty() {
@@ -155,12 +160,16 @@ fn resolve(connection: &Connection, database: &str, table: &str) -> Result<Liste
         })
         .collect();
     for reading in &readings {
-        let exact = relations.iter().find(|listed| listed.name == reading.name.text);
+        let exact = relations
+            .iter()
+            .find(|listed| listed.name == reading.name.text);
         if let Some(found) = exact {
             return Ok(found.clone());
         }
         // SQLite keeps names unique without regard to case, so there is at most one.
-        let folded = relations.iter().find(|listed| fits(&reading.name, &listed.name));
+        let folded = relations
+            .iter()
+            .find(|listed| fits(&reading.name, &listed.name));
         if let Some(found) = folded {
             return Ok(found.clone());
         }

@@ -178,9 +178,9 @@ impl Decoders {
     #[inline]
     pub(super) fn append(&mut self, row: &rusqlite::Row<'_>) -> Result<()> {
         for (index, decoder) in self.decoders.iter_mut().enumerate() {
-            let value = row.get_ref(index).map_err(|error| {
-                super::failure::translate(&error, &self.relation.to_string())
-            })?;
+            let value = row
+                .get_ref(index)
+                .map_err(|error| super::failure::translate(&error, &self.relation.to_string()))?;
             match decoder.append(value) {
                 Some(bytes) => self.bytes += bytes,
                 None => return Err(self.misfit(index, value, row)),

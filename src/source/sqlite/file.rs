@@ -167,7 +167,10 @@ impl Stamp {
                 self.change_counter, later.change_counter
             ))
         } else if self.size != later.size {
-            Some(format!("its size went from {} to {}", self.size, later.size))
+            Some(format!(
+                "its size went from {} to {}",
+                self.size, later.size
+            ))
         } else if self != later {
             Some("it was written to".to_owned())
         } else {
@@ -210,9 +213,10 @@ fn missing(path: &Path, error: &io::Error) -> SourceError {
         .unwrap_or(Path::new("."));
     SourceError::DatabaseMissing {
         target: directory.display().to_string(),
-        database: path
-            .file_name()
-            .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned()),
+        database: path.file_name().map_or_else(
+            || path.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        ),
         why: failure::one_line(error),
     }
 }
@@ -256,7 +260,9 @@ mod tests {
     fn what_is_no_database_file_is_told_apart() {
         let directory = tempfile::tempdir().unwrap();
         let absent = DatabaseFile::find(&directory.path().join("no.db")).unwrap_err();
-        assert!(matches!(absent, SourceError::DatabaseMissing { database, .. } if database == "no.db"));
+        assert!(
+            matches!(absent, SourceError::DatabaseMissing { database, .. } if database == "no.db")
+        );
         let itself = DatabaseFile::find(directory.path()).unwrap_err();
         assert!(matches!(itself, SourceError::NotADatabase { .. }));
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);

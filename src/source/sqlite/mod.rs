@@ -27,13 +27,11 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 use tokio::runtime::Handle;
 
-use super::{
-    Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError,
-};
+use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError};
 use crate::clock::SharedClock;
 use crate::model::{
-    ConnectionLoad, Key, KeyDensity, ReadSpec, RelationKind, Selection, SourceIdentity,
-    SourceKind, Statistics, Table, TypeOptions,
+    ConnectionLoad, Key, KeyDensity, ReadSpec, RelationKind, Selection, SourceIdentity, SourceKind,
+    Statistics, Table, TypeOptions,
 };
 use file::{Access, DatabaseFile};
 use snapshot::Opening;
@@ -309,7 +307,6 @@ fn check_filter(connection: &Connection, table: &Table) -> Result<()> {
         snapshot::forbid_text_in_double_quotes(connection, RelationKind::View)?;
         compiled
     };
-    compile().map_err(|error: rusqlite::Error| {
-        failure::translate(&error, &table.relation.to_string())
-    })
+    compile()
+        .map_err(|error: rusqlite::Error| failure::translate(&error, &table.relation.to_string()))
 }

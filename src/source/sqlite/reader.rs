@@ -5,8 +5,8 @@
 //! at most three batches of a reader exist at a time, one being filled, one queued, one in use.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -56,28 +56,28 @@ impl Job {
     }
 }
 
-/// What a reader is asked to do. Ids ascend.
-pub(super) enum Command {
+/// What a reader is asked to do.
+pub(super) struct Command {
+    /// The statement.
+    pub(super) sql: String,
+    /// Cancelled when nobody waits for the answer any more; a child of [`Job::stop`].
+    pub(super) gone: CancellationToken,
+    /// Where the answer goes.
+    pub(super) to: Answer,
+}
+
+/// Where a command's answer goes, and so what kind of command it is.
+pub(super) enum Answer {
     /// Run a chunk's statement; `Ok(None)` follows the last batch once SQLite said SQLITE_DONE.
-    Read {
-        id: u64,
-        sql: String,
-        to: mpsc::Sender<Result<Option<Batch>>>,
-    },
+    Batches(mpsc::Sender<Result<Option<Batch>>>),
     /// Count rows. May come in the middle of a read, and is then answered between two batches.
-    Count {
-        id: u64,
-        sql: String,
-        to: oneshot::Sender<Result<u64>>,
-    },
+    Count(oneshot::Sender<Result<u64>>),
 }
 
 /// The near end of a reader.
 pub(super) struct Reader {
     commands: mpsc::UnboundedSender<Command>,
     interrupt: InterruptHandle,
-    /// The highest command id that nobody waits for any more.
-    abandoned: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
 
@@ -98,19 +98,19 @@ impl Reader {
             queue,
             put_back: None,
         };
-        let abandoned = Arc::new(AtomicU64::new(0));
         let interrupt = connection.get_interrupt_handle();
         let object = job.object();
+        let watch = Arc::new(Watch {
+            clock: Arc::clone(&job.clock),
+            gone: Mutex::new(job.stop.clone()),
+            deadline_us: AtomicU64::new(u64::MAX),
+        });
         let mut worker = Worker {
             connection,
             _file: file,
             job,
             runtime,
-            watch: Watch {
-                current: Arc::new(AtomicU64::new(u64::MAX)),
-                deadline_us: Arc::new(AtomicU64::new(u64::MAX)),
-                abandoned: Arc::clone(&abandoned),
-            },
+            watch,
         };
         worker
             .install_watch()
@@ -125,7 +125,6 @@ impl Reader {
         Ok(Self {
             commands,
             interrupt,
-            abandoned,
             thread,
         })
     }
@@ -133,11 +132,6 @@ impl Reader {
     /// Hands over a command; false when the thread has ended.
     pub(super) fn tell(&self, command: Command) -> bool {
         self.commands.send(command).is_ok()
-    }
-
-    /// Nobody waits for command `id` any more.
-    pub(super) fn abandon(&self, id: u64) {
-        self.abandoned.fetch_max(id, Ordering::Relaxed);
     }
 
     /// Stops the statements that run now, those included that look at nothing while they run.
@@ -153,19 +147,35 @@ impl Reader {
 
 /// What the progress handler looks at while a statement runs.
 struct Watch {
-    /// The command that runs now; `u64::MAX` for none.
-    current: Arc<AtomicU64>,
-    /// When it must have ended, on the clock's monotonic time.
-    deadline_us: Arc<AtomicU64>,
-    abandoned: Arc<AtomicU64>,
+    clock: SharedClock,
+    /// The running command's own token.
+    gone: Mutex<CancellationToken>,
+    /// When the statement must have ended, on the clock's monotonic time.
+    deadline_us: AtomicU64,
 }
 
 /// Why a statement is to end early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
-    Stopped,
-    Abandoned,
+    Gone,
     TooLong,
+}
+
+impl Watch {
+    fn begin(&self, gone: &CancellationToken, deadline_us: u64) {
+        *self.gone.lock().unwrap_or_else(PoisonError::into_inner) = gone.clone();
+        self.deadline_us.store(deadline_us, Ordering::Relaxed);
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if gone.is_cancelled() {
+            return Some(Reason::Gone);
+        }
+        let deadline = self.deadline_us.load(Ordering::Relaxed);
+        (deadline != u64::MAX && micros(self.clock.monotonic()) > deadline)
+            .then_some(Reason::TooLong)
+    }
 }
 
 struct Worker {
@@ -174,7 +184,7 @@ struct Worker {
     _file: Arc<DatabaseFile>,
     job: Arc<Job>,
     runtime: Handle,
-    watch: Watch,
+    watch: Arc<Watch>,
 }
 
 /// A reader's commands.
@@ -185,36 +195,48 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// The next command, if there is one already.
-    fn peek(&mut self) -> Option<&Command> {
+    /// The next command if it is there already and is a count.
+    fn take_count(&mut self) -> Option<Command> {
         if self.put_back.is_none() {
             self.put_back = self.queue.try_recv().ok();
         }
-        self.put_back.as_ref()
+        self.put_back
+            .take_if(|command| matches!(command.to, Answer::Count(_)))
     }
+}
+
+/// Where a read's batches go.
+struct Line {
+    to: mpsc::Sender<Result<Option<Batch>>>,
+    gone: CancellationToken,
 }
 
 impl Worker {
     fn install_watch(&mut self) -> rusqlite::Result<()> {
-        let job = Arc::clone(&self.job);
-        let current = Arc::clone(&self.watch.current);
-        let deadline_us = Arc::clone(&self.watch.deadline_us);
-        let abandoned = Arc::clone(&self.watch.abandoned);
-        let look = move || reason(&job, &current, &deadline_us, &abandoned).is_some();
+        let watch = Arc::clone(&self.watch);
+        let look = move || watch.reason().is_some();
         self.connection.progress_handler(LOOK_EVERY, Some(look))
     }
 
     fn run(self, mut inbox: Inbox) {
-        while let Some(command) = self.next_command(&mut inbox) {
-            match command {
-                Command::Count { id, sql, to } => self.count(id, &sql, to),
-                Command::Read { id, sql, to } => {
-                    let end = self.read(id, &sql, &to, &mut inbox).map(|()| None);
-                    // A receiver that is gone has abandoned the read: nobody wants its end.
-                    self.send(&to, end);
+        while let Some(Command { sql, gone, to }) = self.next_command(&mut inbox) {
+            match to {
+                Answer::Count(to) => {
+                    let counted = loop {
+                        if let Some(counted) = self.count(&sql, &gone) {
+                            break counted;
+                        }
+                    };
+                    // The asker may have gone, and then nobody wants the number.
+                    let _ = to.send(counted);
+                }
+                Answer::Batches(to) => {
+                    let line = Line { to, gone };
+                    let end = self.read(&sql, &line, &mut inbox).map(|()| None);
+                    // A receiver that is gone does not want the end either.
+                    self.send(&line, end);
                 }
             }
-            self.watch.current.store(u64::MAX, Ordering::Relaxed);
         }
     }
 
@@ -235,43 +257,33 @@ impl Worker {
         })
     }
 
-    /// Waits for room in the channel; false when nobody listens or all is to stop.
-    fn send(
-        &self,
-        to: &mpsc::Sender<Result<Option<Batch>>>,
-        message: Result<Option<Batch>>,
-    ) -> bool {
+    /// Waits for room in the channel; false when nobody listens any more.
+    fn send(&self, line: &Line, message: Result<Option<Batch>>) -> bool {
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                sent = to.send(message) => sent.is_ok(),
-                () = self.job.stop.cancelled() => false,
+                sent = line.to.send(message) => sent.is_ok(),
+                () = line.gone.cancelled() => false,
             }
         })
     }
 
-    fn watch_command(&self, id: u64) {
-        self.watch.current.store(id, Ordering::Relaxed);
+    fn begin_statement(&self, gone: &CancellationToken) {
         let deadline = match self.job.statement_timeout {
             Duration::ZERO => u64::MAX,
             limit => micros(self.job.clock.monotonic().saturating_add(limit)),
         };
-        self.watch.deadline_us.store(deadline, Ordering::Relaxed);
+        self.watch.begin(gone, deadline);
     }
 
-    fn read(
-        &self,
-        id: u64,
-        sql: &str,
-        to: &mpsc::Sender<Result<Option<Batch>>>,
-        inbox: &mut Inbox,
-    ) -> Result<()> {
-        self.watch_command(id);
+    fn read(&self, sql: &str, line: &Line, inbox: &mut Inbox) -> Result<()> {
+        self.begin_statement(&line.gone);
         if self.job.per_chunk {
             self.execute("BEGIN")?;
         }
-        let read = self.stream(id, sql, to, inbox);
+        let read = self.stream(sql, line, inbox);
         if self.job.per_chunk {
+            // The session may be used again, so it must not stay in this transaction.
             self.execute("ROLLBACK")?;
         }
         read
@@ -284,16 +296,9 @@ impl Worker {
     }
 
     /// Runs a chunk's statement to SQLITE_DONE, or until nobody listens.
-    fn stream(
-        &self,
-        id: u64,
-        sql: &str,
-        to: &mpsc::Sender<Result<Option<Batch>>>,
-        inbox: &mut Inbox,
-    ) -> Result<()> {
+    fn stream(&self, sql: &str, line: &Line, inbox: &mut Inbox) -> Result<()> {
         let job = &self.job;
-        let mut decoders =
-            Decoders::new(&job.relation, &job.columns, job.row_name.as_deref())?;
+        let mut decoders = Decoders::new(&job.relation, &job.columns, job.row_name.as_deref())?;
         let mut statement = self
             .connection
             .prepare(sql)
@@ -318,59 +323,58 @@ impl Worker {
             }
             if decoders.bytes() >= limit {
                 let batch = finish(&mut decoders, &mut timer, &job.clock)?;
-                if !self.send(to, Ok(Some(batch))) {
+                if !self.send(line, Ok(Some(batch))) || !self.answer_count(line, inbox) {
                     return Err(failure::interrupted(&job.object()));
                 }
-                self.answer_count(id, inbox);
             }
         }
         if decoders.rows() > 0 {
             let batch = finish(&mut decoders, &mut timer, &job.clock)?;
-            self.send(to, Ok(Some(batch)));
+            self.send(line, Ok(Some(batch)));
         }
         Ok(())
     }
 
-    /// Answers a count that came in the middle of read `id`, on the same connection and so in the
-    /// same transaction.
-    fn answer_count(&self, id: u64, inbox: &mut Inbox) {
-        if !matches!(inbox.peek(), Some(Command::Count { .. })) {
-            return;
-        }
-        if let Some(Command::Count { id, sql, to }) = inbox.put_back.take() {
-            self.count(id, &sql, to);
-        }
-        self.watch_command(id);
-    }
-
-    fn count(&self, id: u64, sql: &str, to: oneshot::Sender<Result<u64>>) {
-        let counted = loop {
-            self.watch_command(id);
-            let counted = self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-            match counted {
-                Ok(rows) => break Ok(rows.unsigned_abs()),
-                // The interruption was meant for a read on this connection: count again.
-                Err(error) if is_interruption(&error) && self.reason().is_none() => {}
-                Err(error) => break Err(self.explain(&error)),
-            }
+    /// Answers a count that came in the middle of a read, on the same connection and so in the same
+    /// transaction. False when the read was given up meanwhile, and the count is to be taken anew
+    /// once its statement is off the connection.
+    fn answer_count(&self, line: &Line, inbox: &mut Inbox) -> bool {
+        let Some(Command { sql, gone, to }) = inbox.take_count() else {
+            return true;
         };
-        // The asker may have gone, and then nobody wants the number.
-        let _ = to.send(counted);
+        let counted = self.count(&sql, &gone);
+        self.begin_statement(&line.gone);
+        match (counted, to) {
+            (Some(counted), Answer::Count(to)) => {
+                // The asker may have gone, and then nobody wants the number.
+                let _ = to.send(counted);
+                true
+            }
+            (_, to) => {
+                inbox.put_back = Some(Command { sql, gone, to });
+                false
+            }
+        }
     }
 
-    fn reason(&self) -> Option<Reason> {
-        let Watch {
-            current,
-            deadline_us,
-            abandoned,
-        } = &self.watch;
-        reason(&self.job, current, deadline_us, abandoned)
+    /// Counts; `None` when the count was interrupted for the sake of a read on this connection.
+    fn count(&self, sql: &str, gone: &CancellationToken) -> Option<Result<u64>> {
+        // The time limit is for chunks, which can be cut smaller.
+        self.watch.begin(gone, u64::MAX);
+        let counted = self
+            .connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0));
+        match counted {
+            Ok(rows) => Some(Ok(rows.unsigned_abs())),
+            Err(error) if is_interruption(&error) && self.watch.reason().is_none() => None,
+            Err(error) => Some(Err(self.explain(&error))),
+        }
     }
 
     /// What an error means, knowing why we may have interrupted a statement.
     fn explain(&self, error: &rusqlite::Error) -> SourceError {
         let object = self.job.object();
-        match self.reason() {
+        match self.watch.reason() {
             Some(Reason::TooLong) if is_interruption(error) => SourceError::Timeout {
                 object,
                 why: format!(
@@ -385,23 +389,6 @@ impl Worker {
 
 fn is_interruption(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
-}
-
-fn reason(
-    job: &Job,
-    current: &AtomicU64,
-    deadline_us: &AtomicU64,
-    abandoned: &AtomicU64,
-) -> Option<Reason> {
-    if job.stop.is_cancelled() {
-        return Some(Reason::Stopped);
-    }
-    let current = current.load(Ordering::Relaxed);
-    if current <= abandoned.load(Ordering::Relaxed) {
-        return Some(Reason::Abandoned);
-    }
-    let deadline = deadline_us.load(Ordering::Relaxed);
-    (deadline != u64::MAX && micros(job.clock.monotonic()) > deadline).then_some(Reason::TooLong)
 }
 
 fn micros(time: Duration) -> u64 {

@@ -1,6 +1,5 @@
 //! One point in time of a database file, and the sessions that read in it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::acquire::{Acquired, Wanted, acquire};
 use super::catalog;
 use super::failure::{self, one_line, translate};
 use super::file::{Access, DatabaseFile, Stamp};
-use super::reader::{Command, Job, Reader};
+use super::reader::{Answer, Command, Job, Reader};
 use super::sql;
 use crate::clock::SharedClock;
 use crate::model::{ChunkBounds, Key, ReadSpec, RelationKind, SnapshotFacts};
@@ -136,7 +135,6 @@ impl Opening {
             facts,
             readers,
             free: Mutex::new(free),
-            ids: AtomicU64::new(0),
             stop,
             file: self.file,
             stamp,
@@ -171,7 +169,6 @@ struct Shared {
     readers: Vec<Reader>,
     /// Readers that no session uses.
     free: Mutex<Vec<usize>>,
-    ids: AtomicU64,
     stop: CancellationToken,
     file: Arc<DatabaseFile>,
     /// The file at the beginning, where only comparing tells whether it changed.
@@ -181,10 +178,6 @@ struct Shared {
 impl Shared {
     fn object(&self) -> String {
         self.read.relation.to_string()
-    }
-
-    fn next_id(&self) -> u64 {
-        self.ids.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn lost(&self) -> SourceError {
@@ -257,7 +250,10 @@ impl Snapshot for SqliteSnapshot {
         let mut free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
         let reader = free.pop().ok_or_else(|| SourceError::TooManyConnections {
             target: self.0.file.name(),
-            why: format!("all {} readers of the snapshot are in use", self.0.facts.readers),
+            why: format!(
+                "all {} readers of the snapshot are in use",
+                self.0.facts.readers
+            ),
         })?;
         Ok(Box::new(SqliteSession {
             shared: Arc::clone(&self.0),
@@ -272,21 +268,19 @@ impl Snapshot for SqliteSnapshot {
             return Err(shared.lost());
         };
         let (to, answer) = oneshot::channel();
-        let id = shared.next_id();
-        let told = reader.tell(Command::Count {
-            id,
+        // Dropping this future gives the count up. A read on the same connection must go on.
+        let asked = Asked {
+            gone: shared.stop.child_token(),
+            reader: (shared.readers.len() > 1).then_some(reader),
+        };
+        let told = reader.tell(Command {
             sql: shared.count_sql(),
-            to,
+            gone: asked.gone.clone(),
+            to: Answer::Count(to),
         });
         if !told {
             return Err(shared.lost());
         }
-        // Dropping this future stops the count, without touching a read on the same connection.
-        let _abandon = Abandon {
-            reader,
-            id,
-            interrupt: shared.readers.len() > 1,
-        };
         answer.await.unwrap_or_else(|_| Err(shared.lost()))
     }
 
@@ -321,25 +315,25 @@ impl Snapshot for SqliteSnapshot {
     }
 }
 
-/// Gives up a command when dropped.
-struct Abandon<'a> {
-    reader: &'a Reader,
-    id: u64,
-    interrupt: bool,
+/// A command that was given; gives it up when dropped.
+struct Asked<'a> {
+    gone: CancellationToken,
+    /// The reader whose statements are to be interrupted then.
+    reader: Option<&'a Reader>,
 }
 
-impl Drop for Abandon<'_> {
+impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.reader.abandon(self.id);
-        if self.interrupt {
-            self.reader.interrupt();
+        self.gone.cancel();
+        if let Some(reader) = self.reader {
+            reader.interrupt();
         }
     }
 }
 
 /// The far end of a chunk's stream.
 struct Stream {
-    id: u64,
+    gone: CancellationToken,
     batches: mpsc::Receiver<Result<Option<Batch>>>,
 }
 
@@ -354,11 +348,8 @@ impl SqliteSession {
     /// Gives up a stream that was not read to its end.
     fn abandon(&mut self) {
         if let Some(stream) = self.stream.take() {
-            drop(Abandon {
-                reader: &self.shared.readers[self.reader],
-                id: stream.id,
-                interrupt: true,
-            });
+            stream.gone.cancel();
+            self.shared.readers[self.reader].interrupt();
         }
     }
 }
@@ -370,11 +361,16 @@ impl Session for SqliteSession {
         let sql = self.shared.chunk_sql(chunk)?;
         // One batch waits while the next is filled.
         let (to, batches) = mpsc::channel(1);
-        let id = self.shared.next_id();
-        if !self.shared.readers[self.reader].tell(Command::Read { id, sql, to }) {
+        let gone = self.shared.stop.child_token();
+        let told = self.shared.readers[self.reader].tell(Command {
+            sql,
+            gone: gone.clone(),
+            to: Answer::Batches(to),
+        });
+        if !told {
             return Err(self.shared.lost());
         }
-        self.stream = Some(Stream { id, batches });
+        self.stream = Some(Stream { gone, batches });
         Ok(())
     }
 

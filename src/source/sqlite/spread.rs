@@ -160,7 +160,10 @@ fn quantiles(keys: &[i64], buckets: u32) -> Vec<i64> {
     (1..u128::from(buckets))
         .filter_map(|part| {
             let at = part * count / u128::from(buckets);
-            usize::try_from(at).ok().and_then(|at| keys.get(at)).copied()
+            usize::try_from(at)
+                .ok()
+                .and_then(|at| keys.get(at))
+                .copied()
         })
         .collect()
 }
@@ -312,7 +315,8 @@ mod tests {
 
     #[test]
     fn small_tables_are_exact_at_the_edges_of_64_bits() {
-        let spread = probe("INSERT INTO t VALUES (-9223372036854775808), (-1), (0), (9223372036854775807);");
+        let spread =
+            probe("INSERT INTO t VALUES (-9223372036854775808), (-1), (0), (9223372036854775807);");
         assert_eq!(spread.rows(), (4, Origin::Exact));
         let density = spread.density(4);
         assert_eq!(density.min, Some(KeyValue::Int(i128::from(i64::MIN))));
@@ -351,7 +355,8 @@ mod tests {
 
     #[test]
     fn clusters_at_both_edges_of_64_bits_do_not_overflow() {
-        let edges = "CASE WHEN i % 2 = 0 THEN -9223372036854775808 + i ELSE 9223372036854775807 - i END";
+        let edges =
+            "CASE WHEN i % 2 = 0 THEN -9223372036854775808 + i ELSE 9223372036854775807 - i END";
         let spread = probe(&series(40_000, edges));
         within(&spread, 40_000, 10);
         assert!(ascending(&spread.density(16).bounds));

@@ -141,7 +141,10 @@ pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) ->
 ///
 /// Keys here are 64-bit integers; a bound beyond them is open or leaves nothing, never wrapped.
 pub(super) fn predicate(bounds: &ChunkBounds, key: Option<&str>) -> Result<Option<String>, String> {
-    let need = || key.map(quote).ok_or("the chunk is cut on a key and the plan names none");
+    let need = || {
+        key.map(quote)
+            .ok_or("the chunk is cut on a key and the plan names none")
+    };
     match bounds {
         ChunkBounds::All => Ok(None),
         ChunkBounds::Key(range) => Ok(range_predicate(&need()?, range)),
@@ -257,7 +260,10 @@ mod tests {
     fn quoted_parts_are_literal() {
         assert_eq!(readings("\"a.b\"")[0].name, literal("a.b"));
         assert_eq!(readings("[a]]")[0].name, bare("[a]]"));
-        assert_eq!(readings("\"say \"\"hi\"\"\"")[0].name, literal("say \"hi\""));
+        assert_eq!(
+            readings("\"say \"\"hi\"\"\"")[0].name,
+            literal("say \"hi\"")
+        );
         assert_eq!(
             readings("main.`x y`")[0],
             Reading {
@@ -287,7 +293,10 @@ mod tests {
         let text = |bounds| predicate(&bounds, Some("id")).unwrap();
         let edge = i128::from(i64::MAX);
         assert_eq!(text(range(None, None)), None);
-        assert_eq!(text(range(Some(i128::from(i64::MIN)), Some(edge + 1))), None);
+        assert_eq!(
+            text(range(Some(i128::from(i64::MIN)), Some(edge + 1))),
+            None
+        );
         assert_eq!(
             text(range(Some(5), Some(edge))).unwrap(),
             format!("\"id\" >= 5 AND \"id\" < {edge}")

@@ -37,7 +37,10 @@ pub(super) fn statistics(
         counters.insert(name.to_owned(), pragma(name)?.to_string());
     }
     if let Some(stamp) = stamp {
-        counters.insert("change_counter".to_owned(), stamp.change_counter.to_string());
+        counters.insert(
+            "change_counter".to_owned(),
+            stamp.change_counter.to_string(),
+        );
         counters.insert("file_bytes".to_owned(), stamp.size.to_string());
     }
     let (estimate, bytes) = estimate(connection, table, size)?;
@@ -49,7 +52,11 @@ pub(super) fn statistics(
     })
 }
 
-fn estimate(connection: &Connection, table: &Table, size: u64) -> rusqlite::Result<(Estimate, u64)> {
+fn estimate(
+    connection: &Connection,
+    table: &Table,
+    size: u64,
+) -> rusqlite::Result<(Estimate, u64)> {
     if table.kind != RelationKind::Table {
         // One row of a view may cost a scan of everything, so it is not looked at.
         let guess = Estimate {
@@ -80,7 +87,9 @@ fn settle(probed: (u64, Origin), analysed: Option<u64>, size: u64) -> Estimate {
         // The count may be old, the probes may miss a gap: the count holds as long as the probes
         // see something like it, and follows them otherwise.
         Some(counted) if origin != Origin::Exact => Estimate {
-            rows: counted.clamp(rows / 2, rows.saturating_mul(2)).min(size / LEAST_ROW),
+            rows: counted
+                .clamp(rows / 2, rows.saturating_mul(2))
+                .min(size / LEAST_ROW),
             origin: Origin::Catalogue,
         },
         _ => Estimate {
@@ -181,7 +190,10 @@ fn add_lengths(
     while let Some(row) = rows.next()? {
         seen.0 += 1;
         for column in 0..columns {
-            seen.1 += row.get::<_, Option<i64>>(column)?.unwrap_or(0).unsigned_abs();
+            seen.1 += row
+                .get::<_, Option<i64>>(column)?
+                .unwrap_or(0)
+                .unsigned_abs();
         }
     }
     Ok(())
