@@ -251,7 +251,7 @@ mod tests {
             started_ms: 0,
             duration_ms: 3,
             query_ms: 1,
-            first_batch_ms: 1,
+            answer_ms: 1,
             decode_ms: 1,
             write_ms: 1,
             rows: 1_000_000,

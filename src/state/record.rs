@@ -291,7 +291,7 @@ fn insert_chunk(
         ":started_ms": stored_count(chunk.started_ms),
         ":duration_ms": stored_count(chunk.duration_ms),
         ":query_ms": stored_count(chunk.query_ms),
-        ":answer_ms": stored_count(chunk.first_batch_ms),
+        ":answer_ms": stored_count(chunk.answer_ms),
         ":decode_ms": stored_count(chunk.decode_ms),
         ":write_ms": stored_count(chunk.write_ms),
         ":rows": stored_count(chunk.rows),

@@ -84,7 +84,7 @@ CREATE TABLE chunks (
     started_ms      INTEGER NOT NULL,
     duration_ms     INTEGER NOT NULL,
     query_ms        INTEGER NOT NULL,
-    answer_ms       INTEGER NOT NULL,
+    answer_ms  INTEGER NOT NULL,
     decode_ms       INTEGER NOT NULL,
     write_ms        INTEGER NOT NULL,
     rows            INTEGER NOT NULL,
