@@ -18,6 +18,8 @@ use super::publish::{Dataset, Evidence, Published, Step, WriteBudget};
 use super::verify::{hash, verify};
 use super::{PartReceipt, Result, WriteError, names, place};
 use crate::model::*;
+// Both globs bring a `Strategy`.
+use crate::model::Strategy;
 
 const BUDGET: WriteBudget = WriteBudget {
     row_group_bytes_cap: 64 << 20,
@@ -30,9 +32,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
+fn instant(number: u32) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + i64::from(number)).unwrap()
+}
+
 fn run_id(number: u32) -> RunId {
-    let start = Timestamp::from_second(1_790_000_000 + i64::from(number)).unwrap();
-    RunId::new(start, number.wrapping_mul(0x9e37_79b9))
+    RunId::new(instant(number), number.wrapping_mul(0x9e37_79b9))
 }
 
 fn column(name: &str, field: FieldType, nullable: bool) -> Column {
@@ -164,7 +169,7 @@ fn snapshot() -> SnapshotFacts {
 
 /// A run that has read: all that `publish` wants, owned, so that a test can spoil any of it.
 struct Read {
-    run: RunId,
+    number: u32,
     plan: ExecutionPlan,
     receipts: Vec<PartReceipt>,
     chunks: Vec<ChunkRecord>,
@@ -181,35 +186,21 @@ impl Read {
         dataset: Dataset,
         after: &mut (dyn FnMut(Step) + Send),
     ) -> Result<Published> {
-        let snapshot = snapshot();
-        let second =
-            1_790_000_000 + i64::from(u32::from_str_radix(self.run.tag(), 16).unwrap() % 7);
-        let started_at = Timestamp::from_second(second).unwrap();
+        let (run, snapshot) = (run_id(self.number), snapshot());
+        let now = instant(self.number);
         let evidence = Evidence {
-            run: &self.run,
+            run: &run,
             plan: &self.plan,
             snapshot: &snapshot,
             receipts: &self.receipts,
             chunks: &self.chunks,
             counted: self.counted,
             adaptations: &[],
-            started_at,
-            // Ids carry the order of runs, to the second.
-            now: self.run.as_str()[3..18].parse_stamp(),
+            started_at: now,
+            now,
             freshness: None,
         };
         block_on(dataset.publish_with(evidence, after))
-    }
-}
-
-trait ParseStamp {
-    fn parse_stamp(&self) -> Timestamp;
-}
-
-impl ParseStamp for str {
-    fn parse_stamp(&self) -> Timestamp {
-        let when = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", self).unwrap();
-        when.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp()
     }
 }
 
@@ -218,22 +209,22 @@ fn id_column() -> Vec<Column> {
 }
 
 /// Two chunks of `id`, cut at 100: `rows` rows in each.
-fn write_ids(dataset: &Dataset, run: &RunId, rows: i64) -> Read {
+fn write_ids(dataset: &Dataset, number: u32, rows: i64) -> Read {
     let plan = plan(id_column(), &[100]);
     let sink = dataset.sink(&plan.spec.format, BUDGET);
     let schema = arrow_schema(&plan.spec.read.columns);
     let mut receipts = Vec::new();
     let mut chunks = Vec::new();
-    for (number, start) in [(1, 0), (2, 100)] {
-        let mut writer = block_on(sink.open(number, schema.clone())).unwrap();
+    for (chunk, start) in [(1, 0), (2, 100)] {
+        let mut writer = block_on(sink.open(chunk, schema.clone())).unwrap();
         let ids = Int64Array::from_iter_values(start..start + rows);
         let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(ids)]).unwrap();
         block_on(writer.write(&batch)).unwrap();
         receipts.extend(block_on(writer.finish()).unwrap());
-        chunks.push(record(number, rows as u64));
+        chunks.push(record(chunk, rows as u64));
     }
     Read {
-        run: run.clone(),
+        number,
         plan,
         receipts,
         chunks,
@@ -244,7 +235,7 @@ fn write_ids(dataset: &Dataset, run: &RunId, rows: i64) -> Read {
 fn publish_ids(target: &Path, number: u32, rows: i64, layout: Layout, keep: u32) -> Published {
     let run = run_id(number);
     let dataset = Dataset::prepare(target, &run, layout, keep).unwrap();
-    let read = write_ids(&dataset, &run, rows);
+    let read = write_ids(&dataset, number, rows);
     read.publish(dataset).unwrap()
 }
 
@@ -436,7 +427,7 @@ fn publish_batches(target: &Path, columns: Vec<Column>, batches: &[RecordBatch])
     }
     let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
     let read = Read {
-        run,
+        number: 1,
         plan,
         receipts: block_on(writer.finish()).unwrap(),
         chunks: vec![record(1, rows)],
@@ -667,7 +658,7 @@ fn an_empty_table_is_one_readable_file_with_its_schema() {
         let run = run_id(1);
         let dataset = Dataset::prepare(&target, &run, layout, 0).unwrap();
         let read = Read {
-            run,
+            number: 1,
             plan: plan(all_columns(), &[5]),
             receipts: Vec::new(),
             chunks: vec![record(1, 0), record(2, 0)],
@@ -771,7 +762,7 @@ fn a_stranger_that_came_during_the_read_stops_the_publish() {
     let target = root.path().join("d");
     publish_ids(&target, 1, 10, Layout::Replace, 0);
     let dataset = Dataset::prepare(&target, &run_id(2), Layout::Replace, 0).unwrap();
-    let read = write_ids(&dataset, &run_id(2), 20);
+    let read = write_ids(&dataset, 2, 20);
     fs::write(target.join("late.txt"), "mine").unwrap();
     let refused = read.publish(dataset);
     assert!(
@@ -833,7 +824,7 @@ fn refused_proof(spoil: impl FnOnce(&mut Read, &Path)) -> String {
     let staging = root
         .path()
         .join(format!(".d.ixtract-staging-{}", run_id(2).tag()));
-    let mut read = write_ids(&dataset, &run_id(2), 20);
+    let mut read = write_ids(&dataset, 2, 20);
     spoil(&mut read, &staging);
     let outcome = read.publish(dataset);
     assert_eq!(
@@ -897,7 +888,7 @@ fn a_stream_proof_needs_no_count() {
     let root = tempfile::tempdir().unwrap();
     let target = root.path().join("d");
     let dataset = Dataset::prepare(&target, &run_id(1), Layout::Replace, 0).unwrap();
-    let mut read = write_ids(&dataset, &run_id(1), 20);
+    let mut read = write_ids(&dataset, 1, 20);
     read.plan.spec.proof = ProofLevel::Stream;
     read.counted = None;
     let published = read.publish(dataset).unwrap();
@@ -981,7 +972,7 @@ fn a_manifest_that_points_outside_is_not_followed() {
 fn publish_and_die(target: &Path, number: u32, layout: Layout, keep: u32, step: Step) {
     let run = run_id(number);
     let dataset = Dataset::prepare(target, &run, layout, keep).unwrap();
-    let read = write_ids(&dataset, &run, i64::from(number));
+    let read = write_ids(&dataset, number, i64::from(number));
     let died = catch_unwind(AssertUnwindSafe(|| {
         read.publish_with(dataset, &mut |done| {
             // `resume_unwind` does not print.
