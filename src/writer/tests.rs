@@ -255,6 +255,7 @@ fn read_back(path: &Path) -> RecordBatch {
 }
 
 /// A value of every output type: edges, then ordinary ones, every third a null.
+#[allow(clippy::too_many_lines, reason = "a table of values")]
 fn every_type() -> Vec<(FieldType, ArrayRef)> {
     use FieldType as F;
     fn a<T: Array + 'static>(array: T) -> ArrayRef {
@@ -844,8 +845,8 @@ fn nothing_is_published_unless_every_proof_holds() {
     let part = |read: &Read, staging: &Path| staging.join(&read.receipts[0].name);
     assert!(refused_proof(|read, _| read.counted = Some(41)).contains("41"));
     assert!(refused_proof(|read, _| read.counted = None).contains("count"));
-    assert!(refused_proof(|read, _| drop(read.chunks.pop())).contains("chunk 2"));
-    assert!(refused_proof(|read, _| drop(read.receipts.pop())).contains("chunk 2"));
+    assert!(refused_proof(|read, _| read.chunks.truncate(1)).contains("chunk 2"));
+    assert!(refused_proof(|read, _| read.receipts.truncate(1)).contains("chunk 2"));
     assert!(refused_proof(|read, _| read.receipts[0].rows = 21).contains("21"));
     assert!(refused_proof(|read, _| read.receipts[0].bytes += 1).contains("bytes"));
     assert!(
@@ -853,7 +854,7 @@ fn nothing_is_published_unless_every_proof_holds() {
     );
     assert!(refused_proof(|read, _| read.chunks.push(record(1, 20))).contains("twice"));
     assert!(refused_proof(|read, _| read.chunks.push(record(3, 0))).contains("chunk 3"));
-    assert!(refused_proof(|read, _| drop(read.plan.spec.chunks.remove(0))).contains("cover"));
+    assert!(refused_proof(|read, _| read.plan.spec.chunks.truncate(1)).contains("cover"));
     assert!(
         refused_proof(|read, _| read.plan.spec.read.columns[0].nullable = true).contains("column")
     );
