@@ -214,7 +214,7 @@ impl PartWriter {
         if self.part.is_none() {
             self.part = Some(self.start(batch)?);
         }
-        let memory = self.sink.encoding.group_bytes();
+        let memory = self.sink.encoding.budget.row_group_bytes_cap;
         let Some(Part {
             encoder: Some(encoder),
             path,
@@ -226,7 +226,7 @@ impl PartWriter {
         encoder.write(batch).map_err(|error| failed(path, error))?;
         *rows += batch.num_rows() as u64;
         // The crate ends a group by its encoded size alone; what is not yet encoded counts too.
-        if encoder.memory_size() >= memory {
+        if encoder.memory_size() as u64 >= memory {
             encoder.flush().map_err(|error| failed(path, error))?;
         }
         Ok(())
