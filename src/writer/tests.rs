@@ -1018,6 +1018,37 @@ fn a_crash_at_any_step_leaves_one_whole_version_and_the_next_run_sweeps() {
 }
 
 #[test]
+fn a_version_exchanged_out_by_a_run_that_died_is_still_kept() {
+    for step in [Step::Switched, Step::Settled] {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("d");
+        publish_ids(&target, 1, 1, Layout::Replace, 2);
+        publish_and_die(&target, 2, Layout::Replace, 2, step);
+        publish_ids(&target, 3, 3, Layout::Replace, 2);
+        for number in [1, 2] {
+            let kept = format!(".d.ixtract-kept-{}", run_id(number).tag());
+            let found = verify(&root.path().join(kept)).unwrap();
+            assert_eq!(found.run, run_id(number), "{step}");
+        }
+    }
+}
+
+#[test]
+fn a_removal_that_was_cut_short_is_never_taken_for_a_version() {
+    let root = tempfile::tempdir().unwrap();
+    let target = root.path().join("d");
+    publish_ids(&target, 1, 1, Layout::Replace, 1);
+    publish_and_die(&target, 2, Layout::Replace, 1, Step::Switched);
+    let old = root
+        .path()
+        .join(format!(".d.ixtract-staging-{}", run_id(2).tag()));
+    fs::remove_file(old.join(names::MANIFEST)).unwrap();
+    publish_ids(&target, 3, 3, Layout::Replace, 2);
+    let kept = format!(".d.ixtract-kept-{}", run_id(2).tag());
+    assert_eq!(names_in(root.path()), [kept.as_str(), "d"]);
+}
+
+#[test]
 fn a_first_run_that_dies_leaves_nothing_that_looks_whole() {
     for layout in [Layout::Replace, Layout::Runs] {
         for step in Step::ALL.into_iter().filter(|step| !step.is_published()) {
