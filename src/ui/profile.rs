@@ -102,12 +102,11 @@ fn latency(profile: &SourceProfile) -> String {
 
 fn connections(profile: &SourceProfile) -> String {
     let load = profile.connections;
+    // Where a snapshot is shared by fewer readers than there are connections, they are the limit.
+    let ours = load.safe().min(profile.max_readers);
     format!(
-        "{} of {} in use; at most {} for us, {} in one snapshot",
-        load.active,
-        load.max,
-        load.safe(),
-        profile.max_readers
+        "{} of {} in use; at most {ours} for us",
+        load.active, load.max
     )
 }
 
@@ -150,7 +149,7 @@ mod tests {
                        spread known from the catalogue's statistics, variation 0.00, correlation with storage 1.00
           latency      220 µs median, 300 µs at worst of 5; connected in 900 µs
           blocks       37,500
-          connections  10 of 100 in use; at most 45 for us, 1000 in one snapshot
+          connections  10 of 100 in use; at most 45 for us
 
         1 column
           column  source type  parquet  null
