@@ -261,8 +261,7 @@ pub fn arrow_schema(columns: &[Column]) -> SchemaRef {
                 }
                 _ => {}
             }
-            Field::new(&column.name, column.field.arrow(), column.nullable)
-                .with_metadata(metadata.into_iter().collect())
+            Field::new(&column.name, column.field.arrow(), column.nullable).with_metadata(metadata)
         })
         .collect();
     Arc::new(Schema::new(fields))
