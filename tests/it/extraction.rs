@@ -75,6 +75,12 @@ impl Extraction {
         rows
     }
 
+    /// How many rows `ixtract verify` finds in the dataset's files.
+    pub(crate) fn count(&self) -> u64 {
+        let verified = self.cli.run(["verify", OUTPUT, "--json"]).expect_code(0);
+        verified.json()["rows"].as_u64().expect("a number of rows")
+    }
+
     /// What lies beside the dataset in the program's home, its own traces of work (staging
     /// directories, locks, probes, kept versions) by name.
     pub(crate) fn beside(&self) -> BTreeSet<String> {

@@ -29,7 +29,7 @@ impl Gate {
         // cancel. Nothing is written, so it works in a read-only transaction.
         session.exec(
             "CREATE FUNCTION public.gate(id bigint) RETURNS boolean
-             LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED AS $$
+             LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED SET lock_timeout = 0 AS $$
              BEGIN
                  IF id % 100 = 0 THEN PERFORM pg_advisory_xact_lock_shared(42); END IF;
                  RETURN true;

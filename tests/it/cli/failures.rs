@@ -151,7 +151,7 @@ fn a_wrong_filter_has_the_servers_words() {
         extraction.run(&["--where", filter]).expect_code(1);
     }
     extraction.run(&[]).expect_code(0);
-    assert_eq!(extraction.rows().len(), 10);
+    assert_eq!(extraction.count(), 10);
 }
 
 #[test]
@@ -244,7 +244,6 @@ fn bad_flags() {
             .expect_code(64);
         assert!(outcome.stderr.contains(says), "{flags:?}: {outcome:#?}");
         assert_eq!(outcome.stdout, "", "{flags:?}");
-        Failure::of(&outcome);
     }
     for words in [
         &[][..],
@@ -281,5 +280,5 @@ fn a_missing_parameter() {
     fails(outcome, 64, ["who", "", "--param"]);
     let filled = ["--where", "customer = '{who}'", "--param", "who=c3"];
     extraction.run(&filled).expect_code(0);
-    assert_eq!(extraction.rows().len(), 1);
+    assert_eq!(extraction.count(), 1);
 }

@@ -18,7 +18,7 @@ fn with_spoilt(spoil: impl Fn(&Path), codes: &[i32], word: &str) {
     let outcome = extraction.run(&[]).expect_code(0);
     assert!(outcome.stderr.contains("warning"), "{outcome:#?}");
     assert!(outcome.stderr.contains(word), "{outcome:#?}");
-    assert_eq!(extraction.rows().len(), 10);
+    assert_eq!(extraction.count(), 10);
     let json = extraction.run(&["--json"]).expect_code(0).json();
     let warnings = json["warnings"].to_string();
     assert!(warnings.contains(word), "{warnings}");
@@ -83,7 +83,7 @@ fn a_locked_store() {
     assert!(outcome.stderr.contains("warning"), "{outcome:#?}");
     assert!(outcome.stderr.contains("locked"), "{outcome:#?}");
     let outcome = extraction.run(&["--state-required"]).expect_code(75);
-    Failure::of(&outcome).assert_says("", "locked", "");
+    Failure::of(&outcome).assert_says("locked", "", "--state");
     drop(other);
     assert_eq!(extraction.statuses(), ["success"]);
 }

@@ -31,7 +31,7 @@ pub(super) fn create(database: &Database) {
          CREATE FUNCTION some_account(of int) RETURNS bigint LANGUAGE sql VOLATILE AS $$
              SELECT coalesce(
                  (SELECT id FROM accounts WHERE owner = of
-                      AND id >= (SELECT floor(random() * {ACCOUNTS} * 100)) ORDER BY id LIMIT 1),
+                      AND id >= (SELECT floor(random() * {ACCOUNTS} * 100)::bigint) ORDER BY id LIMIT 1),
                  (SELECT id FROM accounts WHERE owner = of ORDER BY id LIMIT 1))
          $$;
          -- A key that nobody has: below all others, between them or above them.
@@ -74,7 +74,7 @@ pub(super) fn change_everything(database: &Database) {
          INSERT INTO accounts SELECT i, 0, 5 FROM generate_series(-50, -1) AS i;
          INSERT INTO accounts SELECT i * 1000 + 1, 0, 7 FROM generate_series(1, 500) AS i;
          INSERT INTO accounts SELECT 1000000000 + i, 0, 9 FROM generate_series(1, 50) AS i;
-         UPDATE accounts SET id = 3000000 - id WHERE id % 1100 = 0;
+         UPDATE accounts SET id = 3000003 - id WHERE id % 1100 = 0;
          COMMIT",
     );
 }
