@@ -18,10 +18,10 @@ use jiff::Timestamp;
 
 /// A clock that follows tokio's, paused or not.
 #[derive(Debug)]
-pub struct TokioClock(tokio::time::Instant);
+pub(crate) struct TokioClock(tokio::time::Instant);
 
 impl TokioClock {
-    pub fn shared() -> Arc<Self> {
+    pub(crate) fn shared() -> Arc<Self> {
         Arc::new(Self(tokio::time::Instant::now()))
     }
 }
@@ -38,44 +38,44 @@ impl Clock for TokioClock {
 
 /// What goes wrong, and when. Everything off by default.
 #[derive(Clone, Debug, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// In these chunks' first attempts, this error comes after the first batch.
-    pub fail_once: BTreeMap<u32, SourceError>,
+    pub(crate) fail_once: BTreeMap<u32, SourceError>,
     /// In every attempt at these chunks, this error comes after the first batch.
-    pub fail_always: BTreeMap<u32, SourceError>,
+    pub(crate) fail_always: BTreeMap<u32, SourceError>,
     /// Session openings, counted from 1, that are refused.
-    pub refuse_openings: BTreeSet<u32>,
+    pub(crate) refuse_openings: BTreeSet<u32>,
     /// Every opening after this many is refused.
-    pub refuse_openings_after: Option<u32>,
+    pub(crate) refuse_openings_after: Option<u32>,
     /// Reading these chunks panics.
-    pub panic_in: BTreeSet<u32>,
+    pub(crate) panic_in: BTreeSet<u32>,
     /// Reading these chunks never ends.
-    pub hang_in: BTreeSet<u32>,
+    pub(crate) hang_in: BTreeSet<u32>,
     /// The server takes this long to begin to answer.
-    pub answer: Duration,
+    pub(crate) answer: Duration,
     /// Each batch takes this long.
-    pub batch: Duration,
+    pub(crate) batch: Duration,
     /// Somebody waits for us from this time on.
-    pub blocked_from: Option<Duration>,
+    pub(crate) blocked_from: Option<Duration>,
     /// The count fails with this error.
-    pub count_error: Option<SourceError>,
+    pub(crate) count_error: Option<SourceError>,
 }
 
 /// A table of the keys `0..rows`, read in batches of ten.
-pub struct World {
-    pub rows: i64,
-    pub faults: Faults,
-    pub openings: AtomicU32,
-    pub cancelled: AtomicU32,
-    pub failed_once: Mutex<BTreeSet<u32>>,
-    pub spec: ExecutionSpec,
-    pub clock: Arc<TokioClock>,
+pub(crate) struct World {
+    pub(crate) rows: i64,
+    pub(crate) faults: Faults,
+    pub(crate) openings: AtomicU32,
+    pub(crate) cancelled: AtomicU32,
+    pub(crate) failed_once: Mutex<BTreeSet<u32>>,
+    pub(crate) spec: ExecutionSpec,
+    pub(crate) clock: Arc<TokioClock>,
 }
 
 const BATCH_ROWS: i64 = 10;
 
 impl World {
-    pub fn new(rows: i64, chunks: u32, workers: u32, faults: Faults) -> Arc<Self> {
+    pub(crate) fn new(rows: i64, chunks: u32, workers: u32, faults: Faults) -> Arc<Self> {
         Arc::new(Self {
             rows,
             faults,
@@ -168,7 +168,7 @@ fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
 }
 
 /// A handle that is a snapshot; the trait needs a type of its own because of `Arc`.
-pub struct MemorySnapshot(pub Arc<World>);
+pub(crate) struct MemorySnapshot(pub(crate) Arc<World>);
 
 #[async_trait]
 impl Snapshot for MemorySnapshot {
@@ -229,7 +229,7 @@ impl Snapshot for MemorySnapshot {
 }
 
 /// The error of a full server.
-pub fn too_many() -> SourceError {
+pub(crate) fn too_many() -> SourceError {
     SourceError::TooManyConnections {
         target: "world".into(),
         why: "53300".into(),
@@ -237,7 +237,7 @@ pub fn too_many() -> SourceError {
 }
 
 /// The error of a broken line.
-pub fn lost() -> SourceError {
+pub(crate) fn lost() -> SourceError {
     SourceError::ConnectionLost {
         target: "world".into(),
         why: "reset".into(),
@@ -316,17 +316,17 @@ impl Session for MemorySession {
 
 /// Keeps what is finished, chunk by chunk; forgets what is aborted or dropped.
 #[derive(Default)]
-pub struct MemorySink {
-    pub finished: Arc<Mutex<BTreeMap<u32, Vec<i64>>>>,
-    pub order: Arc<Mutex<Vec<u32>>>,
-    pub aborts: Arc<AtomicU32>,
+pub(crate) struct MemorySink {
+    pub(crate) finished: Arc<Mutex<BTreeMap<u32, Vec<i64>>>>,
+    pub(crate) order: Arc<Mutex<Vec<u32>>>,
+    pub(crate) aborts: Arc<AtomicU32>,
     /// Writing to these chunks fails as a full disk does.
-    pub full_in: BTreeSet<u32>,
+    pub(crate) full_in: BTreeSet<u32>,
 }
 
 impl MemorySink {
     /// Every finished value in chunk order.
-    pub fn values(&self) -> Vec<i64> {
+    pub(crate) fn values(&self) -> Vec<i64> {
         self.finished
             .lock()
             .unwrap()
