@@ -4,12 +4,21 @@
 //! test that needs a server or a reader fails and says so; nothing is ever skipped.
 
 // What the tests stand on.
+mod extraction; // A table, the directory it is extracted to, and what came out.
+mod gate; // Stops readers in the middle of their rows until the test lets them go.
 mod ixtract; // The real program, started in a home of its own.
 mod proxy; // A network that is slow, hangs or breaks.
 mod readers; // Parquet read back by other people's code.
 mod servers; // PostgreSQL, shared by all tests or private to one.
+mod versions; // A table whose rows say which version of it they are of.
 
 // The tests.
+mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets, state, plans.
+mod consistency; // One point in time while others write, alter, block and terminate.
+mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
+mod demo; // The tour.
+mod docs; // README.md says what --help says, and back.
+mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod tidy; // Who may know whom, and how long a file may be.
 
 /// What `tests/run` found out about this machine.
