@@ -12,13 +12,14 @@ mod relation;
 mod request;
 mod run;
 mod snapshot;
+mod spread;
 
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
 pub use plan::{
     BackoffRule, Compression, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, Format,
     FormatOptions, PLAN_VERSION, PlannedChunk, ProofLevel, ReadSpec, RetryPolicy, Scheduling,
-    Strategy, TYPE_MAP_VERSION, TypeMapping,
+    SpecError, Strategy, TYPE_MAP_VERSION, TypeMapping,
 };
 pub use profile::{
     ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Origin, SourceProfile,
@@ -32,8 +33,10 @@ pub use request::{
     Chunking, Layout, OutputOptions, ParquetOptions, RunRequest, Selection, TypeMode, TypeOptions,
     WorkOptions,
 };
+pub(crate) use run::hex;
 pub use run::{
     ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
     WorkerRecord,
 };
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
+pub use spread::Spread;

@@ -50,6 +50,13 @@ pub enum Reason {
         /// Rows.
         rows: u64,
     },
+    /// What would have been cut on gives too few chunks: a key of few values, a table of few blocks.
+    CutTooCoarse {
+        /// `key COLUMN` or `blocks`.
+        cut: String,
+        /// Chunks it would give.
+        chunks: u32,
+    },
     /// Chunk bounds at equal estimated rows.
     BoundsFrom {
         /// Where the spread is known from.
@@ -70,6 +77,13 @@ pub enum Reason {
         /// Workers.
         workers: u32,
     },
+    /// `--min-workers` raised the workers, before the caps.
+    WorkersRaised {
+        /// Before.
+        from: u32,
+        /// After.
+        to: u32,
+    },
     /// A cap lowered the workers.
     WorkersCapped {
         /// Before.
@@ -83,5 +97,12 @@ pub enum Reason {
     Skewed {
         /// Coefficient of variation in thousandths.
         cv_permille: u32,
+    },
+    /// The chunks' estimated rows differ by more than 10 %: longest chunk first.
+    UnequalChunks {
+        /// Estimated rows of the smallest chunk.
+        smallest: u64,
+        /// Estimated rows of the largest chunk.
+        largest: u64,
     },
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::plan::ExecutionPlan;
+use super::profile::SourceProfile;
 use super::relation::{Relation, SourceIdentity};
 use super::request::Selection;
 use super::snapshot::SnapshotFacts;
@@ -226,6 +227,9 @@ pub struct RunOpen {
     pub constrained: bool,
     /// The source's change counters at planning.
     pub counters: ChangeCounters,
+    /// The profile that the plan was made from, where one was made: key range, size and latency are
+    /// kept with every run, because they cannot be found out later.
+    pub profile: Option<SourceProfile>,
     /// Where the output goes.
     pub output: String,
 }

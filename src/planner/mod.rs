@@ -1,1 +1,634 @@
 //! From a request, a profile and an estimate to a plan; pure.
+//!
+//! The order of decisions: what to cut on (`strategy`), how many workers (`workers`), where to
+//! cut (`chunking`), who takes which chunk first, and what all that is expected to take. Every
+//! decision leaves a [`Reason`]. Equal inputs give equal plans, on any machine.
+
+mod chunking;
+mod error;
+mod fingerprint;
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod strategy;
+mod verdict;
+mod workers;
+
+pub use error::PlanError;
+pub use fingerprint::{canonical_json, fingerprint, parse, verify};
+pub use verdict::{Verdict, verdict};
+
+use crate::estimator::ThroughputEstimate;
+use crate::model::{
+    BackoffRule, Chunking, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, FormatOptions,
+    PLAN_VERSION, PlannedChunk, ReadSpec, Reason, RetryPolicy, RunRequest, Scheduling,
+    SourceIdentity, SourceProfile, TYPE_MAP_VERSION, TypeMapping,
+};
+use chunking::Piece;
+use strategy::Cutting;
+
+/// Retries of a chunk: after 1, 2 and 4 seconds, with jitter.
+const RETRY: RetryPolicy = RetryPolicy {
+    retries: 3,
+    base_ms: 1_000,
+    max_ms: 60_000,
+};
+
+/// The adaptive rule `source_latency_backoff` (facts sheet, section 5), as multiples of the latency
+/// that a run itself measures.
+const BACKOFF: BackoffRule = BackoffRule {
+    threshold_p50s: 5,
+    floor_ms: 50,
+    floor_p50s: 10,
+    active_from_p50_us: 1_000,
+    max_activations: 10,
+    cooldown_chunks: 3,
+    max_pause_ms: 30_000,
+};
+
+/// Above this coefficient of variation (thousandths) a key's spread is skewed.
+const SKEWED_PERMILLE: u32 = 1_000;
+
+/// A snapshot held longer than this many seconds deserves a warning.
+const LONG_SNAPSHOT_S: f64 = 30.0 * 60.0;
+
+/// What this machine can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Processors that this process may use.
+    pub cpus: u32,
+}
+
+/// What a plan is made from.
+pub struct Inputs<'a> {
+    /// What the user asked for.
+    pub request: &'a RunRequest,
+    /// The database.
+    pub source: &'a SourceIdentity,
+    /// What is known of the table and its server.
+    pub profile: &'a SourceProfile,
+    /// The expected speed of a number of workers.
+    pub estimate: &'a dyn Fn(u32) -> ThroughputEstimate,
+    /// This machine.
+    pub limits: Limits,
+}
+
+/// Makes a plan.
+///
+/// # Errors
+/// [`PlanError::NoKey`] and [`PlanError::NoBlocks`] where the chunking that the user asked for is
+/// impossible.
+pub fn plan(inputs: &Inputs<'_>) -> Result<ExecutionPlan, PlanError> {
+    let work = &inputs.request.work;
+    let rows = inputs.profile.statistics.estimate.rows;
+
+    let strategy::Choice { cuts, mut reasons } = strategy::choose(inputs)?;
+    let mut staff = workers::staff(inputs, !cuts.is_empty());
+    if let Some(rows) = work.chunk_rows.filter(|_| !cuts.is_empty()) {
+        reasons.push(Reason::ChunkRowsForced { rows });
+    }
+    let count = chunking::count(rows, staff.workers, work.chunk_rows);
+    let mut cutting = strategy::cut(&cuts, rows, count);
+    reasons.append(&mut cutting.reasons);
+    let chunks = u32::try_from(cutting.pieces.len()).unwrap_or(u32::MAX);
+    staff.cap(chunks, "chunks");
+    reasons.append(&mut staff.reasons);
+    let (scheduling, reason) = schedule(&cutting);
+    reasons.extend(reason);
+
+    let spec = spec(inputs, &cutting, staff.workers, scheduling);
+    spec.check().map_err(|source| PlanError::Unsound {
+        relation: spec.read.relation.to_string(),
+        source,
+    })?;
+    let forecast = forecast(inputs, &cutting.pieces, staff.workers);
+    let mut warnings = inputs.profile.warnings.clone();
+    warnings.extend(long_snapshot(forecast.duration_s));
+    Ok(ExecutionPlan {
+        fingerprint: fingerprint(&spec),
+        spec,
+        forecast,
+        reasons,
+        warnings,
+    })
+}
+
+/// Whether the request itself decides how fast the run can be, so that the run must not teach: a
+/// forced number of workers, or one pass whatever the table.
+pub fn constrained(request: &RunRequest) -> bool {
+    request.work.workers.is_some() || request.work.chunking == Chunking::None
+}
+
+/// Longest chunk first where lengths differ; plan order, which is key or block order, elsewhere.
+fn schedule(cutting: &Cutting<'_>) -> (Scheduling, Option<Reason>) {
+    let rows = || cutting.pieces.iter().map(|piece| piece.rows);
+    let (smallest, largest) = (rows().min().unwrap_or(0), rows().max().unwrap_or(0));
+    let skew = cutting.key.map_or(0, |profile| profile.cv_permille);
+    if skew > SKEWED_PERMILLE {
+        let reason = Reason::Skewed { cv_permille: skew };
+        (Scheduling::WorkStealing, Some(reason))
+    } else if 10 * u128::from(largest) > 11 * u128::from(smallest) {
+        let reason = Reason::UnequalChunks { smallest, largest };
+        (Scheduling::WorkStealing, Some(reason))
+    } else {
+        (Scheduling::RoundRobin, None)
+    }
+}
+
+/// The pieces as chunks of a plan, in key or block order, each with its dispatch rank.
+fn ranked(pieces: &[Piece], scheduling: Scheduling) -> Vec<PlannedChunk> {
+    let mut order: Vec<usize> = (0..pieces.len()).collect();
+    if scheduling == Scheduling::WorkStealing {
+        // Stable: equal estimates keep plan order.
+        order.sort_by_key(|index| std::cmp::Reverse(pieces[*index].rows));
+    }
+    let mut ranks = vec![0; pieces.len()];
+    for (rank, index) in (0..).zip(order) {
+        ranks[index] = rank;
+    }
+    pieces
+        .iter()
+        .zip(ranks)
+        .zip(1..)
+        .map(|((piece, rank), number)| PlannedChunk {
+            number,
+            bounds: piece.bounds.clone(),
+            rank,
+        })
+        .collect()
+}
+
+fn spec(
+    inputs: &Inputs<'_>,
+    cutting: &Cutting<'_>,
+    workers: u32,
+    scheduling: Scheduling,
+) -> ExecutionSpec {
+    let Inputs {
+        request, profile, ..
+    } = inputs;
+    ExecutionSpec {
+        plan_version: PLAN_VERSION,
+        source: inputs.source.clone(),
+        read: ReadSpec {
+            relation: profile.table.relation.clone(),
+            kind: profile.table.kind,
+            columns: profile.table.columns.clone(),
+            key: cutting.key.map(|profile| profile.key.clone()),
+            filter: profile.table.filter.clone(),
+        },
+        types: TypeMapping {
+            mode: request.types.mode,
+            version: TYPE_MAP_VERSION,
+        },
+        strategy: cutting.strategy,
+        chunks: ranked(&cutting.pieces, scheduling),
+        workers,
+        scheduling,
+        retry: RETRY,
+        backoff: BACKOFF,
+        format: FormatOptions::new(
+            request.output.format,
+            request.output.compression,
+            request.output.parquet,
+        ),
+        consistency: request.work.consistency,
+        proof: request.work.proof,
+    }
+}
+
+fn forecast(inputs: &Inputs<'_>, pieces: &[Piece], workers: u32) -> Forecast {
+    let (rows, bytes) = (
+        inputs.profile.statistics.estimate.rows,
+        inputs.profile.statistics.bytes,
+    );
+    let estimate = (inputs.estimate)(workers);
+    Forecast {
+        rows,
+        bytes,
+        throughput: estimate.rows_per_s,
+        duration_s: rows as f64 / estimate.rows_per_s.max(1.0),
+        method: estimate.method.to_string(),
+        runs: estimate.runs,
+        chunks: forecast_chunks(pieces, rows, bytes),
+    }
+}
+
+/// Shares the bytes out by rows, or evenly where no rows are expected; both sums hold exactly.
+fn forecast_chunks(pieces: &[Piece], rows: u64, bytes: u64) -> Vec<ForecastChunk> {
+    let count = pieces.len() as u128;
+    let mut rows_before = 0u128;
+    let mut bytes_before = 0u128;
+    (1u128..)
+        .zip(pieces)
+        .map(|(number, piece)| {
+            rows_before += u128::from(piece.rows);
+            let bytes_until = (u128::from(bytes) * rows_before)
+                .checked_div(u128::from(rows))
+                .unwrap_or(u128::from(bytes) * number / count);
+            let share = bytes_until - bytes_before;
+            bytes_before = bytes_until;
+            ForecastChunk {
+                rows: piece.rows,
+                bytes: u64::try_from(share).unwrap_or(u64::MAX),
+            }
+        })
+        .collect()
+}
+
+fn long_snapshot(duration_s: f64) -> Option<String> {
+    (duration_s > LONG_SNAPSHOT_S).then(|| {
+        format!(
+            "one snapshot is held for about {:.0} minutes, which delays vacuum on the server: a quiet hour suits it best",
+            duration_s / 60.0
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::fixtures::{plan_of, profile, request, try_plan};
+    use super::*;
+    use crate::model::{
+        ChunkBounds, Compression, Consistency, Estimate, KeyValue, Origin, ProofLevel, Strategy,
+        TypeMode,
+    };
+
+    fn capped(plan: &ExecutionPlan) -> Vec<(u32, u32, &str)> {
+        let caps = plan.reasons.iter().filter_map(|reason| match reason {
+            Reason::WorkersCapped { from, to, cap } => Some((*from, *to, cap.as_str())),
+            _ => None,
+        });
+        caps.collect()
+    }
+
+    #[test]
+    fn a_small_table_is_read_in_one_pass_by_one_worker() {
+        for (rows, bytes) in [(99_999, u64::MAX / 200), (10_000_000, 49_999_999)] {
+            let mut small = profile(rows);
+            small.statistics.bytes = bytes;
+            let plan = plan_of(&request(), &small);
+            assert_eq!(plan.spec.strategy, Strategy::SinglePass);
+            assert_eq!(plan.spec.chunks[0].bounds, ChunkBounds::All);
+            assert_eq!((plan.spec.chunks.len(), plan.spec.workers), (1, 1));
+            assert_eq!(plan.spec.read.key, None);
+            assert_eq!(plan.reasons[0], Reason::SmallTable { rows, bytes });
+        }
+        let mut at_the_limit = profile(100_000);
+        at_the_limit.statistics.bytes = 50_000_000;
+        assert_eq!(plan_of(&request(), &at_the_limit).spec.chunks.len(), 2);
+    }
+
+    #[test]
+    fn a_row_count_that_nobody_knows_is_not_small() {
+        let mut unknown = profile(0);
+        unknown.statistics.estimate.origin = Origin::Unknown;
+        unknown.statistics.bytes = 60_000_000;
+        unknown.statistics.blocks = Some(7_500);
+        unknown.key = None;
+        let plan = plan_of(&request(), &unknown);
+        assert_eq!(plan.spec.strategy, Strategy::CtidChunking);
+        assert_eq!(
+            plan.forecast.chunks.iter().map(|c| c.bytes).sum::<u64>(),
+            60_000_000
+        );
+    }
+
+    #[test]
+    fn the_user_may_force_many_chunks_on_any_table() {
+        let tiny = profile(1_000);
+        let force = |change: &dyn Fn(&mut RunRequest)| {
+            let mut request = request();
+            change(&mut request);
+            let spec = plan_of(&request, &tiny).spec;
+            (spec.strategy, spec.chunks.len(), spec.workers)
+        };
+        use Strategy::{CtidChunking, RangeChunking, SinglePass};
+        assert_eq!(force(&|r| r.work.workers = Some(4)), (RangeChunking, 8, 4));
+        assert_eq!(force(&|r| r.work.workers = Some(1)), (SinglePass, 1, 1));
+        assert_eq!(
+            force(&|r| r.work.chunk_rows = Some(100)),
+            (RangeChunking, 10, 1)
+        );
+        assert_eq!(
+            force(&|r| r.work.chunking = Chunking::Key),
+            (RangeChunking, 2, 1)
+        );
+        assert_eq!(
+            force(&|r| r.work.chunking = Chunking::Ctid),
+            (CtidChunking, 2, 1)
+        );
+        assert_eq!(
+            force(&|r| r.work.chunk_rows = Some(5_000)),
+            (SinglePass, 1, 1)
+        );
+    }
+
+    #[test]
+    fn statistics_decide_between_key_and_blocks() {
+        let cases = [
+            (Some(900), Strategy::RangeChunking),
+            (Some(-950), Strategy::RangeChunking),
+            (Some(899), Strategy::CtidChunking),
+            (None, Strategy::CtidChunking),
+        ];
+        for (correlation, strategy) in cases {
+            let mut table = profile(3_000_000);
+            table
+                .key
+                .as_mut()
+                .expect("it has a key")
+                .correlation_permille = correlation;
+            assert_eq!(plan_of(&request(), &table).spec.strategy, strategy);
+            table.blocks_addressable = false;
+            let plan = plan_of(&request(), &table);
+            assert_eq!(plan.spec.strategy, Strategy::RangeChunking);
+            assert_eq!(
+                plan.reasons[0],
+                Reason::KeyOnly {
+                    key: "id".to_owned()
+                }
+            );
+        }
+        let mut keyless = profile(3_000_000);
+        keyless.key = None;
+        assert_eq!(
+            plan_of(&request(), &keyless).reasons[0],
+            Reason::BlocksNoKey
+        );
+        keyless.statistics.blocks = None;
+        let plan = plan_of(&request(), &keyless);
+        assert_eq!(plan.reasons[0], Reason::NothingToCutOn);
+        assert_eq!(
+            (plan.spec.strategy, plan.spec.workers),
+            (Strategy::SinglePass, 1)
+        );
+    }
+
+    #[test]
+    fn a_key_of_one_value_gives_way_to_blocks() {
+        let mut coarse = profile(3_000_000);
+        let density = &mut coarse.key.as_mut().expect("it has a key").density;
+        density.max = density.min.clone();
+        let plan = plan_of(&request(), &coarse);
+        assert_eq!(plan.spec.strategy, Strategy::CtidChunking);
+        let cut = "key id".to_owned();
+        assert!(
+            plan.reasons
+                .contains(&Reason::CutTooCoarse { cut, chunks: 1 })
+        );
+        coarse.blocks_addressable = false;
+        let plan = plan_of(&request(), &coarse);
+        assert_eq!(
+            (plan.spec.strategy, plan.spec.workers),
+            (Strategy::SinglePass, 1)
+        );
+        assert_eq!(capped(&plan), [(6, 1, "chunks")]);
+    }
+
+    #[test]
+    fn what_cannot_be_forced_is_refused() {
+        let mut wish = request();
+        let mut table = profile(3_000_000);
+        wish.work.chunking = Chunking::Key;
+        table.key = None;
+        let refused = try_plan(&wish, &table);
+        assert!(matches!(
+            refused,
+            Err(PlanError::NoKey { blocks: true, .. })
+        ));
+        wish.work.chunking = Chunking::Ctid;
+        table.blocks_addressable = false;
+        let refused = try_plan(&wish, &table);
+        assert!(matches!(
+            refused,
+            Err(PlanError::NoBlocks { key: false, .. })
+        ));
+    }
+
+    #[test]
+    fn one_pass_has_one_worker_whatever_was_asked_for() {
+        let mut wish = request();
+        wish.work.chunking = Chunking::None;
+        wish.work.workers = Some(4);
+        let plan = plan_of(&wish, &profile(3_000_000));
+        assert_eq!((plan.spec.chunks.len(), plan.spec.workers), (1, 1));
+        assert_eq!(capped(&plan), [(4, 1, "chunks")]);
+        assert!(constrained(&wish));
+        assert!(!constrained(&request()));
+    }
+
+    #[test]
+    fn workers_come_from_the_user_or_the_rows() {
+        for (rows, workers) in [
+            (100_000, 1),
+            (1_000_000, 2),
+            (3_999_999, 7),
+            (u32::MAX.into(), 8),
+        ] {
+            let mut table = profile(rows);
+            table.statistics.bytes = u64::MAX;
+            assert_eq!(plan_of(&request(), &table).spec.workers, workers);
+        }
+        let mut wish = request();
+        wish.work.start_workers = Some(3);
+        assert_eq!(plan_of(&wish, &profile(8_000_000)).spec.workers, 3);
+        wish.work.min_workers = 5;
+        assert_eq!(plan_of(&wish, &profile(8_000_000)).spec.workers, 5);
+        wish.work.workers = Some(30);
+        let plan = plan_of(&wish, &profile(8_000_000));
+        assert_eq!(plan.spec.workers, 30);
+        assert!(
+            plan.reasons
+                .contains(&Reason::WorkersForced { workers: 30 })
+        );
+    }
+
+    #[test]
+    fn every_cap_lowers_and_says_so() {
+        let table = profile(8_000_000);
+        let mut busy = table.clone();
+        // 14 are free, 7 are safe, 2 of them for coordinator and monitor.
+        busy.connections.active = 86;
+        let plan = plan_of(&request(), &busy);
+        assert_eq!(capped(&plan), [(8, 5, "safe connections")]);
+        busy.connections.active = 100;
+        assert_eq!(plan_of(&request(), &busy).spec.workers, 1);
+
+        let mut wish = request();
+        wish.work.max_workers = 2;
+        wish.work.min_workers = 4;
+        assert_eq!(capped(&plan_of(&wish, &table)), [(8, 2, "--max-workers")]);
+
+        let mut few_readers = table.clone();
+        few_readers.max_readers = 1;
+        let mut wish = request();
+        wish.work.workers = Some(4);
+        let plan = plan_of(&wish, &few_readers);
+        assert_eq!(capped(&plan), [(4, 1, "readers of one snapshot")]);
+        wish.work.consistency = Consistency::PerChunk;
+        assert_eq!(plan_of(&wish, &few_readers).spec.workers, 4);
+
+        let mut wish = request();
+        wish.work.workers = Some(4);
+        wish.work.chunk_rows = Some(4_000_000);
+        assert_eq!(capped(&plan_of(&wish, &table)), [(4, 2, "chunks")]);
+    }
+
+    #[test]
+    fn unequal_chunks_go_longest_first() {
+        let even = plan_of(&request(), &profile(3_000_000));
+        assert_eq!(even.spec.scheduling, Scheduling::RoundRobin);
+        assert!(
+            even.spec
+                .chunks
+                .iter()
+                .zip(0..)
+                .all(|(chunk, rank)| chunk.rank == rank)
+        );
+
+        let mut table = profile(3_000_000);
+        let key = table.key.as_mut().expect("it has a key");
+        // Half of the rows have the key 1,500,000.
+        let heavy = [
+            300_000, 900_000, 1_500_000, 1_500_000, 1_500_000, 1_500_000, 2_500_000,
+        ];
+        key.density.bounds = heavy.map(KeyValue::Int).to_vec();
+        let plan = plan_of(&request(), &table);
+        assert_eq!(plan.spec.scheduling, Scheduling::WorkStealing);
+        let largest = plan.forecast.chunks.iter().map(|chunk| chunk.rows).max();
+        let first = plan.spec.chunks.iter().position(|chunk| chunk.rank == 0);
+        assert_eq!(first.map(|index| plan.forecast.chunks[index].rows), largest);
+        assert!(matches!(
+            plan.reasons.last(),
+            Some(Reason::UnequalChunks { .. })
+        ));
+
+        let mut skewed = profile(3_000_000);
+        skewed.key.as_mut().expect("it has a key").cv_permille = 1_000;
+        assert_eq!(
+            plan_of(&request(), &skewed).spec.scheduling,
+            Scheduling::RoundRobin
+        );
+        skewed.key.as_mut().expect("it has a key").cv_permille = 1_001;
+        let plan = plan_of(&request(), &skewed);
+        assert_eq!(plan.spec.scheduling, Scheduling::WorkStealing);
+        assert_eq!(
+            plan.reasons.last(),
+            Some(&Reason::Skewed { cv_permille: 1_001 })
+        );
+    }
+
+    #[test]
+    fn the_forecast_is_for_the_planned_workers() {
+        let mut wish = request();
+        wish.work.workers = Some(2);
+        let table = profile(3_000_000);
+        let plan = plan_of(&wish, &table);
+        assert_eq!(plan.forecast.throughput, 200_000.0);
+        assert_eq!(plan.forecast.duration_s, 15.0);
+        assert_eq!(plan.warnings, Vec::<String>::new());
+        // 30 minutes at 200,000 rows a second, and a little more.
+        let plan = plan_of(&wish, &profile(360_000_000));
+        assert!(plan.warnings.is_empty());
+        let plan = plan_of(&wish, &profile(360_000_001));
+        assert!(
+            plan.warnings[0].contains("30 minutes"),
+            "{:?}",
+            plan.warnings
+        );
+    }
+
+    #[test]
+    fn a_decision_is_in_the_fingerprint_and_a_prediction_is_not() {
+        let base = plan_of(&request(), &profile(3_000_000));
+        type Change = (&'static str, fn(&mut RunRequest, &mut SourceProfile));
+        let decisions: [Change; 12] = [
+            ("workers", |r, _| r.work.workers = Some(5)),
+            ("max workers", |r, _| r.work.max_workers = 2),
+            ("chunking", |r, _| r.work.chunking = Chunking::Ctid),
+            ("chunk rows", |r, _| r.work.chunk_rows = Some(1_000)),
+            ("consistency", |r, _| {
+                r.work.consistency = Consistency::Snapshot
+            }),
+            ("proof", |r, _| r.work.proof = ProofLevel::Stream),
+            ("types", |r, _| r.types.mode = TypeMode::Native),
+            ("compression", |r, _| {
+                r.output.compression = Compression::Zstd(5)
+            }),
+            ("row groups", |r, _| r.output.parquet.row_group_rows += 1),
+            ("filter", |_, p| p.table.filter = Some("id > 3".to_owned())),
+            ("relation", |_, p| p.table.relation.name.push('s')),
+            ("columns", |_, p| p.table.columns[0].nullable = true),
+        ];
+        for (name, change) in decisions {
+            let (mut request, mut profile) = (request(), profile(3_000_000));
+            change(&mut request, &mut profile);
+            let changed = plan_of(&request, &profile).fingerprint;
+            assert_ne!(changed, base.fingerprint, "{name}");
+        }
+        let predictions: [Change; 6] = [
+            ("output", |r, _| r.output.directory.push('2')),
+            ("layout", |r, _| {
+                r.output.layout = crate::model::Layout::Runs
+            }),
+            ("bytes", |_, p| p.statistics.bytes += 1),
+            ("latency", |_, p| p.latency.round_trips_us = vec![9_000; 5]),
+            ("connections", |_, p| p.connections.active += 1),
+            ("warnings", |_, p| {
+                p.warnings.push("never analysed".to_owned())
+            }),
+        ];
+        for (name, change) in predictions {
+            let (mut request, mut profile) = (request(), profile(3_000_000));
+            change(&mut request, &mut profile);
+            let same = plan_of(&request, &profile).fingerprint;
+            assert_eq!(same, base.fingerprint, "{name}");
+        }
+    }
+
+    #[test]
+    fn sums_of_the_forecast_hold_without_rows() {
+        let pieces = chunking::by_blocks(10, 0, 3);
+        let chunks = forecast_chunks(&pieces, 0, 100);
+        let bytes: Vec<u64> = chunks.iter().map(|chunk| chunk.bytes).collect();
+        assert_eq!(bytes, [33, 33, 34]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_plan_is_sound_and_made_twice_alike(
+            rows in 0u64..100_000_000,
+            known: bool,
+            bytes in 0u64..100_000_000_000,
+            blocks in proptest::option::of(0u32..1_000_000),
+            correlation in proptest::option::of(-1000i32..=1000),
+            nullable: bool,
+            workers in proptest::option::of(0u32..40),
+            chunk_rows in proptest::option::of(0u64..10_000_000),
+            limits in (0u32..10, 0u32..20, 0u32..120),
+        ) {
+            let mut table = profile(rows);
+            let origin = if known { Origin::Catalogue } else { Origin::Unknown };
+            table.statistics.estimate = Estimate { rows, origin };
+            table.statistics.bytes = bytes;
+            table.statistics.blocks = blocks;
+            let key = table.key.as_mut().expect("it has a key");
+            key.correlation_permille = correlation;
+            key.key.nullable = nullable;
+            key.density.null_permille = 100;
+            let mut wish = request();
+            wish.work.workers = workers;
+            wish.work.chunk_rows = chunk_rows;
+            (wish.work.min_workers, wish.work.max_workers, table.connections.active) = limits;
+            let plan = plan_of(&wish, &table);
+            prop_assert_eq!(verify(&plan), Ok(()));
+            prop_assert_eq!(plan.forecast.chunks.len(), plan.spec.chunks.len());
+            prop_assert_eq!(plan.forecast.chunks.iter().map(|c| c.rows).sum::<u64>(), rows);
+            prop_assert_eq!(plan.forecast.chunks.iter().map(|c| c.bytes).sum::<u64>(), bytes);
+            prop_assert!(plan.spec.workers as usize <= plan.spec.chunks.len());
+            prop_assert_eq!(plan_of(&wish, &table), plan);
+        }
+    }
+}

@@ -190,9 +190,12 @@ pub struct ConnectOptions {
 
 /// Connects to the source that `options` names.
 pub async fn connect(options: ConnectOptions) -> Result<Arc<dyn Source>> {
-    Err(SourceError::Unsupported {
-        what: format!("{:?}", options.target),
-        why: String::new(),
-        fix: String::new(),
-    })
+    match &options.target {
+        url::Target::Sqlite(path) => Ok(Arc::new(sqlite::Sqlite::connect(path, &options).await?)),
+        url::Target::Postgres(_) => Err(SourceError::Unsupported {
+            what: format!("{:?}", options.target),
+            why: String::new(),
+            fix: String::new(),
+        }),
+    }
 }

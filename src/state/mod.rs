@@ -1,1 +1,820 @@
 //! The SQLite store that carries history between runs.
+//!
+//! Several processes use one store at once: it is in WAL mode, writers wait for each other up to
+//! [`BUSY_TIMEOUT`], and every change is one transaction. A run's row is written before the run
+//! starts and closed in every outcome; the row of a process that died is found by
+//! [`Store::sweep_crashed`].
+
+mod error;
+mod history;
+mod migrate;
+mod record;
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+pub use error::StateError;
+
+/// The result of using the store.
+pub type Result<T> = std::result::Result<T, StateError>;
+
+/// How long a process waits for another one's transaction.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause between two tries to switch a new store to WAL mode.
+const WAL_PAUSE: Duration = Duration::from_millis(20);
+
+/// An open state store: one connection.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: String,
+}
+
+impl Store {
+    /// Opens the store at `path`. Creates the file (mode 0600) and its directories (0700) where they
+    /// do not exist, and migrates an older store after keeping a copy beside it.
+    ///
+    /// # Errors
+    /// [`StateError::Newer`] and [`StateError::Corrupt`] leave the file as it is;
+    /// [`StateError::ReadOnly`], [`StateError::Locked`] and [`StateError::Io`] as they say.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, migrate::MIGRATIONS)
+    }
+
+    fn open_with(path: &Path, migrations: &[&str]) -> Result<Self> {
+        let name = path.display().to_string();
+        create(path).map_err(|error| StateError::from_io(&error, "create", &name))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)
+            .map_err(|error| StateError::from_sqlite(&error, "open", &name))?;
+        let store = Self {
+            connection,
+            path: name,
+        };
+        store.configure()?;
+        // Before anything is written: a file that is not ours, or newer, stays as it is.
+        migrate::check(&store.connection, &store.path, migrations.len())?;
+        store
+            .switch_to_wal()
+            .map_err(|error| store.failed(&error, "open"))?;
+        migrate::migrate(&store.connection, path, migrations)?;
+        Ok(store)
+    }
+
+    fn configure(&self) -> Result<()> {
+        let failed = |error: rusqlite::Error| self.failed(&error, "open");
+        self.connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+        // SQLite opens a write-protected file for reading without a word.
+        if self.connection.is_readonly("main").map_err(failed)? {
+            return Err(StateError::ReadOnly {
+                path: self.path.clone(),
+            });
+        }
+        self.connection
+            .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON")
+            .map_err(failed)
+    }
+
+    /// Switches to WAL mode. SQLite does not wait for its lock here, so processes that create a
+    /// store together try again themselves.
+    fn switch_to_wal(&self) -> rusqlite::Result<()> {
+        let mut left = BUSY_TIMEOUT.as_millis() / WAL_PAUSE.as_millis();
+        loop {
+            let switched = self
+                .connection
+                .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
+            match switched {
+                Err(error)
+                    if left > 0 && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) =>
+                {
+                    left -= 1;
+                    std::thread::sleep(WAL_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn failed(&self, error: &rusqlite::Error, action: &'static str) -> StateError {
+        StateError::from_sqlite(error, action, &self.path)
+    }
+
+    fn corrupt(&self, why: impl ToString) -> StateError {
+        StateError::Corrupt {
+            path: self.path.clone(),
+            why: why.to_string().replace('\n', " "),
+        }
+    }
+}
+
+/// Creates the file and its directories, readable by their owner alone, where they do not exist.
+fn create(path: &Path) -> std::io::Result<()> {
+    if path.try_exists()? {
+        return Ok(());
+    }
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)?;
+    }
+    create_private(path)
+}
+
+/// Creates a file that its owner alone may read, unless it exists: another process may create the
+/// same at this moment.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+}
+
+/// A time as it is stored: of fixed width, so that text order is time order.
+fn stored_time(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+/// SQLite's integers are signed; larger counts than it can hold do not occur.
+fn stored_count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// SQLite stores NaN as NULL, so what is not a number is stored as 0.
+fn stored_float(value: f64) -> f64 {
+    if value.is_finite() { value } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{
+        ChangeCounters, ChunkRecord, ChunkStatus, ConsistencyLevel, ExecutionPlan, PastRun,
+        Relation, RunClose, RunId, RunOpen, RunStatus, Scope, Selection, SnapshotFacts,
+        WorkerRecord,
+    };
+    use crate::planner::fixtures;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_770_000_000 + second).expect("a time of this century")
+    }
+
+    fn store(directory: &tempfile::TempDir) -> Store {
+        Store::open(&directory.path().join("state.db")).expect("the store opens")
+    }
+
+    fn scope(table: &str) -> Scope {
+        let relation = Relation {
+            schema: "public".to_owned(),
+            name: table.to_owned(),
+        };
+        Scope::new(&fixtures::source(), &relation, &Selection::default(), None)
+    }
+
+    fn plan() -> ExecutionPlan {
+        fixtures::plan(fixtures::profile(3_000_000))
+    }
+
+    fn open(second: i64, entropy: u32) -> RunOpen {
+        RunOpen {
+            id: RunId::new(at(second), entropy),
+            scope: scope("orders"),
+            started_at: at(second),
+            pid: 42,
+            host: "etl-1".to_owned(),
+            plan: plan(),
+            constrained: false,
+            counters: ChangeCounters(
+                [("n_tup_ins".to_owned(), "7".to_owned())]
+                    .into_iter()
+                    .collect(),
+            ),
+            profile: Some(fixtures::profile(3_000_000)),
+            output: "out/orders".to_owned(),
+        }
+    }
+
+    fn close(second: i64) -> RunClose {
+        RunClose {
+            status: RunStatus::Success,
+            ended_at: at(second),
+            rows: 3_000_001,
+            bytes: 77,
+            duration_s: 12.5,
+            throughput: 240_000.08,
+            effective_workers: 5.5,
+            snapshot: Some(SnapshotFacts {
+                level: ConsistencyLevel::SharedSnapshot,
+                readers: 6,
+                position: Some("0/16B3748".to_owned()),
+                taken_at: "2026-02-02T02:40:00Z".to_owned(),
+                held_by: "ACCESS SHARE lock".to_owned(),
+                notes: Vec::new(),
+            }),
+            confidence: "full".to_owned(),
+            adaptations: Vec::new(),
+            error: None,
+            chunks: (1..=3).map(chunk).collect(),
+            workers: vec![WorkerRecord {
+                worker: 1,
+                chunks: 3,
+                rows: 3_000_001,
+                bytes: 77,
+                busy_ms: 9,
+                blocked_ms: 4,
+                idle_ms: 1,
+            }],
+        }
+    }
+
+    fn chunk(number: u32) -> ChunkRecord {
+        ChunkRecord {
+            number,
+            worker: 1,
+            status: ChunkStatus::Success,
+            started_ms: 0,
+            duration_ms: 3,
+            query_ms: 1,
+            answer_ms: 1,
+            decode_ms: 1,
+            write_ms: 1,
+            rows: 1_000_000,
+            bytes: 25,
+            retries: 0,
+            files: vec![format!("part-{number:05}.parquet")],
+            error: None,
+        }
+    }
+
+    fn count(store: &Store, sql: &str) -> i64 {
+        store
+            .connection
+            .query_row(sql, [], |row| row.get(0))
+            .expect("a number")
+    }
+
+    fn mode(path: &Path) -> u32 {
+        let metadata = std::fs::metadata(path).expect("it exists");
+        metadata.permissions().mode() & 0o777
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(directory).expect("it is a directory");
+        let mut names: Vec<String> = entries
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_new_store_is_private_and_in_wal_mode() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a/b/state.db");
+        let store = Store::open(&path).expect("the store opens");
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(&directory.path().join("a/b")), 0o700);
+        assert_eq!(mode(&directory.path().join("a")), 0o700);
+        let pragma = |name: &str| -> String {
+            let ask = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
+            store
+                .connection
+                .query_row(&ask, [], |row| row.get(0))
+                .expect("a pragma")
+        };
+        assert_eq!(pragma("journal_mode"), "wal");
+        assert_eq!(pragma("foreign_keys"), "1");
+        assert_eq!(pragma("synchronous"), "1");
+        assert_eq!(
+            count(&store, "SELECT timeout FROM pragma_busy_timeout"),
+            5_000
+        );
+        store.begin(&open(0, 1)).expect("the run begins");
+        assert_eq!(mode(&directory.path().join("a/b/state.db-wal")), 0o600);
+    }
+
+    #[test]
+    fn a_run_is_running_from_its_first_row_to_its_close() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        let run = open(0, 1);
+        assert_eq!(store.running(&run.scope.source), Ok(0));
+        store.begin(&run).expect("the run begins");
+        assert_eq!(store.running(&run.scope.source), Ok(1));
+        let history = store.history(&run.scope, 10).expect("a history");
+        assert_eq!(
+            (history[0].status, history[0].teaches),
+            (RunStatus::Running, false)
+        );
+
+        store.close(&run.id, &close(13)).expect("the run closes");
+        assert_eq!(store.running(&run.scope.source), Ok(0));
+        let expected = PastRun {
+            id: run.id.clone(),
+            relation: "public.orders".to_owned(),
+            started_at: at(0),
+            status: RunStatus::Success,
+            workers: 6,
+            rows: 3_000_001,
+            bytes: 77,
+            duration_s: 12.5,
+            predicted_s: 5.0,
+            throughput: 240_000.08,
+            teaches: true,
+            fingerprint: run.plan.fingerprint.clone(),
+            error: None,
+        };
+        assert_eq!(store.history(&run.scope, 10), Ok(vec![expected]));
+        assert_eq!(store.plan(&run.id), Ok(Some(run.plan.clone())));
+        assert_eq!(store.plan(&RunId::stored("rx-none")), Ok(None));
+        assert_eq!(count(&store, "SELECT count(*) FROM chunks"), 3);
+        assert_eq!(count(&store, "SELECT busy_ms FROM worker_metrics"), 9);
+        let facts = "SELECT key_max = '3000000' AND source_bytes = 300000000 AND connect_us = 900
+            AND counters_json = '{\"n_tup_ins\":\"7\"}' AND json_array_length(latency_us_json) = 5
+            AND ended_at = '2026-02-02T02:40:13.000000Z' FROM runs";
+        assert_eq!(count(&store, facts), 1);
+    }
+
+    #[test]
+    fn only_an_open_run_can_be_closed_and_an_id_begins_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        let run = open(0, 1);
+        let missing = StateError::NotFound {
+            id: run.id.to_string(),
+        };
+        assert_eq!(store.close(&run.id, &close(1)), Err(missing.clone()));
+        store.begin(&run).expect("the run begins");
+        assert!(matches!(store.begin(&run), Err(StateError::Io { .. })));
+        store.close(&run.id, &close(1)).expect("the run closes");
+        assert_eq!(store.close(&run.id, &close(2)), Err(missing));
+        assert_eq!(count(&store, "SELECT count(*) FROM chunks"), 3);
+    }
+
+    #[test]
+    fn only_clean_runs_teach() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        type Change = fn(&mut RunOpen, &mut RunClose);
+        let unclean: [Change; 7] = [
+            |open, _| open.constrained = true,
+            |_, close| close.status = RunStatus::Failed,
+            |_, close| close.status = RunStatus::Cancelled,
+            |_, close| close.confidence = "low".to_owned(),
+            |_, close| close.snapshot = None,
+            |_, close| {
+                let snapshot = close.snapshot.as_mut().expect("a snapshot");
+                snapshot.level = ConsistencyLevel::PerChunk;
+            },
+            |_, close| {
+                let snapshot = close.snapshot.as_mut().expect("a snapshot");
+                snapshot.readers = 5;
+            },
+        ];
+        for (change, second) in unclean.into_iter().zip(0..) {
+            let (mut open, mut close) = (open(second, 1), close(second));
+            change(&mut open, &mut close);
+            store.begin(&open).expect("the run begins");
+            store.close(&open.id, &close).expect("the run closes");
+        }
+        let history = store.history(&scope("orders"), 50).expect("a history");
+        assert_eq!(history.len(), 7);
+        assert!(history.iter().all(|run| !run.teaches), "{history:?}");
+    }
+
+    #[test]
+    fn runs_of_dead_processes_are_found_on_their_own_host() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        let (dead, mut alive, mut elsewhere) = (open(0, 1), open(1, 2), open(2, 3));
+        alive.pid = 43;
+        elsewhere.host = "etl-2".to_owned();
+        for run in [&dead, &alive, &elsewhere] {
+            store.begin(run).expect("the run begins");
+        }
+        let swept = store.sweep_crashed("etl-1", at(9), &|pid| pid == 43);
+        assert_eq!(swept, Ok(vec![dead.id.clone()]));
+        assert_eq!(
+            store.sweep_crashed("etl-1", at(9), &|pid| pid == 43),
+            Ok(Vec::new())
+        );
+        assert_eq!(store.running(&dead.scope.source), Ok(2));
+        let history = store.history(&dead.scope, 10).expect("a history");
+        let statuses: Vec<RunStatus> = history.iter().map(|run| run.status).collect();
+        use RunStatus::{Crashed, Running};
+        assert_eq!(statuses, [Running, Running, Crashed]);
+        assert_eq!(
+            history[2].error.as_deref(),
+            Some("its process ended without closing the run")
+        );
+        // It was not dead after all.
+        store.close(&dead.id, &close(10)).expect("the run closes");
+        let history = store.history(&dead.scope, 10).expect("a history");
+        assert_eq!(
+            (history[2].status, &history[2].error),
+            (RunStatus::Success, &None)
+        );
+    }
+
+    #[test]
+    fn histories_of_scopes_never_mix_and_are_newest_first() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        for second in [5, 1, 3] {
+            store.begin(&open(second, 1)).expect("the run begins");
+            let mut other = open(second, 2);
+            other.scope = scope("customers");
+            store.begin(&other).expect("the run begins");
+        }
+        let history = store.history(&scope("orders"), 2).expect("a history");
+        let starts: Vec<Timestamp> = history.iter().map(|run| run.started_at).collect();
+        assert_eq!(starts, [at(5), at(3)]);
+        assert!(history.iter().all(|run| run.relation == "public.orders"));
+        assert_eq!(store.history(&scope("nothing"), 10), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_failover_keeps_the_history() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        for (host, second) in [("db-a", 1), ("db-b", 2)] {
+            let mut run = open(second, 1);
+            let mut source = fixtures::source();
+            (source.host, source.name) = (host.to_owned(), Some("shop".to_owned()));
+            run.scope = Scope::new(&source, &run.scope.relation, &Selection::default(), None);
+            store.begin(&run).expect("the run begins");
+            assert_eq!(
+                store.history(&run.scope, 9).map(|runs| runs.len()),
+                Ok(second as usize)
+            );
+            assert_eq!(store.running(&source), Ok(1));
+        }
+        assert_eq!(count(&store, "SELECT host = 'db-b' FROM scopes"), 1);
+    }
+
+    #[test]
+    fn a_run_is_found_by_the_beginning_of_its_id_or_tag() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        let (first, second) = (open(0, 0xaabb_0000), open(1, 0xaacc_0000));
+        store.begin(&first).expect("the run begins");
+        store.begin(&second).expect("the run begins");
+        assert_eq!(store.find(first.id.as_str()), Ok(first.id.clone()));
+        assert_eq!(store.find("aab"), Ok(first.id.clone()));
+        assert_eq!(store.find("rx-20260202-024001"), Ok(second.id.clone()));
+        let candidates = vec![first.id.to_string(), second.id.to_string()];
+        let prefix = "aa".to_owned();
+        assert_eq!(
+            store.find("aa"),
+            Err(StateError::Ambiguous { prefix, candidates })
+        );
+        assert_eq!(
+            store.find("%"),
+            Err(StateError::NotFound { id: "%".to_owned() })
+        );
+        assert!(matches!(store.find(""), Err(StateError::Ambiguous { .. })));
+    }
+
+    #[test]
+    fn the_latest_profile_of_a_scope_is_kept() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        let scope = scope("orders");
+        assert_eq!(store.profile(&scope), Ok(None));
+        for rows in [10, 20] {
+            let profile = fixtures::profile(rows);
+            store
+                .save_profile(&scope, &profile, at(rows as i64))
+                .expect("it is kept");
+            assert_eq!(store.profile(&scope), Ok(Some((at(rows as i64), profile))));
+        }
+        assert_eq!(count(&store, "SELECT count(*) FROM profiles"), 1);
+        let garbled = "UPDATE profiles SET profile_json = '{'";
+        store
+            .connection
+            .execute(garbled, [])
+            .expect("it is damaged");
+        assert!(matches!(
+            store.profile(&scope),
+            Err(StateError::Corrupt { .. })
+        ));
+    }
+
+    #[test]
+    fn an_older_store_is_migrated_once_and_a_copy_kept() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.db");
+        let old = Store::open(&path).expect("the store opens");
+        old.begin(&open(0, 1)).expect("the run begins");
+        drop(old);
+        let newer = [
+            migrate::MIGRATIONS[0],
+            "CREATE TABLE plugins (name TEXT NOT NULL) STRICT",
+        ];
+        for _ in 0..2 {
+            let store = Store::open_with(&path, &newer).expect("the store is migrated");
+            assert_eq!(count(&store, "SELECT count(*) FROM plugins"), 0);
+            assert_eq!(count(&store, "SELECT count(*) FROM runs"), 1);
+            assert_eq!(
+                count(&store, "SELECT user_version FROM pragma_user_version"),
+                2
+            );
+        }
+        assert_eq!(names(directory.path()), ["state.db", "state.db.v1.bak"]);
+        let copy = directory.path().join("state.db.v1.bak");
+        assert_eq!(mode(&copy), 0o600);
+        let copy = Store::open(&copy).expect("the copy is a store");
+        assert_eq!(
+            copy.history(&scope("orders"), 9).map(|runs| runs.len()),
+            Ok(1)
+        );
+        // This program's own list ends before the version that the file has now.
+        let newer = Store::open(&path).map(drop);
+        assert!(matches!(
+            newer,
+            Err(StateError::Newer {
+                version: 2,
+                known: 1,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn a_failed_migration_leaves_the_store_as_it_was() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.db");
+        store(&directory)
+            .begin(&open(0, 1))
+            .expect("the run begins");
+        let broken = [migrate::MIGRATIONS[0], "CREATE TABLE half (a); nonsense"];
+        assert!(Store::open_with(&path, &broken).is_err());
+        let store = store(&directory);
+        assert_eq!(count(&store, "SELECT count(*) FROM runs"), 1);
+        assert_eq!(
+            count(
+                &store,
+                "SELECT count(*) FROM sqlite_schema WHERE name = 'half'"
+            ),
+            0
+        );
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_as_it_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let text = directory.path().join("text.db");
+        std::fs::write(&text, "this is no database, however long it is ".repeat(40))
+            .expect("a file");
+        let before = std::fs::read(&text).expect("a file");
+        assert!(matches!(
+            Store::open(&text),
+            Err(StateError::Corrupt { .. })
+        ));
+        assert_eq!(std::fs::read(&text).expect("a file"), before);
+
+        let foreign = directory.path().join("foreign.db");
+        let database = Connection::open(&foreign).expect("a database");
+        database
+            .execute_batch("CREATE TABLE runs (id)")
+            .expect("a table");
+        drop(database);
+        let before = std::fs::read(&foreign).expect("a file");
+        assert!(matches!(
+            Store::open(&foreign),
+            Err(StateError::Corrupt { .. })
+        ));
+        assert_eq!(std::fs::read(&foreign).expect("a file"), before);
+
+        let directory_path = Store::open(directory.path()).map(drop);
+        assert!(matches!(directory_path, Err(StateError::Io { .. })));
+    }
+
+    #[test]
+    fn a_store_that_somebody_else_holds_is_locked() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (one, other) = (store(&directory), store(&directory));
+        other
+            .connection
+            .busy_timeout(Duration::ZERO)
+            .expect("no waiting");
+        one.connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .expect("the lock");
+        assert!(matches!(
+            other.begin(&open(0, 1)),
+            Err(StateError::Locked { .. })
+        ));
+        one.connection.execute_batch("ROLLBACK").expect("no lock");
+        assert_eq!(other.begin(&open(0, 1)), Ok(()));
+    }
+
+    #[test]
+    fn a_store_that_can_only_be_read_says_so() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.db");
+        drop(store(&directory));
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let store = Store {
+            connection: Connection::open_with_flags(&path, flags).expect("it opens"),
+            path: "state.db".to_owned(),
+        };
+        let path = "state.db".to_owned();
+        assert_eq!(
+            store.configure(),
+            Err(StateError::ReadOnly { path: path.clone() })
+        );
+        assert_eq!(store.begin(&open(0, 1)), Err(StateError::ReadOnly { path }));
+    }
+
+    /// Opens the store and takes `runs` runs from begin to close.
+    fn work(path: &Path, worker: u32, runs: u32) {
+        let store = Store::open(path).expect("the store opens");
+        for number in 0..runs {
+            let run = open(number.into(), worker << 16 | number);
+            store.begin(&run).expect("the run begins");
+            store
+                .close(&run.id, &close(i64::from(number) + 1))
+                .expect("the run closes");
+        }
+    }
+
+    #[test]
+    fn threads_share_a_store_from_its_creation_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("new/state.db");
+        std::thread::scope(|threads| {
+            for worker in 0..6 {
+                let path = &path;
+                threads.spawn(move || work(path, worker, 20));
+            }
+        });
+        let store = Store::open(&path).expect("the store opens");
+        assert_eq!(
+            count(&store, "SELECT count(*) FROM runs WHERE status = 'success'"),
+            120
+        );
+        assert_eq!(count(&store, "SELECT count(*) FROM chunks"), 360);
+        assert_eq!(count(&store, "SELECT count(*) FROM scopes"), 1);
+    }
+
+    /// One of the processes below, where a store's path and a number are among the arguments; a
+    /// lone worker elsewhere.
+    #[test]
+    fn one_process_of_several() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut arguments = std::env::args().skip_while(|text| !text.ends_with("state.db"));
+        let path = arguments
+            .next()
+            .map_or_else(|| directory.path().join("state.db"), PathBuf::from);
+        let worker = arguments
+            .next()
+            .map_or(0, |text| text.parse().expect("a number"));
+        work(&path, worker, 10);
+        let store = Store::open(&path).expect("the store opens");
+        assert!(count(&store, "SELECT count(*) FROM runs") >= 10);
+    }
+
+    #[test]
+    fn processes_share_a_store_from_its_creation_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.db");
+        let this = std::env::current_exe().expect("this test binary");
+        let processes: Vec<_> = (1..=4)
+            .map(|worker: u32| {
+                std::process::Command::new(&this)
+                    // A test binary takes every free argument for the name of a test.
+                    .args(["--exact", "state::tests::one_process_of_several"])
+                    .arg(&path)
+                    .arg(worker.to_string())
+                    .stdout(std::process::Stdio::null())
+                    .spawn()
+                    .expect("the process starts")
+            })
+            .collect();
+        for mut process in processes {
+            assert!(process.wait().expect("the process ends").success());
+        }
+        let store = store(&directory);
+        assert_eq!(
+            count(&store, "SELECT count(*) FROM runs WHERE status = 'success'"),
+            40
+        );
+    }
+
+    #[test]
+    fn several_may_migrate_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.db");
+        drop(store(&directory));
+        let newer = [
+            migrate::MIGRATIONS[0],
+            "CREATE TABLE plugins (name TEXT NOT NULL) STRICT",
+        ];
+        std::thread::scope(|threads| {
+            for _ in 0..6 {
+                threads.spawn(|| {
+                    Store::open_with(&path, &newer)
+                        .map(drop)
+                        .expect("it migrates")
+                });
+            }
+        });
+        let copy = Store::open(&directory.path().join("state.db.v1.bak"));
+        assert!(copy.is_ok(), "{copy:?}");
+        assert!(
+            !names(directory.path())
+                .iter()
+                .any(|name| name.ends_with(".tmp"))
+        );
+    }
+
+    #[test]
+    fn ten_thousand_runs_are_looked_up_by_index() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        store.begin(&open(0, 1)).expect("the run begins");
+        store
+            .close(&open(0, 1).id, &close(1))
+            .expect("the run closes");
+        let columns = "tag, scope_id, source, relation, status, pid, host, started_at,
+            ixtract_version, fingerprint, strategy, scheduling, consistency, workers, chunk_count,
+            constrained, output, predicted_rows, predicted_bytes, predicted_throughput,
+            predicted_s, estimate_method, counters_json, plan_json";
+        let many = format!(
+            "INSERT INTO runs (run_id, {columns})
+             SELECT 'rx-old-' || value, {columns} FROM runs, generate_series
+             WHERE run_id LIKE 'rx-2%'"
+        );
+        let many = many.replace(
+            "generate_series",
+            "(WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 10000)
+              SELECT value FROM n)",
+        );
+        store.connection.execute(&many, []).expect("many runs");
+        assert_eq!(
+            store.history(&scope("orders"), 50).map(|runs| runs.len()),
+            Ok(50)
+        );
+        let explain = |sql: &str| -> String {
+            let text = sql.replace("?1", "'a'").replace("?2", "50");
+            let mut plan = store
+                .connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {text}"))
+                .expect("a statement");
+            let steps = plan
+                .query_map([], |row| row.get::<_, String>(3))
+                .expect("steps");
+            let steps: Vec<String> = steps.map(|step| step.expect("a step")).collect();
+            steps.join("; ")
+        };
+        let plan = explain(history::HISTORY);
+        assert!(
+            plan.contains("USING INDEX runs_by_scope (scope_id=?)"),
+            "{plan}"
+        );
+        assert!(
+            !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
+            "{plan}"
+        );
+        for sql in [history::FIND, history::RUNNING, record::UNDER_WAY] {
+            let plan = explain(sql);
+            assert!(
+                !plan.contains("SCAN runs;") && plan.contains("INDEX"),
+                "{plan}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn stored_times_sort_as_times_do_and_read_back(a: i32, b: i32, micros in 0i32..1_000_000) {
+            let time = |second: i32, nanos| Timestamp::new(second.into(), nanos).expect("a time");
+            let (a, b) = (time(a.max(0), micros * 1_000), time(b.max(0), 0));
+            prop_assert_eq!(stored_time(a).cmp(&stored_time(b)), a.cmp(&b));
+            prop_assert_eq!(stored_time(a).parse::<Timestamp>().expect("a time"), a);
+        }
+    }
+}

@@ -40,6 +40,14 @@ pub enum WriteError {
         /// The system's words.
         why: String,
     },
+    /// The dataset was published with another `--layout`; the two are never mixed in one directory.
+    #[error("{path} has another layout")]
+    OtherLayout {
+        /// The dataset.
+        path: String,
+        /// The layout its manifest names, as `--layout` spells it.
+        layout: &'static str,
+    },
     /// The disk has too little room for what is expected.
     #[error("not enough room for {path}")]
     NoRoom {
@@ -130,6 +138,11 @@ impl From<WriteError> for Failure {
             E::NoExchange { why, .. } => (
                 why,
                 "pass --layout runs, which needs no exchange of directories".to_owned(),
+                ExitCode::Output,
+            ),
+            E::OtherLayout { layout, .. } => (
+                format!("it was published with --layout {layout}"),
+                format!("pass --layout {layout}, or choose a new --output directory"),
                 ExitCode::Output,
             ),
             E::NoRoom { need, free, .. } => (

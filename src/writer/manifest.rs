@@ -1,1 +1,222 @@
-//! manifest
+//! `_manifest.json`: what a dataset holds, where it came from and how that was proved, for people,
+//! for readers that follow it and for `ixtract verify`.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{PartReceipt, Result, WriteError, names};
+use crate::model::{
+    ChunkBounds, Column, FormatOptions, Layout, ProofLevel, Relation, RelationKind, RunId,
+    SnapshotFacts, SourceIdentity, TypeMapping, hex,
+};
+
+/// The version of the manifest that this program writes; it reads no newer one.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// The manifest. Fields are written in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`].
+    pub manifest_version: u32,
+    /// The version of ixtract that wrote it.
+    pub ixtract: String,
+    /// The run that published the dataset.
+    pub run: RunId,
+    /// When the run started, UTC.
+    pub started_at: Timestamp,
+    /// When it published, UTC.
+    pub created_at: Timestamp,
+    /// The name of the dataset's directory.
+    pub dataset: String,
+    /// How the dataset is laid out.
+    pub layout: Layout,
+    /// The database. No secrets.
+    pub source: SourceIdentity,
+    /// The relation.
+    pub relation: Relation,
+    /// What it is.
+    pub kind: RelationKind,
+    /// The filter, parameters filled in.
+    pub filter: Option<String>,
+    /// The type mapping and its version.
+    pub types: TypeMapping,
+    /// The columns in order, each with the source's type and ours.
+    pub schema: Vec<Column>,
+    /// Format and its options.
+    pub format: FormatOptions,
+    /// Rows of all files.
+    pub rows: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// The files in key order.
+    pub files: Vec<FileEntry>,
+    /// The snapshot: level achieved, readers, position, time.
+    pub consistency: SnapshotFacts,
+    /// Fingerprint of the plan.
+    pub fingerprint: String,
+    /// What was proved before publishing.
+    pub proof: ProofRecord,
+    /// Deviations from the plan, one line each.
+    pub adaptations: Vec<String>,
+    /// The window of an incremental extraction; none yet.
+    pub extraction_window: Option<String>,
+    /// How old the newest row was when it was read, where that is known.
+    pub freshness: Option<String>,
+    /// Earlier runs that stay readable (`--layout runs --keep N`), newest first.
+    pub kept: Vec<RunId>,
+    /// SHA-256 over this document without this field, keys sorted, without white space.
+    pub checksum: String,
+}
+
+/// One file of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Path inside the dataset, with `/`.
+    pub path: String,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// SHA-256 of the file in hex.
+    pub sha256: String,
+    /// Plan chunk number.
+    pub chunk: u32,
+    /// The rows it may hold.
+    pub bounds: ChunkBounds,
+}
+
+impl FileEntry {
+    /// The entry of a finished part that lies directly in the dataset.
+    pub(super) fn of(receipt: &PartReceipt, bounds: ChunkBounds) -> Self {
+        Self {
+            path: receipt.name.clone(),
+            rows: receipt.rows,
+            bytes: receipt.bytes,
+            sha256: receipt.sha256.clone(),
+            chunk: receipt.chunk,
+            bounds,
+        }
+    }
+}
+
+/// What was proved before the dataset was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofRecord {
+    /// The level asked for.
+    pub level: ProofLevel,
+    /// Rows by the server's own count in the same snapshot; none with `--proof stream`.
+    pub counted: Option<u64>,
+    /// Rows by the files' footers.
+    pub rows: u64,
+    /// Chunks that tile the table exactly, each read to the end of its stream.
+    pub chunks: u32,
+}
+
+impl Manifest {
+    /// Reads the manifest of a dataset.
+    ///
+    /// # Errors
+    /// [`WriteError::Manifest`] when there is none, or it cannot be understood, or it names files
+    /// outside the dataset; [`WriteError::Io`] when it cannot be read.
+    pub fn load(dataset: &Path) -> Result<Self> {
+        let refuse = |why: String| WriteError::Manifest {
+            path: dataset.display().to_string(),
+            why,
+        };
+        Self::find(dataset)?.ok_or_else(|| refuse(format!("there is no {}", names::MANIFEST)))
+    }
+
+    /// Reads the manifest of a dataset that may have none.
+    pub(super) fn find(dataset: &Path) -> Result<Option<Self>> {
+        let path = dataset.join(names::MANIFEST);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(WriteError::io("read", &path)(error)),
+        };
+        Self::parse(&bytes)
+            .map(Some)
+            .map_err(|why| WriteError::Manifest {
+                path: dataset.display().to_string(),
+                why: format!("{}: {why}", names::MANIFEST),
+            })
+    }
+
+    fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
+        // The version first: a newer manifest may have any shape.
+        #[derive(Deserialize)]
+        struct Version {
+            manifest_version: u32,
+        }
+        let said = |error: serde_json::Error| error.to_string();
+        let Version { manifest_version } = serde_json::from_slice(bytes).map_err(said)?;
+        if manifest_version > MANIFEST_VERSION {
+            return Err(format!(
+                "version {manifest_version} is newer than this program, which knows {MANIFEST_VERSION}"
+            ));
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(said)?;
+        // What it lists is read, and removed when it is replaced: never outside the dataset.
+        match manifest.files.iter().find(|file| !is_inside(&file.path)) {
+            Some(file) => Err(format!("'{}' is no path inside the dataset", file.path)),
+            None => Ok(manifest),
+        }
+    }
+
+    /// Sets the checksum, and gives the document as it is stored: pretty, fields in the order of the
+    /// type.
+    pub(super) fn seal(mut self) -> (Self, Vec<u8>) {
+        self.checksum = self.expected_checksum();
+        // A struct of strings, numbers and lists always serialises.
+        let mut text = serde_json::to_vec_pretty(&self).unwrap_or_default();
+        text.push(b'\n');
+        (self, text)
+    }
+
+    /// The checksum that the other fields ask for; differs from `checksum` after an edit.
+    pub(super) fn expected_checksum(&self) -> String {
+        let mut document = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = document.as_object_mut() {
+            fields.remove("checksum");
+        }
+        document.sort_all_objects();
+        hex(&Sha256::digest(document.to_string()))
+    }
+
+    /// The name in the last part of a file's path, inside the directory that holds the run's files.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.files
+            .iter()
+            .any(|file| file.path.rsplit('/').next() == Some(name))
+    }
+}
+
+fn is_inside(path: &str) -> bool {
+    let mut parts = Path::new(path).components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// The current files of a dataset, in key order.
+///
+/// # Errors
+/// [`WriteError::Manifest`] when the directory has no manifest that can be understood.
+pub fn files(dataset: &Path) -> Result<Vec<PathBuf>> {
+    let manifest = Manifest::load(dataset)?;
+    Ok(manifest
+        .files
+        .iter()
+        .map(|file| dataset.join(&file.path))
+        .collect())
+}

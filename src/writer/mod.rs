@@ -3,11 +3,20 @@
 //! Format and place are two axes. A [`Sink`] opens a [`ChunkWriter`] a chunk and attempt; what it
 //! writes stays invisible in the staging area until [`publish`] puts the whole dataset in place.
 
+mod dictionary;
 mod error;
 pub mod manifest;
+mod names;
 mod parquet;
 mod place;
+mod proof;
 pub mod publish;
+mod replace;
+mod runs;
+mod stable;
+mod sweep;
+#[cfg(test)]
+mod tests;
 pub mod verify;
 
 use arrow::array::RecordBatch;

@@ -1,1 +1,415 @@
-//! publish
+//! Publishing: the one way from staged files to a dataset that readers see.
+//!
+//! Everything that can fail before reading starts fails in [`Dataset::prepare`]; everything that
+//! must hold before anyone sees a row is proved in [`Dataset::publish`], which then seals the staged
+//! directory and switches to it in one step. Killed at any moment, the old version or the new one is
+//! whole, and the next run sweeps what is left.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::manifest::{FileEntry, MANIFEST_VERSION, Manifest, ProofRecord};
+use super::parquet::{self, DirectorySink, Encoding};
+use super::place::{self, Lock, Spot};
+use super::replace::Replace;
+use super::runs::Runs;
+use super::stable::{self, Backlog};
+use super::{PartReceipt, Result, Sink, WriteError, names, proof};
+use crate::model::{
+    ChunkBounds, ChunkRecord, ExecutionPlan, FormatOptions, Layout, RunId, SnapshotFacts,
+    arrow_schema,
+};
+
+/// The memory of one writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteBudget {
+    /// A row group ends when it has this many bytes in memory, whatever the user's options allow.
+    pub row_group_bytes_cap: u64,
+}
+
+/// What a run has to show for itself.
+#[derive(Clone, Debug)]
+pub struct Evidence<'a> {
+    /// The run; the one that prepared the dataset.
+    pub run: &'a RunId,
+    /// What was executed.
+    pub plan: &'a ExecutionPlan,
+    /// The snapshot it read in.
+    pub snapshot: &'a SnapshotFacts,
+    /// Every finished file.
+    pub receipts: &'a [PartReceipt],
+    /// Every chunk, as it ended.
+    pub chunks: &'a [ChunkRecord],
+    /// The server's own count in the snapshot.
+    pub counted: Option<u64>,
+    /// Deviations from the plan.
+    pub adaptations: &'a [String],
+    /// When the run started.
+    pub started_at: Timestamp,
+    /// Now.
+    pub now: Timestamp,
+    /// How old the newest row was.
+    pub freshness: Option<String>,
+}
+
+/// A published dataset.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The dataset's real path.
+    pub directory: PathBuf,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// What went wrong after readers could see it, and changes nothing about it.
+    pub warnings: Vec<String>,
+}
+
+/// A step of publishing that is done; tests kill the program after each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The dataset is held and its staging directory made; nothing is written yet.
+    Prepared,
+    /// Every part is on stable storage.
+    PartsStable,
+    /// Every proof holds.
+    Proved,
+    /// The staged directory has its manifest.
+    ManifestWritten,
+    /// The staged directory has its `_SUCCESS` marker.
+    MarkerWritten,
+    /// The staged directory is on stable storage, names included.
+    Sealed,
+    /// All that the switch needs is in place and checked once more.
+    Ready,
+    /// Readers see the new version.
+    Switched,
+    /// The switch is on stable storage.
+    Settled,
+    /// The old version has the name it is kept under, if it is kept.
+    SetAside,
+    /// What is no longer kept is removed.
+    OldRemoved,
+    /// The lock is released.
+    Released,
+}
+
+impl Step {
+    /// Every step, in order.
+    pub const ALL: [Step; 12] = [
+        Self::Prepared,
+        Self::PartsStable,
+        Self::Proved,
+        Self::ManifestWritten,
+        Self::MarkerWritten,
+        Self::Sealed,
+        Self::Ready,
+        Self::Switched,
+        Self::Settled,
+        Self::SetAside,
+        Self::OldRemoved,
+        Self::Released,
+    ];
+
+    /// Its name, such as `manifest-written`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prepared => "prepared",
+            Self::PartsStable => "parts-stable",
+            Self::Proved => "proved",
+            Self::ManifestWritten => "manifest-written",
+            Self::MarkerWritten => "marker-written",
+            Self::Sealed => "sealed",
+            Self::Ready => "ready",
+            Self::Switched => "switched",
+            Self::Settled => "settled",
+            Self::SetAside => "set-aside",
+            Self::OldRemoved => "old-removed",
+            Self::Released => "released",
+        }
+    }
+
+    /// Whether readers see the new version once this step is done.
+    pub fn is_published(self) -> bool {
+        self >= Self::Switched
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How a dataset is laid out, which is how readers are switched from one version to the next.
+pub(super) trait Arrangement: Send {
+    /// The dataset.
+    fn target(&self) -> &Path;
+    /// Where this run's files are gathered.
+    fn staged(&self) -> &Path;
+    /// A directory on the file system that the files go to.
+    fn room(&self) -> &Path;
+    /// Puts in place what the switch needs; gives the manifest that readers will see.
+    fn ready(&mut self, manifest: Manifest) -> Result<Manifest>;
+    /// Shows the new version, in one step.
+    fn switch(&mut self) -> Result<()>;
+    /// Makes the switch stable.
+    fn settle(&self) -> Result<()>;
+    /// Gives the old version the name it is kept under.
+    fn set_aside(&mut self, warnings: &mut Vec<String>) -> Result<()>;
+    /// Removes versions that are not kept.
+    fn remove_old(&mut self, warnings: &mut Vec<String>) -> Result<()>;
+    /// Removes what was gathered.
+    fn discard(&mut self) -> Result<()>;
+    /// After a discard, with the lock released: removes a directory that was made for nothing.
+    fn vacate(&mut self) {}
+}
+
+/// An output directory held by this run, its staging area ready.
+///
+/// Dropping it releases the lock and leaves the staging area to the next run's sweep;
+/// [`Dataset::abandon`] removes it at once.
+pub struct Dataset {
+    arrangement: Box<dyn Arrangement>,
+    run: RunId,
+    backlog: Backlog,
+    warnings: Vec<String>,
+    // Last, so that everything else is over before another run may begin.
+    lock: Lock,
+}
+
+impl fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataset")
+            .field("target", &self.arrangement.target())
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Dataset {
+    /// Takes the output directory `target` for `run`.
+    ///
+    /// Creates parents, takes the dataset's lock, refuses what is not ours to replace, sweeps what
+    /// dead runs left, tries whether the directory can be exchanged, and makes the staging area. A
+    /// symbolic link is followed: the directory it points to is the dataset. `keep` old versions
+    /// stay after publishing.
+    ///
+    /// # Errors
+    /// [`WriteError::Foreign`], [`WriteError::Held`], [`WriteError::NoExchange`],
+    /// [`WriteError::OtherLayout`], [`WriteError::Manifest`] for a manifest that is broken or newer
+    /// than this program, and [`WriteError::Io`].
+    pub fn prepare(target: &Path, run: &RunId, layout: Layout, keep: u32) -> Result<Self> {
+        let target = place::resolve(target)?;
+        let mut warnings = Vec::new();
+        let (arrangement, lock): (Box<dyn Arrangement>, Lock) = match layout {
+            Layout::Replace => {
+                let spot = Spot::of(target)?;
+                let (replace, lock) = Replace::prepare(spot, run, keep, &mut warnings)?;
+                (Box::new(replace), lock)
+            }
+            Layout::Runs => {
+                let (runs, lock) = Runs::prepare(target, run, keep, &mut warnings)?;
+                (Box::new(runs), lock)
+            }
+        };
+        Ok(Self {
+            arrangement,
+            run: run.clone(),
+            backlog: Backlog::default(),
+            warnings,
+            lock,
+        })
+    }
+
+    /// The dataset's real path.
+    pub fn directory(&self) -> &Path {
+        self.arrangement.target()
+    }
+
+    /// Bytes that this user may still write where the files go.
+    pub fn free_bytes(&self) -> Result<u64> {
+        place::free_bytes(self.arrangement.room())
+    }
+
+    /// Where rows go: files in the staging area.
+    pub fn sink(&self, format: &FormatOptions, budget: WriteBudget) -> Arc<dyn Sink> {
+        Arc::new(self.directory_sink(format, budget))
+    }
+
+    fn directory_sink(&self, format: &FormatOptions, budget: WriteBudget) -> DirectorySink {
+        DirectorySink {
+            directory: self.arrangement.staged().to_owned(),
+            tag: self.run.tag().to_owned(),
+            encoding: Encoding {
+                options: *format,
+                budget,
+            },
+            backlog: self.backlog.clone(),
+        }
+    }
+
+    /// Proves completeness, then publishes in one step. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// [`WriteError::Proof`] and [`WriteError::Io`], among others; nothing is published then and the
+    /// old version is as it was. Whatever fails after the switch is a warning in [`Published`].
+    pub async fn publish(self, evidence: Evidence<'_>) -> Result<Published> {
+        self.publish_with(evidence, &mut |_| {}).await
+    }
+
+    /// [`Dataset::publish`], telling `after` of each step that is done: for tests that kill the
+    /// program there.
+    #[doc(hidden)]
+    pub async fn publish_with(
+        mut self,
+        evidence: Evidence<'_>,
+        after: &mut (dyn FnMut(Step) + Send),
+    ) -> Result<Published> {
+        after(Step::Prepared);
+        match self.seal_and_switch(&evidence, after) {
+            Ok(manifest) => Ok(self.finish(manifest, after)),
+            Err(error) => {
+                // The first error is the one to tell; what stays is swept by the next run.
+                let _ = self.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    /// Up to the moment that readers see the new version.
+    fn seal_and_switch(
+        &mut self,
+        evidence: &Evidence<'_>,
+        after: &mut (dyn FnMut(Step) + Send),
+    ) -> Result<Manifest> {
+        self.backlog.wait()?;
+        after(Step::PartsStable);
+        let staged = self.arrangement.staged().to_owned();
+        let target = self.arrangement.target().to_owned();
+        debug_assert_eq!(evidence.run, &self.run, "evidence of another run");
+        let proof = proof::prove(&target, &staged, evidence)?;
+        after(Step::Proved);
+        let files = self.entries(evidence)?;
+        let (manifest, bytes) = describe(&target, evidence, proof, files).seal();
+        stable::write(&staged.join(names::MANIFEST), &bytes)?;
+        after(Step::ManifestWritten);
+        stable::write(&staged.join(names::SUCCESS), b"")?;
+        after(Step::MarkerWritten);
+        stable::sync_directory(&staged)?;
+        stable::sync_parent(&staged)?;
+        after(Step::Sealed);
+        let manifest = self.arrangement.ready(manifest)?;
+        after(Step::Ready);
+        self.arrangement.switch()?;
+        after(Step::Switched);
+        Ok(manifest)
+    }
+
+    /// From that moment on, when nothing may fail any more.
+    fn finish(mut self, manifest: Manifest, after: &mut (dyn FnMut(Step) + Send)) -> Published {
+        let mut warnings = std::mem::take(&mut self.warnings);
+        let warn = |outcome: Result<()>, warnings: &mut Vec<String>| {
+            if let Err(error) = outcome {
+                warnings.push(one_line(&error));
+            }
+        };
+        warn(self.arrangement.settle(), &mut warnings);
+        after(Step::Settled);
+        let outcome = self.arrangement.set_aside(&mut warnings);
+        warn(outcome, &mut warnings);
+        after(Step::SetAside);
+        let outcome = self.arrangement.remove_old(&mut warnings);
+        warn(outcome, &mut warnings);
+        after(Step::OldRemoved);
+        let directory = self.arrangement.target().to_owned();
+        drop(self.lock);
+        after(Step::Released);
+        Published {
+            directory,
+            manifest,
+            warnings,
+        }
+    }
+
+    /// The manifest's files in key order; an empty table gets one readable file without rows.
+    fn entries(&self, evidence: &Evidence<'_>) -> Result<Vec<FileEntry>> {
+        let spec = &evidence.plan.spec;
+        if evidence.receipts.is_empty() {
+            let unbounded = WriteBudget {
+                row_group_bytes_cap: u64::MAX,
+            };
+            let sink = self.directory_sink(&spec.format, unbounded);
+            let schema = arrow_schema(&spec.read.columns);
+            let receipt = parquet::write_empty(&sink, 1, &schema)?;
+            self.backlog.wait()?;
+            return Ok(vec![FileEntry::of(&receipt, ChunkBounds::All)]);
+        }
+        let bounds = |chunk: u32| spec.chunks.iter().find(|c| c.number == chunk);
+        let mut files: Vec<FileEntry> = evidence
+            .receipts
+            .iter()
+            .filter_map(|part| Some(FileEntry::of(part, bounds(part.chunk)?.bounds.clone())))
+            .collect();
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(files)
+    }
+
+    /// Gives the dataset up: removes what was staged and releases the lock. The old version is as
+    /// it was.
+    pub fn abandon(mut self) -> Result<()> {
+        // A file that is still on its way is about to be removed: that its sync failed says nothing
+        // any more.
+        let _ = self.backlog.wait();
+        let outcome = self.arrangement.discard();
+        drop(self.lock);
+        self.arrangement.vacate();
+        outcome
+    }
+}
+
+fn describe(
+    target: &Path,
+    evidence: &Evidence<'_>,
+    proof: ProofRecord,
+    files: Vec<FileEntry>,
+) -> Manifest {
+    let spec = &evidence.plan.spec;
+    let name = target.file_name().unwrap_or_default();
+    Manifest {
+        manifest_version: MANIFEST_VERSION,
+        ixtract: env!("CARGO_PKG_VERSION").to_owned(),
+        run: evidence.run.clone(),
+        started_at: evidence.started_at,
+        created_at: evidence.now,
+        dataset: name.to_string_lossy().into_owned(),
+        layout: Layout::Replace,
+        source: spec.source.clone(),
+        relation: spec.read.relation.clone(),
+        kind: spec.read.kind,
+        filter: spec.read.filter.clone(),
+        types: spec.types,
+        schema: spec.read.columns.clone(),
+        format: spec.format,
+        rows: files.iter().map(|file| file.rows).sum(),
+        bytes: files.iter().map(|file| file.bytes).sum(),
+        files,
+        consistency: evidence.snapshot.clone(),
+        fingerprint: evidence.plan.fingerprint.clone(),
+        proof,
+        adaptations: evidence.adaptations.to_vec(),
+        extraction_window: None,
+        freshness: evidence.freshness.clone(),
+        kept: Vec::new(),
+        checksum: String::new(),
+    }
+}
+
+/// An error with its cause, for a warning.
+fn one_line(error: &WriteError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

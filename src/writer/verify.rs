@@ -1,1 +1,157 @@
-//! verify
+//! Whether a dataset on disk is still what its manifest says: every byte is read again, and no
+//! database is needed.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::manifest::{FileEntry, Manifest};
+use super::{Result, WriteError, names, parquet, place};
+use crate::model::{Layout, RunId, arrow_schema, hex};
+
+/// What was verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// The run that published the dataset.
+    pub run: RunId,
+    /// Files read.
+    pub files: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+/// Verifies a dataset: the manifest's own checksum and totals, `_SUCCESS`, and of each file its
+/// size, SHA-256, rows and schema; no file is missing and none is there that is not listed.
+///
+/// # Errors
+/// [`WriteError::Differs`] with every difference; [`WriteError::Manifest`] when there is no
+/// manifest to verify against; [`WriteError::Io`] when the directory cannot be listed.
+pub fn verify(dataset: &Path) -> Result<Verified> {
+    let manifest = Manifest::load(dataset)?;
+    let mut differences = Vec::new();
+    if manifest.checksum != manifest.expected_checksum() {
+        differences.push(format!("{} was edited", names::MANIFEST));
+    }
+    if !dataset.join(names::SUCCESS).is_file() {
+        differences.push(format!("{} is missing", names::SUCCESS));
+    }
+    totals(&manifest, &mut differences);
+    let schema = arrow_schema(&manifest.schema);
+    for file in &manifest.files {
+        if let Err(why) = check_file(dataset, file, &schema) {
+            differences.push(format!("{}: {why}", file.path));
+        }
+    }
+    for stranger in strangers(dataset, &manifest)? {
+        differences.push(format!("{stranger} is not in the manifest"));
+    }
+    if differences.is_empty() {
+        Ok(Verified {
+            files: manifest.files.len() as u64,
+            rows: manifest.rows,
+            bytes: manifest.bytes,
+            run: manifest.run,
+        })
+    } else {
+        Err(WriteError::Differs {
+            path: dataset.display().to_string(),
+            differences,
+        })
+    }
+}
+
+fn totals(manifest: &Manifest, differences: &mut Vec<String>) {
+    let sum = |of: fn(&FileEntry) -> u64| manifest.files.iter().map(of).sum::<u64>();
+    let (rows, bytes) = (sum(|file| file.rows), sum(|file| file.bytes));
+    let proved = manifest.proof.rows;
+    let counted = manifest.proof.counted.unwrap_or(proved);
+    for (what, said, found) in [
+        ("rows", manifest.rows, rows),
+        ("bytes", manifest.bytes, bytes),
+        ("proved rows", proved, rows),
+        ("counted rows", counted, rows),
+    ] {
+        if said != found {
+            differences.push(format!(
+                "{} says {said} {what} and its files add up to {found}",
+                names::MANIFEST
+            ));
+        }
+    }
+}
+
+fn check_file(
+    dataset: &Path,
+    file: &FileEntry,
+    schema: &arrow::datatypes::Schema,
+) -> std::result::Result<(), String> {
+    let path = dataset.join(&file.path);
+    let length = match fs::metadata(&path) {
+        Ok(facts) => facts.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err("missing".to_owned()),
+        Err(error) => return Err(error.to_string()),
+    };
+    if length != file.bytes {
+        return Err(format!("{length} bytes and not {}", file.bytes));
+    }
+    let sha256 = hash(&path).map_err(|error| error.to_string())?;
+    if sha256 != file.sha256 {
+        return Err("its SHA-256 differs".to_owned());
+    }
+    let footer = parquet::read_footer(&path)?;
+    if footer.rows != file.rows {
+        return Err(format!("{} rows and not {}", footer.rows, file.rows));
+    }
+    parquet::schema_difference(&footer.schema, schema).map_or(Ok(()), Err)
+}
+
+/// SHA-256 of a file in hex, read in pieces.
+pub(super) fn hash(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(hex(&hash.finalize())),
+            Ok(taken) => hash.update(&piece[..taken]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Files that the manifest does not list. With `--layout runs` other runs' directories are none of
+/// its business: a run may be writing there now.
+fn strangers(dataset: &Path, manifest: &Manifest) -> Result<Vec<String>> {
+    let listed: BTreeSet<&str> = manifest.files.iter().map(|f| f.path.as_str()).collect();
+    let mut found = Vec::new();
+    let mut look = |directory: &Path, prefix: &str, allowed: fn(&str) -> bool| -> Result<()> {
+        for name in place::entries(directory)? {
+            let name = name.to_string_lossy();
+            let path = format!("{prefix}{name}");
+            if !allowed(&name) && !listed.contains(path.as_str()) {
+                found.push(path);
+            }
+        }
+        Ok(())
+    };
+    let own = |name: &str| [names::MANIFEST, names::SUCCESS].contains(&name);
+    match manifest.layout {
+        Layout::Replace => look(dataset, "", own)?,
+        Layout::Runs => {
+            look(dataset, "", names::is_in_runs_root)?;
+            let prefix = names::in_run(&manifest.run, "");
+            let current = dataset.join(&prefix);
+            if current.is_dir() {
+                look(&current, &prefix, own)?;
+            }
+        }
+    }
+    Ok(found)
+}

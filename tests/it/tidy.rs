@@ -325,9 +325,20 @@ mod tests {
             ["src/cost.rs:1: `crate::Cli` is in no room: name its room"]
         );
         assert_eq!(
+            offences_of("src/cost.rs", "use super::*; use crate::{*, model::*};").len(),
+            2
+        );
+        assert_eq!(
             offences_of("src/attic.rs", ""),
             ["src/attic.rs: the room `attic` is new: list in tests/it/tidy.rs what it may know"]
         );
+    }
+
+    #[test]
+    fn what_only_tests_see_ends_where_it_ends() {
+        let field = "struct S { #[cfg(test)] seen: X<A, B>, }\nuse crate::cli::Cli;";
+        let found = offences_of("src/cost.rs", field);
+        assert_eq!(found, ["src/cost.rs:2: `cost` must not know `cli::Cli`"]);
     }
 
     #[test]

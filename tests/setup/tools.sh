@@ -85,7 +85,7 @@ install_postgres() {
         rm -rf "$home"
         mkdir -p "$home"
         # Its post-install script makes the links between the libraries' names.
-        npm install --prefix "$home" --no-audit --no-fund --silent --ignore-scripts=false \
+        npm install --prefix "$home" --no-audit --no-fund --loglevel=error --ignore-scripts=false \
             "$package@$release"
         mark_installed "$home" "$package@$release"
     fi

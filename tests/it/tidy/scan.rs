@@ -88,11 +88,12 @@ impl Source {
     pub(super) fn inside_crate(&self) -> Vec<Reference> {
         self.references()
             .into_iter()
-            .filter_map(|path| self.from_root(path))
+            .filter_map(|path| self.resolved(path))
             .collect()
     }
 
-    fn from_root(&self, mut path: Reference) -> Option<Reference> {
+    /// The path without `crate`, `self` and `super`; `None` for a path to elsewhere.
+    fn resolved(&self, mut path: Reference) -> Option<Reference> {
         let base = match path.segments[0].as_str() {
             "crate" => Vec::new(),
             // A path of this module's own, but for the `super`s that follow.
@@ -150,6 +151,10 @@ fn item_end(tokens: &[Token], start: usize) -> usize {
             "}" | ")" | "]" => depth -= 1,
             _ => {}
         }
+        if depth < 0 {
+            // A field or an arm: it ends where what it belongs to does, at the latest.
+            return at - 1;
+        }
         if depth == 0 && ["}", ";"].contains(&token.text.as_str()) {
             return at;
         }
@@ -190,7 +195,12 @@ impl Reader<'_> {
             if self.next_is("{") {
                 return self.group(&segments);
             }
-            // A glob, or a turbofish, whose types are paths of their own.
+            if self.next_is("*") {
+                segments.push("*".to_owned());
+                self.at += 1;
+                break;
+            }
+            // The types of a turbofish are paths of their own.
             if !self.tokens.get(self.at).is_some_and(Token::is_name) {
                 break;
             }
@@ -214,8 +224,9 @@ impl Reader<'_> {
                 self.path(prefix);
             } else {
                 if token.text == "*" {
+                    let segments = [prefix, &["*".to_owned()]].concat();
                     self.found.push(Reference {
-                        segments: prefix.to_vec(),
+                        segments,
                         line: token.line,
                     });
                 }
@@ -353,7 +364,11 @@ pub(super) fn rust_files(root: &Path, folder: &str) -> Vec<Source> {
 /// Leaves out the files that are modules under `#[cfg(test)]` of another one.
 pub(super) fn without_test_files(sources: Vec<Source>) -> Vec<Source> {
     let declared = |source: &Source| {
-        let parent: Vec<String> = source.module().into_iter().map(str::to_owned).collect();
+        let parent = source
+            .module()
+            .into_iter()
+            .filter(|name| !["lib", "main"].contains(name));
+        let parent: Vec<String> = parent.map(str::to_owned).collect();
         let child = move |name: &String| [&parent[..], std::slice::from_ref(name)].concat();
         source.test_modules.iter().map(child).collect::<Vec<_>>()
     };

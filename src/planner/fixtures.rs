@@ -1,0 +1,150 @@
+//! Requests, profiles and plans for tests.
+
+use super::{Inputs, Limits, plan as make_plan};
+use crate::estimator::{Method, ThroughputEstimate};
+use crate::model::{
+    ChangeCounters, Chunking, Column, Compression, ConnectionLoad, Consistency, Estimate,
+    ExecutionPlan, FieldType, Format, Key, KeyDensity, KeyProfile, KeyValue, LatencySample, Layout,
+    Origin, OutputOptions, ParquetOptions, ProofLevel, ReadAs, Relation, RelationKind, RunRequest,
+    Selection, SourceIdentity, SourceKind, SourceProfile, Statistics, Table, TypeOptions,
+    WorkOptions,
+};
+
+/// `public.orders` of a PostgreSQL server.
+pub(crate) fn source() -> SourceIdentity {
+    SourceIdentity {
+        kind: SourceKind::PostgreSql,
+        host: "db.example".to_owned(),
+        port: 5432,
+        database: "shop".to_owned(),
+        name: None,
+    }
+}
+
+/// A request without any wish.
+pub(crate) fn request() -> RunRequest {
+    RunRequest {
+        table: "orders".to_owned(),
+        selection: Selection::default(),
+        types: TypeOptions::default(),
+        work: WorkOptions {
+            workers: None,
+            start_workers: None,
+            min_workers: 1,
+            max_workers: 8,
+            chunking: Chunking::Auto,
+            chunk_rows: None,
+            consistency: Consistency::Auto,
+            proof: ProofLevel::Count,
+        },
+        output: OutputOptions {
+            directory: "out/orders".to_owned(),
+            format: Format::Parquet,
+            compression: Compression::Snappy,
+            parquet: ParquetOptions {
+                row_group_rows: 1_000_000,
+                row_group_bytes: 128 << 20,
+            },
+            layout: Layout::Replace,
+            keep: 0,
+        },
+    }
+}
+
+/// `public.orders` with `rows` rows of 100 bytes, an even primary key from 1 in storage order,
+/// addressable blocks, a near server with plenty of connections.
+pub(crate) fn profile(rows: u64) -> SourceProfile {
+    SourceProfile {
+        table: Table {
+            relation: Relation {
+                schema: "public".to_owned(),
+                name: "orders".to_owned(),
+            },
+            kind: RelationKind::Table,
+            columns: vec![Column {
+                name: "id".to_owned(),
+                source_type: "bigint".to_owned(),
+                base_type: "int8".to_owned(),
+                read: ReadAs::Native,
+                field: FieldType::Int64,
+                nullable: false,
+                comment: None,
+                generated: None,
+            }],
+            keys: vec![key()],
+            filter: None,
+        },
+        statistics: Statistics {
+            estimate: Estimate {
+                rows,
+                origin: Origin::Catalogue,
+            },
+            bytes: rows * 100,
+            blocks: Some((rows / 80) as u32),
+            counters: ChangeCounters::default(),
+        },
+        key: Some(KeyProfile {
+            key: key(),
+            density: KeyDensity {
+                min: Some(KeyValue::Int(1)),
+                max: Some(KeyValue::Int(rows.into())),
+                bounds: Vec::new(),
+                null_permille: 0,
+                origin: Origin::Catalogue,
+            },
+            correlation_permille: Some(1000),
+            cv_permille: 0,
+        }),
+        latency: LatencySample {
+            connect_us: 900,
+            round_trips_us: vec![200, 210, 220, 230, 300],
+        },
+        connections: ConnectionLoad {
+            max: 100,
+            active: 10,
+        },
+        server: "PostgreSQL 15.18".to_owned(),
+        blocks_addressable: true,
+        max_readers: 1000,
+        warnings: Vec::new(),
+    }
+}
+
+/// The primary key of `public.orders`.
+pub(crate) fn key() -> Key {
+    Key {
+        column: "id".to_owned(),
+        source_type: "bigint".to_owned(),
+        primary: true,
+        unique: true,
+        nullable: false,
+    }
+}
+
+/// A plan for the profile without any wish, on a machine of eight processors.
+pub(crate) fn plan(profile: SourceProfile) -> ExecutionPlan {
+    plan_of(&request(), &profile)
+}
+
+/// A plan for a request and a profile, on a machine of eight processors.
+pub(crate) fn plan_of(request: &RunRequest, profile: &SourceProfile) -> ExecutionPlan {
+    try_plan(request, profile).expect("the request can be planned")
+}
+
+/// As [`plan_of`], for requests that may be refused.
+pub(crate) fn try_plan(
+    request: &RunRequest,
+    profile: &SourceProfile,
+) -> Result<ExecutionPlan, super::PlanError> {
+    make_plan(&Inputs {
+        request,
+        source: &source(),
+        profile,
+        estimate: &|workers| ThroughputEstimate {
+            rows_per_s: 100_000.0 * f64::from(workers),
+            method: Method::ColdStart,
+            runs: 0,
+        },
+        limits: Limits { cpus: 8 },
+    })
+}

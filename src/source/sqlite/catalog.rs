@@ -1,0 +1,365 @@
+//! What the schema says: tables by the names users write, their columns and keys.
+
+use rusqlite::Connection;
+
+use super::failure::translate;
+use super::sql::{self, Part, Reading};
+use super::types::Storage;
+use crate::model::{
+    Column, FieldType, Key, ReadAs, Relation, RelationKind, Selection, Table, TypeOptions,
+};
+use crate::source::{Result, SourceError};
+
+/// The only schema a database file has: temporary tables belong to connections.
+const SCHEMA: &str = "main";
+
+/// A relation as `PRAGMA table_list` has it.
+#[derive(Clone, Debug)]
+struct Listed {
+    name: String,
+    kind: RelationKind,
+    without_rowid: bool,
+    strict: bool,
+}
+
+/// A column as `PRAGMA table_xinfo` has it.
+#[derive(Clone, Debug)]
+struct Declared {
+    name: String,
+    declared: String,
+    not_null: bool,
+    /// Position in the primary key from 1; 0 outside it.
+    primary: u32,
+    generated: Option<&'static str>,
+}
+
+/// Resolves the name and describes the selected columns.
+pub(super) fn describe(
+    connection: &Connection,
+    database: &str,
+    table: &str,
+    selection: &Selection,
+    types: &TypeOptions,
+) -> Result<Table> {
+    let listed = resolve(connection, database, table)?;
+    let relation = Relation {
+        schema: SCHEMA.to_owned(),
+        name: listed.name.clone(),
+    };
+    let (all, key) = columns_and_key(connection, &relation, &listed)?;
+    let keep = selected(&relation, &all, selection)?;
+    let overrides = overrides(&relation, &all, types)?;
+    let alias = key.as_ref().filter(|key| key.primary);
+    let columns: Vec<Column> = all
+        .iter()
+        .zip(&keep)
+        .filter(|(_, keep)| **keep)
+        .map(|(declared, _)| {
+            let promised =
+                declared.not_null || alias.is_some_and(|key| key.column == declared.name);
+            column(
+                declared,
+                &overrides,
+                listed.kind == RelationKind::Table && promised,
+            )
+        })
+        .collect::<Result<_>>()?;
+    if columns.is_empty() {
+        return Err(SourceError::Unsupported {
+            what: format!("no column of {relation} is left to read"),
+            why: "every column is excluded".to_owned(),
+            fix: "name fewer columns in --exclude-columns".to_owned(),
+        });
+    }
+    Ok(Table {
+        relation,
+        kind: listed.kind,
+        columns,
+        keys: key.into_iter().collect(),
+        filter: selection.filter.clone(),
+    })
+}
+
+/// All columns and the key of a relation whose exact name is known, as they are now.
+///
+/// # Errors
+/// [`SourceError::PlanMismatch`] when it is gone, or when a column is not what `planned` says.
+pub(super) fn recheck(
+    connection: &Connection,
+    relation: &Relation,
+    planned: &[Column],
+) -> Result<Option<Key>> {
+    let mismatch = |why: String| SourceError::PlanMismatch {
+        table: relation.to_string(),
+        why,
+    };
+    let listed = list(connection, &relation.to_string())?
+        .into_iter()
+        .find(|listed| listed.name == relation.name)
+        .ok_or_else(|| mismatch("it is gone".to_owned()))?;
+    let (now, key) = columns_and_key(connection, relation, &listed)?;
+    for column in planned {
+        let declared = now
+            .iter()
+            .find(|declared| declared.name == column.name)
+            .ok_or_else(|| mismatch(format!("column {} is gone", column.name)))?;
+        if declared.declared != column.source_type {
+            return Err(mismatch(format!(
+                "column {} was declared {:?} and is now {:?}",
+                column.name, column.source_type, declared.declared
+            )));
+        }
+    }
+    Ok(key)
+}
+
+fn columns_and_key(
+    connection: &Connection,
+    relation: &Relation,
+    listed: &Listed,
+) -> Result<(Vec<Declared>, Option<Key>)> {
+    let wrong = |error: rusqlite::Error| translate(&error, &relation.to_string());
+    let columns = declared(connection, relation).map_err(wrong)?;
+    let key = key(connection, relation, listed, &columns).map_err(wrong)?;
+    Ok((columns, key))
+}
+
+fn list(connection: &Connection, object: &str) -> Result<Vec<Listed>> {
+    let ask = || {
+        let mut statement = connection.prepare(
+            "SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main' ORDER BY name",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let kind: String = row.get(1)?;
+            Ok(Listed {
+                name: row.get(0)?,
+                kind: match kind.as_str() {
+                    "view" => RelationKind::View,
+                    // What answers is a module, not a b-tree of this file.
+                    "virtual" => RelationKind::ForeignTable,
+                    _ => RelationKind::Table,
+                },
+                without_rowid: row.get(2)?,
+                strict: row.get(3)?,
+            })
+        })?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    ask().map_err(|error| translate(&error, object))
+}
+
+/// Finds the relation a user means: each reading of the name exactly, then by SQLite's own folding
+/// of ASCII case.
+fn resolve(connection: &Connection, database: &str, table: &str) -> Result<Listed> {
+    let relations = list(connection, database)?;
+    let readings: Vec<Reading> = sql::readings(table)
+        .into_iter()
+        .filter(|reading| {
+            let schema = reading.schema.as_ref();
+            schema.is_none_or(|schema| fits(schema, SCHEMA))
+        })
+        .collect();
+    for reading in &readings {
+        let exact = relations
+            .iter()
+            .find(|listed| listed.name == reading.name.text);
+        if let Some(found) = exact {
+            return Ok(found.clone());
+        }
+        // SQLite keeps names unique without regard to case, so there is at most one.
+        let folded = relations
+            .iter()
+            .find(|listed| fits(&reading.name, &listed.name));
+        if let Some(found) = folded {
+            return Ok(found.clone());
+        }
+    }
+    let names = relations
+        .iter()
+        .map(|listed| listed.name.as_str())
+        .filter(|name| !name.starts_with("sqlite_"));
+    let wanted = readings
+        .first()
+        .map_or(table, |reading| reading.name.text.as_str());
+    Err(SourceError::TableMissing {
+        table: table.to_owned(),
+        source_name: database.to_owned(),
+        near: sql::nearest(wanted, names),
+    })
+}
+
+fn fits(part: &Part, name: &str) -> bool {
+    if part.literal {
+        part.text == name
+    } else {
+        part.text.eq_ignore_ascii_case(name)
+    }
+}
+
+fn declared(connection: &Connection, relation: &Relation) -> rusqlite::Result<Vec<Declared>> {
+    let mut statement = connection.prepare(
+        "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?1, ?2) \
+         WHERE hidden <> 1 ORDER BY cid",
+    )?;
+    let rows = statement.query_map([&relation.name, &relation.schema], |row| {
+        let hidden: u32 = row.get(4)?;
+        Ok(Declared {
+            name: row.get(0)?,
+            declared: row.get(1)?,
+            not_null: row.get(2)?,
+            primary: row.get(3)?,
+            generated: match hidden {
+                2 => Some("generated virtual"),
+                3 => Some("generated stored"),
+                _ => None,
+            },
+        })
+    })?;
+    rows.collect()
+}
+
+/// The key that a relation's rows are stored by, where it is an integer that is unique, never NULL
+/// and reachable by a name.
+fn key(
+    connection: &Connection,
+    relation: &Relation,
+    listed: &Listed,
+    columns: &[Declared],
+) -> rusqlite::Result<Option<Key>> {
+    if listed.kind != RelationKind::Table {
+        return Ok(None);
+    }
+    let primary: Vec<&Declared> = columns.iter().filter(|column| column.primary > 0).collect();
+    let single = match primary.as_slice() {
+        [single] => Some(*single),
+        _ => None,
+    };
+    let of_column = |column: &Declared| Key {
+        column: column.name.clone(),
+        source_type: column.declared.clone(),
+        primary: true,
+        unique: true,
+        nullable: false,
+    };
+    if listed.without_rowid {
+        // Without STRICT an INTEGER column may hold text, which no range of integers contains.
+        let provable = single.filter(|column| {
+            listed.strict
+                && ["INT", "INTEGER"]
+                    .iter()
+                    .any(|name| column.declared.eq_ignore_ascii_case(name))
+        });
+        return Ok(provable.map(of_column));
+    }
+    if let Some(column) = single
+        && column.declared.eq_ignore_ascii_case("INTEGER")
+        && !has_primary_index(connection, relation)?
+    {
+        return Ok(Some(of_column(column)));
+    }
+    let free = ["rowid", "_rowid_", "oid"].into_iter().find(|spelling| {
+        columns
+            .iter()
+            .all(|column| !column.name.eq_ignore_ascii_case(spelling))
+    });
+    Ok(free.map(|spelling| Key {
+        column: spelling.to_owned(),
+        source_type: "INTEGER".to_owned(),
+        primary: false,
+        unique: true,
+        nullable: false,
+    }))
+}
+
+/// A primary key with an index of its own is no alias of the rowid: `INTEGER PRIMARY KEY DESC` is
+/// such a one, by a mistake that SQLite keeps for compatibility.
+fn has_primary_index(connection: &Connection, relation: &Relation) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1, ?2) WHERE origin = 'pk')",
+        [&relation.name, &relation.schema],
+        |row| row.get(0),
+    )
+}
+
+/// Finds a column as the user wrote it: exactly, then without regard to ASCII case.
+fn find(relation: &Relation, columns: &[Declared], wanted: &str) -> Result<usize> {
+    columns
+        .iter()
+        .position(|column| column.name == wanted)
+        .or_else(|| {
+            columns
+                .iter()
+                .position(|column| column.name.eq_ignore_ascii_case(wanted))
+        })
+        .ok_or_else(|| SourceError::ColumnMissing {
+            column: wanted.to_owned(),
+            table: relation.to_string(),
+            near: sql::nearest(wanted, columns.iter().map(|column| column.name.as_str())),
+        })
+}
+
+/// Which columns the user wants, by position.
+fn selected(relation: &Relation, all: &[Declared], selection: &Selection) -> Result<Vec<bool>> {
+    let mut keep = vec![selection.columns.is_empty(); all.len()];
+    for wanted in &selection.columns {
+        keep[find(relation, all, wanted)?] = true;
+    }
+    for unwanted in &selection.exclude {
+        keep[find(relation, all, unwanted)?] = false;
+    }
+    Ok(keep)
+}
+
+/// `--type`, by exact column names; the last one written for a column holds.
+fn overrides(
+    relation: &Relation,
+    all: &[Declared],
+    types: &TypeOptions,
+) -> Result<Vec<(String, FieldType)>> {
+    types
+        .overrides
+        .iter()
+        .rev()
+        .map(|(name, field)| {
+            let at = find(relation, all, name)?;
+            Ok((all[at].name.clone(), field.clone()))
+        })
+        .collect()
+}
+
+fn column(
+    declared: &Declared,
+    overrides: &[(String, FieldType)],
+    promised: bool,
+) -> Result<Column> {
+    let natural = Storage::of_declared(&declared.declared);
+    let wanted = overrides
+        .iter()
+        .find(|(name, _)| *name == declared.name)
+        .map(|(_, field)| field);
+    let storage = match wanted {
+        None => natural,
+        Some(FieldType::Utf8) => Storage::Exact,
+        Some(field) if *field == natural.field() => natural,
+        Some(field) => {
+            return Err(SourceError::Unsupported {
+                what: format!("column {} cannot be written as {field}", declared.name),
+                why: format!(
+                    "SQLite columns can be written as {} or text",
+                    natural.field()
+                ),
+                fix: format!("use --type {}=text, or leave --type out", declared.name),
+            });
+        }
+    };
+    Ok(Column {
+        name: declared.name.clone(),
+        source_type: declared.declared.clone(),
+        base_type: storage.name().to_owned(),
+        read: ReadAs::Native,
+        field: storage.field(),
+        nullable: !promised,
+        comment: None,
+        generated: declared.generated.map(str::to_owned),
+    })
+}

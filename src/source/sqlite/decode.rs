@@ -1,0 +1,355 @@
+//! Rows into Arrow: one decoder a column, chosen once, appending to typed builders.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
+};
+use arrow::datatypes::SchemaRef;
+use rusqlite::types::ValueRef;
+
+use super::types::Storage;
+use crate::model::{Column, Relation, arrow_schema};
+use crate::source::{Result, SourceError};
+
+/// Bytes that a number or NULL counts for, so that a batch of them is bounded too.
+const SMALL: usize = 8;
+
+/// The most of a value that an error shows, in characters or bytes.
+const SHOWN: usize = 80;
+
+/// One column's builder.
+enum Decoder {
+    Integer(Int64Builder),
+    Real(Float64Builder),
+    Text(StringBuilder),
+    Blob(BinaryBuilder),
+    Exact(StringBuilder),
+}
+
+impl Decoder {
+    /// A builder with room for a batch like the last one: `rows` values and `bytes` of them.
+    fn new(storage: Storage, rows: usize, bytes: usize) -> Self {
+        match storage {
+            Storage::Integer => Self::Integer(Int64Builder::with_capacity(rows)),
+            Storage::Real => Self::Real(Float64Builder::with_capacity(rows)),
+            Storage::Text => Self::Text(StringBuilder::with_capacity(rows, bytes)),
+            Storage::Blob => Self::Blob(BinaryBuilder::with_capacity(rows, bytes)),
+            Storage::Exact => Self::Exact(StringBuilder::with_capacity(rows, bytes)),
+        }
+    }
+
+    /// Appends a value and says how many bytes it was, or `None` when it does not fit the column.
+    #[inline]
+    fn append(&mut self, value: ValueRef<'_>) -> Option<usize> {
+        match (self, value) {
+            (Self::Integer(to), ValueRef::Integer(value)) => to.append_value(value),
+            (Self::Integer(to), ValueRef::Null) => to.append_null(),
+            (Self::Real(to), ValueRef::Real(value)) => to.append_value(value),
+            (Self::Real(to), ValueRef::Integer(value)) => to.append_value(exact_real(value)?),
+            (Self::Real(to), ValueRef::Null) => to.append_null(),
+            (Self::Text(to) | Self::Exact(to), ValueRef::Text(value)) => {
+                to.append_value(std::str::from_utf8(value).ok()?);
+                return Some(value.len());
+            }
+            (Self::Text(to) | Self::Exact(to), ValueRef::Null) => to.append_null(),
+            (Self::Blob(to), ValueRef::Blob(value)) => {
+                to.append_value(value);
+                return Some(value.len());
+            }
+            (Self::Blob(to), ValueRef::Null) => to.append_null(),
+            // Writing to a builder cannot fail; an empty value then ends what was written.
+            (Self::Exact(to), ValueRef::Integer(value)) => {
+                write!(to, "{value}").ok()?;
+                to.append_value("");
+            }
+            (Self::Exact(to), ValueRef::Real(value)) => {
+                write_real(to, value).ok()?;
+                to.append_value("");
+            }
+            _ => return None,
+        }
+        Some(SMALL)
+    }
+
+    /// Bytes of text or blobs gathered so far.
+    fn data_len(&self) -> usize {
+        match self {
+            Self::Integer(_) | Self::Real(_) => 0,
+            Self::Text(from) | Self::Exact(from) => from.values_slice().len(),
+            Self::Blob(from) => from.values_slice().len(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Integer(from) => Arc::new(from.finish()),
+            Self::Real(from) => Arc::new(from.finish()),
+            Self::Text(from) | Self::Exact(from) => Arc::new(from.finish()),
+            Self::Blob(from) => Arc::new(from.finish()),
+        }
+    }
+}
+
+/// The real that equals an integer, where there is one.
+fn exact_real(value: i64) -> Option<f64> {
+    let real = value as f64;
+    // Through i128, because 2^63 as f64 would saturate to i64::MAX and seem equal to it.
+    (real as i128 == i128::from(value)).then_some(real)
+}
+
+/// A real as the shortest text that reads back as the same real, and never as an integer.
+fn write_real(to: &mut impl std::fmt::Write, value: f64) -> std::fmt::Result {
+    if value.is_infinite() {
+        // As SQLite prints them; NaN cannot be stored.
+        to.write_str(if value > 0.0 { "Inf" } else { "-Inf" })
+    } else {
+        write!(to, "{value:?}")
+    }
+}
+
+/// Turns the rows of one statement into batches.
+pub(super) struct Decoders {
+    relation: Relation,
+    columns: Vec<Column>,
+    storages: Vec<Storage>,
+    schema: SchemaRef,
+    row_name: Option<String>,
+    decoders: Vec<Decoder>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Decoders {
+    /// Decoders for `columns`; the statement's last column is `row_name`, where there is one.
+    ///
+    /// # Errors
+    /// [`SourceError::PlanMismatch`] for a column of a kind that we do not know.
+    pub(super) fn new(
+        relation: &Relation,
+        columns: &[Column],
+        row_name: Option<&str>,
+    ) -> Result<Self> {
+        let storages = columns
+            .iter()
+            .map(|column| {
+                Storage::named(&column.base_type)
+                    .filter(|storage| storage.field() == column.field)
+                    .ok_or_else(|| SourceError::PlanMismatch {
+                        table: relation.to_string(),
+                        why: format!(
+                            "column {} cannot be decoded from {} to {}",
+                            column.name, column.base_type, column.field
+                        ),
+                    })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let decoders = storages
+            .iter()
+            .map(|storage| Decoder::new(*storage, 0, 0))
+            .collect();
+        Ok(Self {
+            relation: relation.clone(),
+            schema: arrow_schema(columns),
+            columns: columns.to_vec(),
+            storages,
+            row_name: row_name.map(str::to_owned),
+            decoders,
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Rows gathered since the last batch.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Bytes gathered since the last batch.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends one row.
+    ///
+    /// # Errors
+    /// [`SourceError::Unrepresentable`] for the first value that does not fit its column.
+    #[inline]
+    pub(super) fn append(&mut self, row: &rusqlite::Row<'_>) -> Result<()> {
+        for (index, decoder) in self.decoders.iter_mut().enumerate() {
+            let value = row
+                .get_ref(index)
+                .map_err(|error| super::failure::translate(&error, &self.relation.to_string()))?;
+            match decoder.append(value) {
+                Some(bytes) => self.bytes += bytes,
+                None => return Err(self.misfit(index, value, row)),
+            }
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// The rows gathered so far as a batch; the next one starts with as much room.
+    ///
+    /// # Errors
+    /// [`SourceError::Unrepresentable`] for a NULL where the table's own constraint forbids it.
+    pub(super) fn finish(&mut self) -> Result<RecordBatch> {
+        let mut arrays = Vec::with_capacity(self.decoders.len());
+        for (index, decoder) in self.decoders.iter_mut().enumerate() {
+            let bytes = decoder.data_len();
+            let array = decoder.finish();
+            if !self.columns[index].nullable && array.null_count() > 0 {
+                return Err(unexpected_null(&self.relation, &self.columns[index]));
+            }
+            *decoder = Decoder::new(self.storages[index], self.rows, bytes);
+            arrays.push(array);
+        }
+        self.rows = 0;
+        self.bytes = 0;
+        RecordBatch::try_new(Arc::clone(&self.schema), arrays).map_err(|error| {
+            SourceError::Protocol {
+                target: self.relation.to_string(),
+                why: error.to_string(),
+            }
+        })
+    }
+
+    #[cold]
+    fn misfit(&self, index: usize, value: ValueRef<'_>, row: &rusqlite::Row<'_>) -> SourceError {
+        let column = &self.columns[index];
+        let key = self.row_name.as_ref().and_then(|name| {
+            let key = row.get_ref(self.columns.len()).ok()?;
+            Some(format!("{name} = {}", shown(key)))
+        });
+        let exclude = format!("--exclude-columns {}", column.name);
+        // Text holds every number and text, so it helps against all but these two.
+        let (what, helps) = match value {
+            ValueRef::Text(text) if std::str::from_utf8(text).is_err() => {
+                ("text that is not valid UTF-8", false)
+            }
+            ValueRef::Blob(_) => ("a blob", false),
+            ValueRef::Text(_) => ("text", self.storages[index] != Storage::Blob),
+            ValueRef::Real(_) => ("a real", self.storages[index] != Storage::Blob),
+            ValueRef::Integer(_) => ("an integer", self.storages[index] != Storage::Blob),
+            ValueRef::Null => ("NULL", false),
+        };
+        let fix = if helps {
+            format!(
+                "write its stored values as exact text with --type {}=text, or leave it out with {exclude}",
+                column.name
+            )
+        } else {
+            format!("leave the column out with {exclude}, or correct the value")
+        };
+        let declared = match column.source_type.as_str() {
+            "" => "no type",
+            declared => declared,
+        };
+        SourceError::Unrepresentable {
+            table: self.relation.to_string(),
+            column: column.name.clone(),
+            key,
+            value: shown(value),
+            why: format!(
+                "it is stored as {what}, and the column (declared {declared}) is written as {}",
+                column.field
+            ),
+            fix,
+        }
+    }
+}
+
+#[cold]
+fn unexpected_null(relation: &Relation, column: &Column) -> SourceError {
+    SourceError::Unrepresentable {
+        table: relation.to_string(),
+        column: column.name.clone(),
+        key: None,
+        value: "NULL".to_owned(),
+        why: "the column is declared NOT NULL".to_owned(),
+        fix: format!(
+            "repair the table (PRAGMA integrity_check finds the rows), or leave the column out with --exclude-columns {}",
+            column.name
+        ),
+    }
+}
+
+/// A value for a person, as an SQL literal, shortened.
+fn shown(value: ValueRef<'_>) -> String {
+    let hex = |bytes: &[u8]| {
+        let more = if bytes.len() > SHOWN / 2 { "…" } else { "" };
+        let head = &bytes[..bytes.len().min(SHOWN / 2)];
+        let digits = head.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02X}");
+            text
+        });
+        format!("x'{digits}'{more}")
+    };
+    match value {
+        ValueRef::Null => "NULL".to_owned(),
+        ValueRef::Integer(value) => value.to_string(),
+        ValueRef::Real(value) => {
+            let mut text = String::new();
+            let _ = write_real(&mut text, value);
+            text
+        }
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => {
+                let mut head: String = text.escape_debug().take(SHOWN).collect();
+                if text.chars().nth(SHOWN).is_some() {
+                    head.push('…');
+                }
+                format!("'{head}'")
+            }
+            Err(_) => hex(bytes),
+        },
+        ValueRef::Blob(bytes) => hex(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(value: f64) -> String {
+        let mut text = String::new();
+        write_real(&mut text, value).unwrap();
+        text
+    }
+
+    #[test]
+    fn reals_are_told_from_integers() {
+        assert_eq!(text(1.0), "1.0");
+        assert_eq!(text(-0.0), "-0.0");
+        assert_eq!(text(0.1), "0.1");
+        assert_eq!(text(f64::INFINITY), "Inf");
+        assert_eq!(text(f64::NEG_INFINITY), "-Inf");
+    }
+
+    #[test]
+    fn integers_become_reals_only_where_equal() {
+        assert_eq!(exact_real(1 << 53), Some(9_007_199_254_740_992.0));
+        assert_eq!(exact_real((1 << 53) + 1), None);
+        assert_eq!(exact_real(i64::MIN), Some(-9_223_372_036_854_775_808.0));
+        assert_eq!(exact_real(i64::MAX), None);
+    }
+
+    #[test]
+    fn long_values_are_shortened() {
+        assert_eq!(shown(ValueRef::Text(b"a\nb")), "'a\\nb'");
+        assert_eq!(shown(ValueRef::Text(b"\xff")), "x'FF'");
+        assert!(shown(ValueRef::Blob(&[7; 1000])).ends_with("'…"));
+        assert!(shown(ValueRef::Text(&[b'x'; 1000])).ends_with("…'"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_real_reads_back(bits: u64) {
+            let value = f64::from_bits(bits);
+            prop_assume!(value.is_finite());
+            prop_assert_eq!(text(value).parse::<f64>().unwrap().to_bits(), bits);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! SQLite's errors, as ours.
+
+use rusqlite::{Error, ErrorCode, ffi};
+
+use crate::source::SourceError;
+
+/// What an error of SQLite means for `object`, a file or relation.
+pub(super) fn translate(error: &Error, object: &str) -> SourceError {
+    let why = one_line(error);
+    let object = object.to_owned();
+    let Some(code) = error.sqlite_error() else {
+        return SourceError::Statement { object, why };
+    };
+    match code.code {
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::FileLockingProtocolFailed => SourceError::Locked { object, why },
+        ErrorCode::NotADatabase => SourceError::NotADatabase {
+            path: object,
+            why: format!("{why}; it may be encrypted"),
+        },
+        ErrorCode::DatabaseCorrupt => SourceError::NotADatabase { path: object, why },
+        ErrorCode::PermissionDenied => denied(object, why),
+        ErrorCode::ReadOnly if code.extended_code == ffi::SQLITE_READONLY_ROLLBACK => {
+            hot_journal(&object)
+        }
+        ErrorCode::OperationInterrupted => interrupted(&object),
+        _ => SourceError::Statement { object, why },
+    }
+}
+
+/// A file that the system does not let us read.
+pub(super) fn denied(object: String, why: String) -> SourceError {
+    SourceError::Denied {
+        grant: format!("chmod +r '{object}'"),
+        object,
+        why,
+    }
+}
+
+/// A writer died in the middle of a transaction, and only a writer may undo it.
+fn hot_journal(object: &str) -> SourceError {
+    SourceError::Unsupported {
+        what: format!("{object} waits for its recovery"),
+        why: "a writer died in mid-transaction; undoing that changes the file, and we only read"
+            .to_owned(),
+        fix: "open the database once with the program that writes it, or with sqlite3, then run again"
+            .to_owned(),
+    }
+}
+
+/// What a read that we stopped ourselves ends with.
+pub(super) fn interrupted(object: &str) -> SourceError {
+    SourceError::SnapshotLost {
+        object: object.to_owned(),
+        why: "the read was stopped".to_owned(),
+    }
+}
+
+/// The text of an error in one line.
+pub(super) fn one_line(error: &impl ToString) -> String {
+    let text = error.to_string();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

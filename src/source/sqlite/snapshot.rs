@@ -1,0 +1,405 @@
+//! One point in time of a database file, and the sessions that read in it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::acquire::{Acquired, Wanted, acquire};
+use super::catalog;
+use super::failure::{self, one_line, translate};
+use super::file::{Access, DatabaseFile, Stamp};
+use super::reader::{Answer, Command, Job, Reader};
+use super::sql;
+use crate::clock::SharedClock;
+use crate::model::{ChunkBounds, Key, ReadSpec, RelationKind, SnapshotFacts};
+use crate::source::{
+    Batch, BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError,
+};
+
+/// How long ending the readers may take.
+const HALT: Duration = Duration::from_secs(5);
+/// How often statements are interrupted until their threads have ended.
+const HALT_STEP: Duration = Duration::from_millis(2);
+
+/// What a snapshot is opened from.
+pub(super) struct Opening {
+    pub(super) file: Arc<DatabaseFile>,
+    pub(super) access: Access,
+    pub(super) read: ReadSpec,
+    pub(super) request: SnapshotRequest,
+    pub(super) statement_timeout: Duration,
+    pub(super) clock: SharedClock,
+    pub(super) runtime: Handle,
+}
+
+impl Opening {
+    /// Opens every reader and starts its thread. Blocks.
+    pub(super) fn open(self) -> Result<SqliteSnapshot> {
+        let stamp = match self.access {
+            Access::Shared => None,
+            Access::Immutable => Some(stamp(&self.file)?),
+        };
+        let sessions = self.request.sessions.max(1) as usize;
+        let acquired = acquire(&Wanted {
+            file: Arc::clone(&self.file),
+            access: self.access,
+            consistency: self.request.consistency,
+            sessions,
+            lock_wait: self.request.lock_wait,
+            clock: Arc::clone(&self.clock),
+        })?;
+        let taken_at = self.clock.now().to_string();
+        let row_name = self.check(&acquired)?.map(|key| key.column);
+        let readers = acquired.connections.len();
+        // Where there is one connection in all, the count goes between its batches.
+        let sessions = sessions.min(readers);
+        let facts = SnapshotFacts {
+            level: acquired.level,
+            readers: u32::try_from(sessions).unwrap_or(u32::MAX),
+            position: None,
+            taken_at,
+            held_by: acquired.held_by.to_owned(),
+            notes: acquired.notes.clone(),
+        };
+        self.start(acquired, row_name, facts, stamp)
+    }
+
+    /// Compares the plan with the schema as the snapshot has it, and readies the connections.
+    fn check(&self, acquired: &Acquired) -> Result<Option<Key>> {
+        let relation = &self.read.relation;
+        for connection in &acquired.connections {
+            forbid_text_in_double_quotes(connection, self.read.kind)
+                .map_err(|error| translate(&error, &relation.to_string()))?;
+        }
+        let key = match acquired.connections.first() {
+            Some(connection) => catalog::recheck(connection, relation, &self.read.columns)?,
+            None => None,
+        };
+        // Ranges of anything but the stored key might leave rows out.
+        if let Some(planned) = &self.read.key
+            && key.as_ref().is_none_or(|key| key.column != planned.column)
+        {
+            return Err(SourceError::PlanMismatch {
+                table: relation.to_string(),
+                why: format!("{} is no key that its rows are stored by", planned.column),
+            });
+        }
+        Ok(key)
+    }
+
+    fn start(
+        self,
+        acquired: Acquired,
+        row_name: Option<String>,
+        facts: SnapshotFacts,
+        stamp: Option<Stamp>,
+    ) -> Result<SqliteSnapshot> {
+        let stop = CancellationToken::new();
+        let job = Arc::new(Job {
+            relation: self.read.relation.clone(),
+            columns: self.read.columns.clone(),
+            row_name,
+            batch_bytes: self.request.batch_bytes,
+            per_chunk: self.request.consistency == crate::model::Consistency::PerChunk,
+            statement_timeout: self.statement_timeout,
+            clock: Arc::clone(&self.clock),
+            stop: stop.clone(),
+        });
+        // Readers that already run must end when a later one cannot start.
+        let guard = stop.clone().drop_guard();
+        let readers = acquired
+            .connections
+            .into_iter()
+            .enumerate()
+            .map(|(at, connection)| {
+                Reader::start(
+                    at + 1,
+                    connection,
+                    Arc::clone(&self.file),
+                    Arc::clone(&job),
+                    self.runtime.clone(),
+                )
+            })
+            .collect::<Result<Vec<_>>>()?;
+        guard.disarm();
+        let free = (0..facts.readers as usize).rev().collect();
+        Ok(SqliteSnapshot(Arc::new(Shared {
+            job,
+            read: self.read,
+            facts,
+            readers,
+            free: Mutex::new(free),
+            stop,
+            file: self.file,
+            stamp,
+        })))
+    }
+}
+
+/// Makes SQLite take `"naem"` for a misspelled column and not, as it does by default, for text.
+/// Views may have been written with such text, and stay readable.
+pub(super) fn forbid_text_in_double_quotes(
+    connection: &Connection,
+    kind: RelationKind,
+) -> rusqlite::Result<()> {
+    let allow = kind != RelationKind::Table;
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, allow)
+        .map(|_| ())
+}
+
+fn stamp(file: &DatabaseFile) -> Result<Stamp> {
+    file.stamp().map_err(|error| SourceError::Unreachable {
+        target: file.name(),
+        why: one_line(&error),
+    })
+}
+
+/// What a snapshot and its sessions have in common; the last to go ends the readers.
+struct Shared {
+    job: Arc<Job>,
+    read: ReadSpec,
+    facts: SnapshotFacts,
+    readers: Vec<Reader>,
+    /// Readers that no session uses.
+    free: Mutex<Vec<usize>>,
+    stop: CancellationToken,
+    file: Arc<DatabaseFile>,
+    /// The file at the beginning, where only comparing tells whether it changed.
+    stamp: Option<Stamp>,
+}
+
+impl Shared {
+    fn object(&self) -> String {
+        self.read.relation.to_string()
+    }
+
+    fn lost(&self) -> SourceError {
+        failure::interrupted(&self.object())
+    }
+
+    fn chunk_sql(&self, chunk: &ChunkBounds) -> Result<String> {
+        let key = self.read.key.as_ref().map(|key| key.column.as_str());
+        let condition = sql::predicate(chunk, key).map_err(|why| SourceError::Unsupported {
+            what: format!("cannot read {} by {chunk}", self.object()),
+            why,
+            fix: "make a plan with --chunking auto".to_owned(),
+        })?;
+        let filter = self.read.filter.as_deref();
+        let stored = self.read.kind == RelationKind::Table && filter.is_none();
+        Ok(sql::select(
+            &self.read.relation,
+            &self.read.columns,
+            self.job.row_name.as_deref(),
+            stored,
+            &sql::where_clause(condition.as_deref(), filter),
+        ))
+    }
+
+    fn count_sql(&self) -> String {
+        format!(
+            "SELECT count(*) FROM {}{}",
+            sql::qualified(&self.read.relation),
+            sql::where_clause(None, self.read.filter.as_deref())
+        )
+    }
+
+    /// Ends every statement, transaction and thread.
+    async fn halt(&self) {
+        self.stop.cancel();
+        let all_over = async {
+            // An interruption between two statements is lost, so it is repeated.
+            while !self.readers.iter().all(Reader::is_over) {
+                self.readers.iter().for_each(Reader::interrupt);
+                tokio::time::sleep(HALT_STEP).await;
+            }
+        };
+        if tokio::time::timeout(HALT, all_over).await.is_err() {
+            tracing::warn!(object = %self.object(), "a reader did not stop in time");
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.readers.iter().for_each(Reader::interrupt);
+    }
+}
+
+/// One point in time of a SQLite database.
+pub(super) struct SqliteSnapshot(Arc<Shared>);
+
+#[async_trait]
+impl Snapshot for SqliteSnapshot {
+    fn facts(&self) -> SnapshotFacts {
+        self.0.facts.clone()
+    }
+
+    /// Hands out a reader that no other session uses: a session that is dropped gives its back.
+    async fn session(&self) -> Result<Box<dyn Session>> {
+        if self.0.stop.is_cancelled() {
+            return Err(self.0.lost());
+        }
+        let mut free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = free.pop().ok_or_else(|| SourceError::TooManyConnections {
+            target: self.0.file.name(),
+            why: format!(
+                "all {} readers of the snapshot are in use",
+                self.0.facts.readers
+            ),
+        })?;
+        Ok(Box::new(SqliteSession {
+            shared: Arc::clone(&self.0),
+            reader,
+            stream: None,
+        }))
+    }
+
+    async fn count(&self) -> Result<u64> {
+        let shared = &self.0;
+        let Some(reader) = shared.readers.last() else {
+            return Err(shared.lost());
+        };
+        let (to, answer) = oneshot::channel();
+        // Dropping this future gives the count up. A read on the same connection must go on.
+        let asked = Asked {
+            gone: shared.stop.child_token(),
+            reader: (shared.readers.len() > 1).then_some(reader),
+        };
+        let told = reader.tell(Command {
+            sql: shared.count_sql(),
+            gone: asked.gone.clone(),
+            to: Answer::Count(to),
+        });
+        if !told {
+            return Err(shared.lost());
+        }
+        answer.await.unwrap_or_else(|_| Err(shared.lost()))
+    }
+
+    async fn blocked(&self) -> Result<Vec<BlockedSession>> {
+        // File locks have no list of those who wait.
+        Ok(Vec::new())
+    }
+
+    /// Stops all reading for good: afterwards the snapshot can only be closed.
+    async fn cancel(&self) {
+        self.0.halt().await;
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.0.halt().await;
+        let Some(before) = &self.0.stamp else {
+            return Ok(());
+        };
+        let after = stamp(&self.0.file)?;
+        let appeared = self
+            .0
+            .file
+            .has_wal()
+            .then(|| "a -wal file appeared beside it".to_owned());
+        match before.difference(&after).or(appeared) {
+            None => Ok(()),
+            Some(why) => Err(SourceError::Changed {
+                object: self.0.file.name(),
+                why,
+            }),
+        }
+    }
+}
+
+/// A command that was given; gives it up when dropped.
+struct Asked<'a> {
+    gone: CancellationToken,
+    /// The reader whose statements are to be interrupted then.
+    reader: Option<&'a Reader>,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.gone.cancel();
+        if let Some(reader) = self.reader {
+            reader.interrupt();
+        }
+    }
+}
+
+/// The far end of a chunk's stream.
+struct Stream {
+    gone: CancellationToken,
+    batches: mpsc::Receiver<Result<Option<Batch>>>,
+}
+
+/// Reads chunks on one of a snapshot's readers.
+struct SqliteSession {
+    shared: Arc<Shared>,
+    reader: usize,
+    stream: Option<Stream>,
+}
+
+impl SqliteSession {
+    /// Gives up a stream that was not read to its end.
+    fn abandon(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            stream.gone.cancel();
+            self.shared.readers[self.reader].interrupt();
+        }
+    }
+}
+
+#[async_trait]
+impl Session for SqliteSession {
+    async fn begin(&mut self, chunk: &ChunkBounds) -> Result<()> {
+        self.abandon();
+        let sql = self.shared.chunk_sql(chunk)?;
+        // One batch waits while the next is filled.
+        let (to, batches) = mpsc::channel(1);
+        let gone = self.shared.stop.child_token();
+        let told = self.shared.readers[self.reader].tell(Command {
+            sql,
+            gone: gone.clone(),
+            to: Answer::Batches(to),
+        });
+        if !told {
+            return Err(self.shared.lost());
+        }
+        self.stream = Some(Stream { gone, batches });
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Option<Batch>> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(None);
+        };
+        match stream.batches.recv().await {
+            Some(Ok(Some(batch))) => Ok(Some(batch)),
+            Some(end) => {
+                self.stream = None;
+                end
+            }
+            // The channel ended without the reader's word that SQLite was done.
+            None => {
+                self.stream = None;
+                Err(self.shared.lost())
+            }
+        }
+    }
+}
+
+impl Drop for SqliteSession {
+    fn drop(&mut self) {
+        self.abandon();
+        self.shared
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(self.reader);
+    }
+}

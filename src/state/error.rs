@@ -1,0 +1,236 @@
+//! What can go wrong with the state store, and what to do about it.
+//!
+//! History is a help, never a gate: callers turn these errors into a warning and go on without
+//! history, unless the user said `--state-required`.
+
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+use crate::error::{ExitCode, Failure};
+
+/// An error of the state store.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StateError {
+    /// Another process held the store for longer than we wait.
+    #[error("the state store {path} is locked")]
+    Locked {
+        /// The file.
+        path: String,
+    },
+    /// The file is no state store, or what it holds does not make sense.
+    #[error("the state store {path} is damaged, or is something else")]
+    Corrupt {
+        /// The file.
+        path: String,
+        /// What does not make sense.
+        why: String,
+    },
+    /// A newer ixtract has written the store.
+    #[error("the state store {path} is newer than this ixtract")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its version.
+        version: i64,
+        /// The version that this program knows.
+        known: i64,
+    },
+    /// The store may be read but not written.
+    #[error("the state store {path} cannot be written")]
+    ReadOnly {
+        /// The file.
+        path: String,
+    },
+    /// The system or SQLite refused something else.
+    #[error("cannot {action} the state store {path}")]
+    Io {
+        /// `open`, `read`, `write`, …
+        action: &'static str,
+        /// The file.
+        path: String,
+        /// The system's words.
+        why: String,
+        /// It is a matter of permissions.
+        denied: bool,
+    },
+    /// There is no such run, or it is closed already.
+    #[error("there is no run '{id}'")]
+    NotFound {
+        /// As it was asked for.
+        id: String,
+    },
+    /// Several runs begin like this.
+    #[error("'{prefix}' stands for several runs")]
+    Ambiguous {
+        /// As it was asked for.
+        prefix: String,
+        /// Some of the runs.
+        candidates: Vec<String>,
+    },
+}
+
+impl StateError {
+    /// Sorts an error of SQLite's. `action` is what was tried.
+    pub(super) fn from_sqlite(error: &rusqlite::Error, action: &'static str, path: &str) -> Self {
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt {
+                path,
+                why: one_line(error),
+            },
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
+            code => Self::Io {
+                action,
+                path,
+                why: one_line(error),
+                denied: code == Some(ErrorCode::PermissionDenied),
+            },
+        }
+    }
+
+    /// An error of the file system's.
+    pub(super) fn from_io(error: &std::io::Error, action: &'static str, path: &str) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            kind => Self::Io {
+                action,
+                path,
+                why: one_line(error),
+                denied: kind == std::io::ErrorKind::PermissionDenied,
+            },
+        }
+    }
+}
+
+fn one_line(error: &impl ToString) -> String {
+    error.to_string().replace('\n', " ")
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Failure {
+        use StateError as E;
+        let what = error.to_string();
+        let (exit, why, fix) = match error {
+            E::Locked { .. } => (
+                ExitCode::TryLater,
+                "another process has held it for more than five seconds".to_owned(),
+                "try again, or name another store with --state".to_owned(),
+            ),
+            E::Corrupt { why, .. } => (
+                ExitCode::Config,
+                why,
+                "move the file away to start a new history, or name another with --state".to_owned(),
+            ),
+            E::Newer { version, known, .. } => (
+                ExitCode::Config,
+                format!("it is of version {version}; this ixtract knows versions up to {known}"),
+                "use the newer ixtract, or name another store with --state".to_owned(),
+            ),
+            E::ReadOnly { .. } => (
+                ExitCode::Output,
+                "the file or its file system is read-only".to_owned(),
+                "make it writable, or name another store with --state".to_owned(),
+            ),
+            E::Io { why, denied, .. } => (
+                if denied { ExitCode::Denied } else { ExitCode::Output },
+                why,
+                "check the path, its permissions and the room on its disk, or name another store with --state".to_owned(),
+            ),
+            E::NotFound { .. } => (
+                ExitCode::Usage,
+                "no id in this store, and no last part of one, begins so; or the run is closed already".to_owned(),
+                "ixtract history lists the runs; --state names the store".to_owned(),
+            ),
+            E::Ambiguous { candidates, .. } => (
+                ExitCode::Usage,
+                format!("it may be {}", candidates.join(" or ")),
+                "write more of the id".to_owned(),
+            ),
+        };
+        Failure::new(exit, what, why, fix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn sqlites_codes_are_sorted() {
+        let sort = |code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            StateError::from_sqlite(&error, "open", "s.db")
+        };
+        assert!(matches!(sort(ffi::SQLITE_BUSY), StateError::Locked { .. }));
+        assert!(matches!(
+            sort(ffi::SQLITE_NOTADB),
+            StateError::Corrupt { .. }
+        ));
+        assert!(matches!(
+            sort(ffi::SQLITE_READONLY),
+            StateError::ReadOnly { .. }
+        ));
+        assert!(matches!(
+            sort(ffi::SQLITE_PERM),
+            StateError::Io { denied: true, .. }
+        ));
+        assert!(matches!(
+            sort(ffi::SQLITE_FULL),
+            StateError::Io { denied: false, .. }
+        ));
+    }
+
+    #[test]
+    fn every_error_has_its_exit_code_and_three_lines() {
+        let path = || "/var/lib/ixtract/state.db".to_owned();
+        let io = |denied| StateError::Io {
+            action: "open",
+            path: path(),
+            why: "no".to_owned(),
+            denied,
+        };
+        let cases = [
+            (StateError::Locked { path: path() }, ExitCode::TryLater),
+            (
+                StateError::Corrupt {
+                    path: path(),
+                    why: "it is text".into(),
+                },
+                ExitCode::Config,
+            ),
+            (
+                StateError::Newer {
+                    path: path(),
+                    version: 9,
+                    known: 1,
+                },
+                ExitCode::Config,
+            ),
+            (StateError::ReadOnly { path: path() }, ExitCode::Output),
+            (io(true), ExitCode::Denied),
+            (io(false), ExitCode::Output),
+            (StateError::NotFound { id: "rx".into() }, ExitCode::Usage),
+            (
+                StateError::Ambiguous {
+                    prefix: "rx".into(),
+                    candidates: vec!["rx-1".into()],
+                },
+                ExitCode::Usage,
+            ),
+        ];
+        for (error, exit) in cases {
+            let failure = Failure::from(error);
+            assert_eq!(failure.exit, exit);
+            let lines = [&failure.what, &failure.why, &failure.fix];
+            assert!(
+                lines
+                    .iter()
+                    .all(|line| !line.is_empty() && !line.contains('\n'))
+            );
+        }
+    }
+}

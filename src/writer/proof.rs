@@ -1,0 +1,146 @@
+//! The proof of completeness: what must hold before anything is published, each part of it checked
+//! against what it does not itself rest on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::manifest::ProofRecord;
+use super::publish::Evidence;
+use super::{PartReceipt, Result, WriteError, names, parquet, place, stable};
+use crate::model::{ChunkStatus, ProofLevel, arrow_schema};
+
+type Held<T> = std::result::Result<T, String>;
+
+/// Proves that the staged files are the whole table as the snapshot shows it.
+///
+/// (a) the plan's chunks tile the table exactly; (b) each of them was read to the end of its stream,
+/// and no other; (c) the files, re-read from their footers, hold the rows, schema and bytes that
+/// were written, and there is no other file; (d) the server's own count agrees, unless the plan asks
+/// for no count.
+///
+/// # Errors
+/// [`WriteError::Proof`] with the first part that does not hold, and both numbers.
+pub(super) fn prove(dataset: &Path, staged: &Path, evidence: &Evidence<'_>) -> Result<ProofRecord> {
+    discard_unfinished(staged)?;
+    let present = place::entries(staged)?
+        .into_iter()
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    let check = || -> Held<ProofRecord> {
+        evidence.plan.spec.check().map_err(|e| e.to_string())?;
+        let by_chunk = chunks_ended(evidence)?;
+        rows_by_chunk_agree(&by_chunk, evidence.receipts)?;
+        files_agree(staged, &present, evidence)?;
+        let rows = evidence.receipts.iter().map(|receipt| receipt.rows).sum();
+        let level = evidence.plan.spec.proof;
+        if level == ProofLevel::Count {
+            count_agrees(evidence.counted, rows)?;
+        }
+        Ok(ProofRecord {
+            level,
+            counted: evidence.counted,
+            rows,
+            chunks: u32::try_from(by_chunk.len()).map_err(|e| e.to_string())?,
+        })
+    };
+    check().map_err(|why| WriteError::Proof {
+        path: dataset.display().to_string(),
+        why,
+    })
+}
+
+/// Removes what attempts left that were dropped before they were whole.
+fn discard_unfinished(staged: &Path) -> Result<()> {
+    for name in place::entries(staged)? {
+        if names::is_unfinished(&name.to_string_lossy()) {
+            stable::remove_file(&staged.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// (b) Every planned chunk has one record, a success; gives the rows that each read.
+fn chunks_ended(evidence: &Evidence<'_>) -> Held<BTreeMap<u32, u64>> {
+    let mut ended = BTreeMap::new();
+    for record in evidence.chunks {
+        if record.status != ChunkStatus::Success {
+            return Err(format!("chunk {} did not end as success", record.number));
+        }
+        if ended.insert(record.number, record.rows).is_some() {
+            return Err(format!("chunk {} is recorded twice", record.number));
+        }
+    }
+    let planned: BTreeSet<u32> = evidence.plan.spec.chunks.iter().map(|c| c.number).collect();
+    if let Some(missing) = planned.iter().find(|number| !ended.contains_key(number)) {
+        return Err(format!("chunk {missing} has no record of success"));
+    }
+    match ended.keys().find(|number| !planned.contains(number)) {
+        Some(stranger) => Err(format!("chunk {stranger} is recorded but was not planned")),
+        None => Ok(ended),
+    }
+}
+
+/// What each chunk's reader counted is what its files were given.
+fn rows_by_chunk_agree(read: &BTreeMap<u32, u64>, receipts: &[PartReceipt]) -> Held<()> {
+    let mut written: BTreeMap<u32, u64> = BTreeMap::new();
+    for receipt in receipts {
+        *written.entry(receipt.chunk).or_default() += receipt.rows;
+    }
+    if let Some(stranger) = written.keys().find(|chunk| !read.contains_key(chunk)) {
+        return Err(format!(
+            "a file belongs to chunk {stranger}, which was not planned"
+        ));
+    }
+    let differing = read
+        .iter()
+        .map(|(chunk, rows)| (chunk, rows, written.get(chunk).copied().unwrap_or(0)))
+        .find(|(_, rows, written)| *rows != written);
+    match differing {
+        Some((chunk, rows, written)) => Err(format!(
+            "chunk {chunk} read {rows} rows and wrote {written}"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// (c) The files are those of the receipts and hold what the receipts say.
+fn files_agree(staged: &Path, present: &BTreeSet<String>, evidence: &Evidence<'_>) -> Held<()> {
+    let mut expected = BTreeSet::new();
+    for receipt in evidence.receipts {
+        if !names::is_part(&receipt.name) || !expected.insert(receipt.name.clone()) {
+            return Err(format!("'{}' is no file name of its own", receipt.name));
+        }
+    }
+    if let Some(stray) = present.difference(&expected).next() {
+        return Err(format!("{stray} was written but nothing accounts for it"));
+    }
+    let promised = arrow_schema(&evidence.plan.spec.read.columns);
+    for receipt in evidence.receipts {
+        let name = &receipt.name;
+        let footer = parquet::read_footer(&staged.join(name))
+            .map_err(|why| format!("{name} cannot be read back: {why}"))?;
+        for (what, found, said) in [
+            ("bytes", footer.bytes, receipt.bytes),
+            ("rows", footer.rows, receipt.rows),
+        ] {
+            if found != said {
+                return Err(format!("{name} has {found} {what} and {said} were written"));
+            }
+        }
+        if let Some(difference) = parquet::schema_difference(&footer.schema, &promised) {
+            return Err(format!("{name}: {difference}"));
+        }
+    }
+    Ok(())
+}
+
+/// (d) The server's own count in the same snapshot.
+fn count_agrees(counted: Option<u64>, rows: u64) -> Held<()> {
+    match counted {
+        Some(counted) if counted == rows => Ok(()),
+        Some(counted) => Err(format!(
+            "the server counts {counted} rows and {rows} were written"
+        )),
+        None => Err("the plan asks for the server's count and there is none".to_owned()),
+    }
+}
