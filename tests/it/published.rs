@@ -11,7 +11,7 @@ use crate::ixtract::{Cli, Outcome};
 use crate::readers::{self, Engine, Row};
 
 /// A published dataset.
-pub(crate) struct Extraction {
+pub(crate) struct Published {
     /// Where it lies.
     pub(crate) dataset: PathBuf,
     /// What `run --json` printed.
@@ -29,11 +29,11 @@ pub(crate) fn extract(
     table: &str,
     name: &str,
     flags: &[&str],
-) -> Extraction {
+) -> Published {
     let outcome = attempt(cli, source, table, name, flags).expect_code(0);
     let dataset = cli.home().join(name);
     let manifest = std::fs::read(dataset.join("_manifest.json")).expect("a manifest");
-    Extraction {
+    Published {
         report: outcome.json(),
         manifest: serde_json::from_slice(&manifest).expect("a manifest in JSON"),
         state: cli.home().join(".local/state/ixtract/state.db"),
@@ -76,7 +76,7 @@ impl Failure {
     }
 }
 
-impl Extraction {
+impl Published {
     /// The rows as an engine reads them.
     pub(crate) fn rows(&self, engine: Engine, order_by: &[&str]) -> Vec<Row> {
         readers::rows(engine, &self.dataset, order_by)

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::ixtract::{Cli, Signal};
-use crate::published::{attempt, extract, sqlite_url};
+use crate::published::{Published, attempt, extract, sqlite_url};
 use crate::servers::postgres;
 
 /// The user's own store.
@@ -152,7 +152,7 @@ fn change_counters_follow_the_changes() {
     session.exec("SELECT 1");
     let second = extract(&cli, &database.url(), "public.t", "out", &[]);
     let store = store(&cli);
-    let counters = |run: &crate::published::Published| -> Value {
+    let counters = |run: &Published| -> Value {
         let sql = format!(
             "SELECT counters_json FROM runs WHERE run_id = '{}'",
             run.run()

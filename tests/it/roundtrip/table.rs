@@ -89,11 +89,11 @@ impl Filled {
 
     /// Fails the test unless these engines read exactly what the server has.
     #[track_caller]
-    pub(super) fn expect_in(&self, extraction: &Published, engines: &[Engine]) {
-        extraction.expect_exact_cover(self.rows());
+    pub(super) fn expect_in(&self, published: &Published, engines: &[Engine]) {
+        published.expect_exact_cover(self.rows());
         for engine in engines {
-            let what = format!("{engine:?} in {}", extraction.dataset.display());
-            let read = extraction.rows(*engine, &["id"]);
+            let what = format!("{engine:?} in {}", published.dataset.display());
+            let read = published.rows(*engine, &["id"]);
             expect_same(&what, &self.names, &self.kinds, &self.expected, &read);
         }
     }

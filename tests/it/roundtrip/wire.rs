@@ -51,19 +51,19 @@ fn every_type_arrives_value_by_value_however_it_is_read() {
         "{} chunks",
         blocks.chunks().len()
     );
-    for (extraction, codec) in [
+    for (published, codec) in [
         (&one, "SNAPPY"),
         (&keyed, "ZSTD"),
         (&blocks, "GZIP"),
         (&none, "UNCOMPRESSED"),
         (&lz4, "LZ4"),
     ] {
-        expect_codec(extraction, codec);
+        expect_codec(published, codec);
     }
 }
 
-fn expect_codec(extraction: &Published, codec: &str) {
-    for group in readers::row_groups(&extraction.dataset) {
+fn expect_codec(published: &Published, codec: &str) {
+    for group in readers::row_groups(&published.dataset) {
         for (name, column) in &group.columns {
             // pyarrow calls LZ4_RAW just LZ4.
             assert!(column.compression.starts_with(codec), "{name}: {column:?}");
