@@ -102,7 +102,7 @@ impl Subject {
         Self { source, writer }
     }
 
-    /// Runs statements as somebody else.
+    /// Runs statements as somebody else. `BIGINT` is each database's natural integer key.
     pub(super) fn exec(&self, sql: &str) {
         self.writer.exec(sql);
     }
@@ -148,7 +148,8 @@ impl Writer {
             Self::Sqlite { connection, .. } => connection
                 .lock()
                 .expect("a connection")
-                .execute_batch(sql)
+                // Only this word makes a primary key the rowid.
+                .execute_batch(&sql.replace("BIGINT", "INTEGER"))
                 .unwrap_or_else(|error| panic!("{sql}: {error}")),
         }
     }
