@@ -1,3 +1,7 @@
-//! Parse, run, print a failure, exit.
+//! Words in, exit code out: everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(ixtract::cli::run(std::env::args_os()).code())
+}

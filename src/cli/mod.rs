@@ -1,1 +1,149 @@
-//! The command line.
+//! The command line: words in, exit code out.
+//!
+//! [`args`] is the syntax, [`settings`] what flags, environment and defaults mean together; each
+//! command is a file of its own, and what they share is in [`context`], `survey` and `history`.
+
+pub mod args;
+mod context;
+mod dataset;
+mod demo;
+mod history;
+mod panics;
+mod plan;
+mod profile;
+mod run;
+pub mod settings;
+mod signals;
+mod survey;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use self::args::{Cli, Command};
+use self::context::Context;
+use self::settings::Environment;
+use crate::error::{ExitCode, Failure};
+use crate::ui::{Manner, Printer};
+
+/// Runs the program with the words of a command line, its name first.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let environment = match Environment::of_process() {
+        Ok(environment) => environment,
+        Err(failure) => return end(&Printer::new(early_manner(&words, false)), Err(failure)),
+    };
+    let no_color = environment.get("NO_COLOR").is_some();
+    match Cli::try_parse_from(&words) {
+        Ok(cli) => {
+            let printer = Printer::new(Manner {
+                json: cli.common.json,
+                quiet: cli.common.quiet,
+                verbose: cli.common.verbose,
+                no_color,
+            });
+            let result = panics::caught(|| execute(cli.command, &printer, environment));
+            end(&printer, result)
+        }
+        Err(error) => refuse(&Printer::new(early_manner(&words, no_color)), &error),
+    }
+}
+
+/// The manner in which to talk before the command line is understood.
+fn early_manner(words: &[OsString], no_color: bool) -> Manner {
+    Manner {
+        json: words.iter().any(|word| word == "--json"),
+        no_color,
+        ..Manner::default()
+    }
+}
+
+/// Says how it ended and gives the exit code. A result that did not arrive on stdout is a failure.
+fn end(printer: &Printer, result: Result<(), Failure>) -> ExitCode {
+    match result.and_then(|()| printer.finish()) {
+        Ok(()) => ExitCode::Success,
+        Err(failure) => {
+            printer.fail(&failure);
+            failure.exit
+        }
+    }
+}
+
+/// Help, version, or a command line that makes no sense.
+fn refuse(printer: &Printer, error: &clap::Error) -> ExitCode {
+    let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let rendered = error.render();
+    if wanted {
+        printer.help(&rendered.to_string(), &rendered.ansi().to_string());
+        return end(printer, Ok(()));
+    }
+    if printer.manner().json {
+        return end(printer, Err(usage(&args::redact(&rendered.to_string()))));
+    }
+    printer.refusal(
+        &args::redact(&rendered.to_string()),
+        &args::redact(&rendered.ansi().to_string()),
+    );
+    ExitCode::Usage
+}
+
+/// clap's message as a failure: its first line says what, its tips and usage say how.
+fn usage(message: &str) -> Failure {
+    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines.next().unwrap_or("the command line is wrong");
+    let what = what.strip_prefix("error: ").unwrap_or(what);
+    let details: Vec<&str> = lines
+        .take_while(|line| !line.starts_with("For more information"))
+        .collect();
+    let why = if details.is_empty() {
+        "the command line cannot be understood".to_owned()
+    } else {
+        details.join("; ")
+    };
+    Failure::new(ExitCode::Usage, what, why, "see ixtract COMMAND --help")
+}
+
+fn execute(command: Command, printer: &Printer, environment: Environment) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // One for the main flow, one for signals; workers bring threads of their own.
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::new(
+                ExitCode::Failed,
+                "cannot start",
+                error.to_string(),
+                "check the limits on threads and open files",
+            )
+        })?;
+    let result = runtime.block_on(async {
+        let context = Context::new(printer.clone(), environment)?;
+        match command {
+            Command::Run(args) => run::command(&context, &args).await,
+            Command::Plan(args) => plan::command(&context, &args).await,
+            Command::Profile(args) => profile::command(&context, &args).await,
+            Command::Demo(args) => demo::command(&context, &args).await,
+            Command::Verify(args) => dataset::verify(&context, &args).await,
+            Command::Files(args) => dataset::files(&context, &args).await,
+        }
+    });
+    // What still runs in the background (a hash that was interrupted) must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claps_messages_become_failures() {
+        let error = Cli::try_parse_from(["ixtract", "run", "t", "--worker", "2"]);
+        let failure = usage(&error.expect_err("no such flag").render().to_string());
+        assert_eq!(failure.what, "unexpected argument '--worker' found");
+        assert!(failure.why.contains("--workers"), "{failure}");
+        assert_eq!(failure.exit, ExitCode::Usage);
+    }
+}

@@ -26,25 +26,20 @@ impl Spread {
     /// Spreads `rows` over the keys; `None` where there is no key at all.
     ///
     /// Statistics may be older than the smallest and largest key: bounds outside them are left out.
-    /// A bound that repeats the smallest or largest key is the end of a histogram and cuts nothing.
     pub fn new(density: &KeyDensity, rows: u64) -> Option<Self> {
         let (KeyValue::Int(min), KeyValue::Int(max)) =
             (density.min.as_ref()?, density.max.as_ref()?);
         let (min, max) = (*min.min(max), *max.max(min));
-        let mut inner: Vec<i128> = density
-            .bounds
-            .iter()
-            .map(|KeyValue::Int(bound)| *bound)
-            .filter(|bound| (min..=max).contains(bound))
-            .collect();
-        inner.sort_unstable();
-        if inner.last() == Some(&max) {
-            inner.pop();
-        }
-        let start = usize::from(inner.first() == Some(&min));
-        let mut edges = Vec::with_capacity(inner.len() + 2);
+        let mut edges = Vec::with_capacity(density.bounds.len() + 2);
         edges.push(min);
-        edges.extend_from_slice(&inner[start..]);
+        edges.extend(
+            density
+                .bounds
+                .iter()
+                .map(|KeyValue::Int(bound)| *bound)
+                .filter(|bound| (min..=max).contains(bound)),
+        );
+        edges.sort_unstable();
         edges.push(max.saturating_add(1));
         Some(Self { edges, rows })
     }
@@ -194,10 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn a_histograms_own_ends_cut_nothing() {
-        let with_ends = spread(0, 999, &[0, 250, 500, 750, 999], 1000);
-        let without = spread(0, 999, &[250, 500, 750], 1000);
-        assert_eq!(with_ends, without);
+    fn the_smallest_and_the_largest_key_may_hold_many_rows() {
+        // Of ten parts four sit on the key 0 and three on the key 9.
+        let heavy = spread(0, 9, &[0, 0, 0, 0, 3, 6, 9, 9, 9], 1000);
+        assert_eq!(heavy.rows_below(0), 0);
+        assert_eq!(heavy.rows_below(1), 433);
+        assert_eq!(heavy.rows_below(9), 700);
+        let cuts: Vec<i128> = (1..4).map(|index| heavy.cut(index, 4)).collect();
+        assert_eq!(cuts, [1, 3, 9]);
     }
 
     #[test]

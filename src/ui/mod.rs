@@ -1,1 +1,53 @@
-//! What people see.
+//! What people and programs see. Nothing outside this module writes to stdout or stderr.
+//!
+//! Views ([`plan`], [`profile`], [`summary`]) turn data into [`Line`]s and know nothing of
+//! terminals; the [`Printer`] decides what may be shown where. [`wording`] is the only place where
+//! reasons become sentences, [`json`] holds the documents of `--json`.
+
+pub mod json;
+pub mod plan;
+mod printer;
+pub mod profile;
+mod progress;
+pub mod summary;
+mod table;
+pub mod units;
+pub mod wording;
+
+pub use printer::{Manner, Printer};
+pub use progress::Progress;
+
+/// One line for people, styled by what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// An empty line.
+    Blank,
+    /// The beginning of something.
+    Heading(String),
+    /// A named fact.
+    Fact(&'static str, String),
+    /// Plain text.
+    Text(String),
+    /// Something that went well, worth a look.
+    Good(String),
+    /// Something to think about.
+    Warning(String),
+}
+
+impl Line {
+    /// A fact from anything that can be shown.
+    fn fact(label: &'static str, value: impl Into<String>) -> Self {
+        Self::Fact(label, value.into())
+    }
+}
+
+/// The lines as plain text, for tests of views.
+#[cfg(test)]
+fn plain(lines: &[Line]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&printer::render(line, false));
+        text.push('\n');
+    }
+    text
+}

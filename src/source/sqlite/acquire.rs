@@ -15,6 +15,9 @@ use crate::source::{Result, SourceError};
 /// let it pass.
 const ROUND: Duration = Duration::from_millis(250);
 
+/// How often the write lock is tried: a writer that commits in a loop lets go of it for an instant.
+const POLL: Duration = Duration::from_micros(500);
+
 /// What is to be opened.
 pub(super) struct Wanted {
     pub(super) file: Arc<DatabaseFile>,
@@ -139,25 +142,38 @@ impl Acquisition<'_> {
     }
 
     /// Takes the write lock.
-    fn lock_writers(&self) -> std::result::Result<Connection, SourceError> {
+    fn lock_writers(&self) -> Result<Connection> {
+        let unlockable = |why: String| SourceError::Consistency {
+            object: self.wanted.file.name(),
+            why: format!(
+                "readers of a WAL database can start together only under its write lock: {why}"
+            ),
+        };
         let gate = self
             .wanted
             .file
-            .open_writable(self.left())
-            .and_then(|gate| gate.execute_batch("BEGIN IMMEDIATE").map(|()| gate));
-        gate.map_err(|error| {
-            if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
-                self.translate(&error)
-            } else {
-                SourceError::Consistency {
-                    object: self.wanted.file.name(),
-                    why: format!(
-                        "readers of a WAL database can start together only under its write lock: {}",
-                        one_line(&error)
-                    ),
-                }
+            .open_writable(Duration::ZERO)
+            .map_err(|error| unlockable(one_line(&error)))?;
+        // SQLite begins a mere read transaction, without a word, where it may not write.
+        if gate
+            .is_readonly("main")
+            .map_err(|error| self.translate(&error))?
+        {
+            return Err(unlockable("the file is not writable".to_owned()));
+        }
+        loop {
+            let Err(error) = gate.execute_batch("BEGIN IMMEDIATE") else {
+                return Ok(gate);
+            };
+            if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) {
+                return Err(unlockable(one_line(&error)));
             }
-        })
+            if self.left().is_zero() {
+                return Err(self.translate(&error));
+            }
+            // SQLite's own wait looks ten times a second, and a busy writer is never idle then.
+            std::thread::sleep(POLL);
+        }
     }
 
     /// One reader for everything, because `why` keeps several from standing at one point.

@@ -171,7 +171,7 @@ const ENDLESS: &str = "EXISTS (WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT
 async fn values_are_written_exactly_by_declared_type() {
     let fixture = Fixture::new(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, n INT NOT NULL, r REAL, s TEXT, b BLOB, any_, d DECIMAL(10,2), day DATE,
-            g INTEGER GENERATED ALWAYS AS (n * 2) VIRTUAL);
+            g INTEGER GENERATED ALWAYS AS (n % 10) VIRTUAL);
          INSERT INTO t VALUES
             (1, 9223372036854775807, 0.1, 'häß' || char(0) || 'x', x'00ff', 0.1, 12.50, '2024-02-29'),
             (2, -9223372036854775808 / 2, 1e308, '', x'', 'text', 7, 20240229),
@@ -214,7 +214,7 @@ async fn values_are_written_exactly_by_declared_type() {
         texts(&rows, 7),
         [Some("2024-02-29"), Some("20240229"), None, Some("1")]
     );
-    assert_eq!(integers(std::slice::from_ref(&rows), 8)[2], 0);
+    assert_eq!(integers(std::slice::from_ref(&rows), 8), [7, -4, 0, 0]);
 }
 
 #[tokio::test]
@@ -282,11 +282,10 @@ async fn a_value_of_another_storage_class_stops_the_read_and_is_named() {
 
 #[tokio::test]
 async fn integers_in_a_real_column_must_convert_exactly() {
-    // A REAL column turns integers into reals itself; only a view can show integers as REAL.
+    // A REAL column turns integers into reals itself, so views pose as one here.
     let fixture = Fixture::new(
-        "CREATE TABLE t (r REAL); INSERT INTO t VALUES (1.5);
-         CREATE VIEW exact AS SELECT r FROM t UNION ALL SELECT 9007199254740992;
-         CREATE VIEW loses AS SELECT r FROM t UNION ALL SELECT 9007199254740993;",
+        "CREATE VIEW exact AS SELECT 9007199254740992 AS v;
+         CREATE VIEW loses AS SELECT 9007199254740993 AS v;",
     );
     let source = connect(&fixture.path).await.unwrap();
     let mut exact = describe(&source, "exact").await.unwrap();
@@ -297,7 +296,7 @@ async fn integers_in_a_real_column_must_convert_exactly() {
     }
     let rows = read(&source, &exact).await.unwrap();
     assert_eq!(
-        rows.column(0).as_primitive::<Float64Type>().value(1),
+        rows.column(0).as_primitive::<Float64Type>().value(0),
         9_007_199_254_740_992.0
     );
     let error = read(&source, &loses).await.unwrap_err();
@@ -1126,7 +1125,7 @@ async fn statistics_come_from_probes_or_analyze() {
     let big = ask("big").await;
     assert_eq!(
         (big.estimate.rows, big.estimate.origin),
-        (20_000, Origin::Sample)
+        (20_000, Origin::Catalogue)
     );
     source.ping().await.unwrap();
     assert_eq!(source.load().await.unwrap().max, 64);

@@ -1,0 +1,252 @@
+//! Groups of flags that commands share.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::parse;
+use crate::model::{Chunking, Compression, Consistency, FieldType, Format, Layout, TypeMode};
+
+/// Flags of every command.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Common {
+    /// Print one JSON document on stdout and nothing else there; errors too
+    #[arg(long, global = true, help_heading = "Common")]
+    pub json: bool,
+    /// No progress and no notes; results, warnings and errors stay
+    #[arg(
+        long,
+        short,
+        global = true,
+        help_heading = "Common",
+        conflicts_with = "verbose"
+    )]
+    pub quiet: bool,
+    /// Tell every chunk, and what the program does inside, on stderr
+    #[arg(long, short, global = true, help_heading = "Common")]
+    pub verbose: bool,
+}
+
+/// Which of the table's columns and rows.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Table")]
+pub struct TableArgs {
+    /// Only these columns, comma-separated or repeated
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// All columns but these, comma-separated or repeated
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        conflicts_with = "columns"
+    )]
+    pub exclude_columns: Vec<String>,
+    /// Only rows for which this SQL condition holds; may use {NAME} of --param
+    #[arg(long = "where", value_name = "SQL")]
+    pub filter: Option<String>,
+    /// The text that stands for {NAME} in --where; runs that differ only here share one history
+    #[arg(
+        long = "param",
+        value_name = "NAME=TEXT",
+        value_parser = parse::param,
+        requires = "filter",
+    )]
+    pub params: Vec<(String, String)>,
+}
+
+/// Where the table is, as whom to read it, and for how long to wait.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Source")]
+pub struct SourceArgs {
+    /// `postgresql://USER@HOST:PORT/DATABASE` or `sqlite:PATH` [env: IXTRACT_SOURCE]
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with_all = ["source_type", "host", "port", "database", "user"]
+    )]
+    pub source: Option<String>,
+    /// `postgresql` or `sqlite`, instead of a URL
+    #[arg(long, value_name = "TYPE")]
+    pub source_type: Option<String>,
+    /// Host name, address or socket directory [env: PGHOST]
+    #[arg(long)]
+    pub host: Option<String>,
+    /// Port [env: PGPORT]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Database, or the file of SQLite [env: PGDATABASE]
+    #[arg(long)]
+    pub database: Option<String>,
+    /// User [env: PGUSER]
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Read the password from this file's first line
+    #[arg(long, value_name = "FILE", conflicts_with = "password_command")]
+    pub password_file: Option<PathBuf>,
+    /// Run this command for a password, again for each connection (cloud tokens expire)
+    #[arg(long, value_name = "COMMAND")]
+    pub password_command: Option<String>,
+    /// Encryption; default: prefer on this machine, verify-full elsewhere [env: PGSSLMODE]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub tls: Option<TlsName>,
+    /// Trusted roots, PEM; default: the system's [env: PGSSLROOTCERT]
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Client certificate, PEM [env: PGSSLCERT]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of the client certificate, PEM [env: PGSSLKEY]
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Most seconds for opening a connection [default: 10, env: PGCONNECT_TIMEOUT]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub connect_timeout_s: Option<u64>,
+    /// Most seconds for one chunk's statement; 0 means no limit
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub statement_timeout_s: u64,
+    /// Most seconds to wait for the table's lock
+    #[arg(long, value_name = "S", default_value_t = 6)]
+    pub lock_wait_s: u64,
+    /// Stop, with nothing published, when others wait for our lock longer than this
+    #[arg(long, value_name = "S", default_value_t = 30)]
+    pub max_blocking_s: u64,
+    /// Name this database in history and {source}, so that a failover to another host keeps them
+    #[arg(long, value_name = "NAME")]
+    pub source_name: Option<String>,
+    /// Take what the role may see of a table with row-level security, instead of refusing
+    #[arg(long)]
+    pub allow_row_security: bool,
+}
+
+/// `--tls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TlsName {
+    /// Never encrypted
+    Disable,
+    /// Encrypted where the server can, unverified
+    Prefer,
+    /// Encrypted, the server not verified
+    Require,
+    /// Encrypted, the certificate's chain verified
+    VerifyCa,
+    /// Encrypted, chain and host name verified
+    VerifyFull,
+}
+
+/// Where the dataset goes, and its format.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// The dataset's directory, replaced as a whole; may use {source} {schema} {table} {date}
+    #[arg(
+        long,
+        short,
+        value_name = "DIR",
+        value_parser = parse::output,
+        default_value = "out/{schema}.{table}"
+    )]
+    pub output: String,
+    /// File format: parquet
+    #[arg(long, value_name = "FORMAT", value_parser = parse::format, default_value = "parquet")]
+    pub format: Format,
+    /// none, snappy, zstd, zstd:LEVEL, lz4, gzip
+    #[arg(long, value_name = "CODEC", default_value = "snappy")]
+    pub compression: Compression,
+    /// Most rows of a row group
+    #[arg(
+        long,
+        value_name = "ROWS",
+        default_value_t = 1_048_576,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub row_group_rows: u64,
+    /// A row group ends at this encoded size, such as 64MB
+    #[arg(long, value_name = "BYTES", value_parser = parse::bytes, default_value = "64MB")]
+    pub row_group_bytes: u64,
+    /// replace: exchange the directory in one step; runs: keep parts under _runs/, where no
+    /// exchange is possible
+    #[arg(long, value_parser = parse::layout, default_value = "replace")]
+    pub layout: Layout,
+    /// Old versions that stay beside the new one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keep: u32,
+}
+
+/// How columns are mapped.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Types")]
+pub struct TypeArgs {
+    /// portable: equal values in every reader; native: the narrowest exact type
+    #[arg(long, value_name = "MODE", value_parser = parse::type_mode, default_value = "portable")]
+    pub types: TypeMode,
+    /// Write a column as another type, checked value by value, such as amount=decimal(38,9)
+    #[arg(long = "type", value_name = "COLUMN=TYPE", value_parser = parse::column_type)]
+    pub overrides: Vec<(String, FieldType)>,
+}
+
+/// How the work is cut and shared out.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Work")]
+pub struct WorkArgs {
+    /// Exactly this many workers; such a run is not learned from
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub workers: Option<u32>,
+    /// Workers of the first run, before anything was learned
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub start_workers: Option<u32>,
+    /// Never fewer workers
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=64)
+    )]
+    pub min_workers: u32,
+    /// Never more workers
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u32).range(1..=64)
+    )]
+    pub max_workers: u32,
+    /// auto, key (ranges of an indexed integer), ctid (physical blocks, PostgreSQL 14 or later), none
+    #[arg(long, value_name = "HOW", value_parser = parse::chunking, default_value = "auto")]
+    pub chunking: Chunking,
+    /// About this many rows a chunk, on tables of any size
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub chunk_rows: Option<u64>,
+    /// snapshot: one point in time or a refusal; auto: one point in time, with fewer workers if
+    /// need be; per-chunk: parallel without it
+    #[arg(long, value_name = "LEVEL", value_parser = parse::consistency, default_value = "auto")]
+    pub consistency: Consistency,
+    /// count: one count(*) by the server in the same snapshot must equal the rows written;
+    /// stream: no count
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "count")]
+    pub proof: ProofName,
+}
+
+/// `--proof`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProofName {
+    /// The server counts too
+    Count,
+    /// Only what the streams and files themselves prove
+    Stream,
+}
+
+/// Where history lives.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "State")]
+pub struct StateArgs {
+    /// The history's file [env: IXTRACT_STATE, default: $XDG_STATE_HOME/ixtract/state.db]
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// Fail when the history cannot be used, instead of going on without
+    #[arg(long)]
+    pub state_required: bool,
+    /// Learn from and for this named history instead of the table's own
+    #[arg(long, value_name = "NAME")]
+    pub scope: Option<String>,
+}

@@ -1,0 +1,228 @@
+//! The long texts of `--help`: what teaches.
+
+use crate::error::ExitCode;
+
+/// Environment variables that are read, with their meaning in one line; `--help` prints them.
+/// `settings` reads no others.
+pub const VARIABLES: [(&str, &str); 22] = [
+    (
+        "IXTRACT_SOURCE",
+        "the source's URL, where no source flag is given",
+    ),
+    ("IXTRACT_PASSWORD", "the password, for any source"),
+    ("IXTRACT_STATE", "the history's file"),
+    ("IXTRACT_LOG", "what to log on stderr, such as `debug`"),
+    ("STATE_DIRECTORY", "set by systemd: the history goes there"),
+    ("XDG_STATE_HOME", "the history goes to its ixtract/state.db"),
+    (
+        "HOME",
+        "for ~/.local/state, ~/.pgpass and ~/.pg_service.conf",
+    ),
+    ("NO_COLOR", "no colours, whatever its value"),
+    ("PGHOST", "as libpq: host"),
+    ("PGPORT", "as libpq: port"),
+    ("PGDATABASE", "as libpq: database"),
+    ("PGUSER", "as libpq: user"),
+    ("PGPASSWORD", "as libpq: password"),
+    ("PGPASSFILE", "as libpq: instead of ~/.pgpass"),
+    ("PGSERVICE", "as libpq: a section of the service file"),
+    ("PGSERVICEFILE", "as libpq: instead of ~/.pg_service.conf"),
+    ("PGSSLMODE", "as libpq: --tls"),
+    ("PGSSLROOTCERT", "as libpq: --tls-ca"),
+    ("PGSSLCERT", "as libpq: --tls-cert"),
+    ("PGSSLKEY", "as libpq: --tls-key"),
+    ("PGCONNECT_TIMEOUT", "as libpq: --connect-timeout-s"),
+    ("PGOPTIONS", "as libpq: options for the server"),
+];
+
+/// What a plan has already decided; such flags do not go with `--plan`.
+pub(super) const DECIDED_BY_PLAN: [&str; 19] = [
+    "table",
+    "columns",
+    "exclude_columns",
+    "filter",
+    "params",
+    "format",
+    "compression",
+    "row_group_rows",
+    "row_group_bytes",
+    "types",
+    "overrides",
+    "workers",
+    "start_workers",
+    "min_workers",
+    "max_workers",
+    "chunking",
+    "chunk_rows",
+    "consistency",
+    "proof",
+];
+
+pub(super) const LONG_ABOUT: &str = "\
+Copy tables out of databases into Parquet: exactly, gently, and faster with every run.
+
+A run reads one point in time of a PostgreSQL (13 or later) or SQLite table with several workers, \
+proves that every row arrived, and replaces the dataset in one step: readers see the old version \
+or the new one. What each run took is remembered, and the next plan is made from it.";
+
+pub(super) const RUN_ABOUT: &str = "\
+Extract a table and publish it as one proven dataset.
+
+Profiles the table without scanning it, plans chunks and workers, shows the plan and its verdict, \
+reads all chunks in one snapshot, proves completeness, and exchanges the dataset's directory in \
+one step. When anything fails, nothing is published and the old version stays untouched.";
+
+pub(super) const RUN_EXAMPLES: &str = "\
+Examples:
+  The whole table, into out/public.orders:
+  $ ixtract run public.orders --source postgresql://etl@db.example.com/shop
+
+  Some columns and rows, as zstd, into a directory of its own for each day:
+  $ ixtract run orders --source sqlite:shop.db --columns id,placed_on,total \\
+      --where \"placed_on = '{day}'\" --param day=2026-01-31 \\
+      --compression zstd --output 'lake/{table}/{date}'
+
+  From cron, machine-readable, the password from a secret store:
+  $ ixtract run public.orders --json --quiet --password-command 'vault read -field=pw db/shop'
+
+  Exactly the plan that was reviewed:
+  $ ixtract plan public.orders --out plan.json
+  $ ixtract run --plan plan.json";
+
+pub(super) const PLAN_ABOUT: &str = "\
+Show what `run` would do, and why, without reading the table.
+
+The plan has a fingerprint over everything that decides what is done: same inputs, same \
+fingerprint, on any machine. Written with --out, it can be reviewed, kept, and executed as it is.";
+
+pub(super) const PLAN_EXAMPLES: &str = "\
+Examples:
+  $ ixtract plan public.orders --source postgresql://etl@db.example.com/shop
+  $ ixtract plan public.orders --workers 4 --chunk-rows 250000 --out plan.json
+  $ ixtract plan public.orders --json | jq .plan.forecast";
+
+pub(super) const PROFILE_ABOUT: &str = "\
+Show what is known about a table without scanning it.
+
+Rows and size from the catalogue or a bounded sample, columns and their mapping, keys and how \
+their values are spread, latency, and free connections.";
+
+pub(super) const PROFILE_EXAMPLES: &str = "\
+Examples:
+  $ ixtract profile public.orders --source postgresql://etl@db.example.com/shop
+  $ ixtract profile orders --source sqlite:shop.db --json | jq .profile.statistics";
+
+pub(super) const DEMO_ABOUT: &str = "\
+Make a small SQLite database and extract it: a tour in under a minute.
+
+Fills a folder with a database of customers, orders and events (a few hundred thousand rows, \
+skewed keys, NULLs, Unicode), extracts orders three times and the others once, and shows plan, \
+progress, result, files, and what was learned. The runs go into the ordinary history.";
+
+pub(super) const DEMO_EXAMPLES: &str = "\
+Examples:
+  $ ixtract demo
+  $ ixtract demo --dir /tmp/tour --state /tmp/tour-state.db";
+
+pub(super) const VERIFY_ABOUT: &str = "\
+Check a published dataset against its manifest, without the database.
+
+Every file's size, SHA-256, rows and schema are compared, and missing or extra files are named. \
+Any difference ends with exit code 3.";
+
+pub(super) const VERIFY_EXAMPLES: &str = "\
+Examples:
+  $ ixtract verify out/public.orders
+  $ ixtract verify out/public.orders --json | jq .rows";
+
+pub(super) const FILES_ABOUT: &str = "\
+List the files of a dataset's current version, one a line, in key order.
+
+For readers that cannot follow a manifest, whatever the dataset's layout.";
+
+pub(super) const FILES_EXAMPLES: &str = "\
+Examples:
+  $ ixtract files out/public.orders
+  $ ixtract files out/public.orders | xargs ls -l";
+
+/// Exit codes, variables and the order of precedence.
+pub(super) fn after_long_help() -> String {
+    use std::fmt::Write;
+    let mut text = String::from("Exit codes:\n");
+    for (code, meaning) in ExitCode::TABLE {
+        let _ = writeln!(text, "{:>5}  {meaning}", code.code());
+    }
+    text.push_str("\nEnvironment (a flag wins over a variable, a variable over a default):\n");
+    for (name, meaning) in VARIABLES {
+        let _ = writeln!(text, "  {name:<18} {meaning}");
+    }
+    text.push_str(
+        "\nA password never has to be in the command line: use IXTRACT_PASSWORD, --password-file, \
+         --password-command, PGPASSWORD or ~/.pgpass.",
+    );
+    text
+}
+
+/// `text` with the password of every URL in it replaced by `…`; rather too much than too little.
+///
+/// clap repeats words of the command line in its messages; a mistyped flag must not log a secret.
+pub fn redact(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        clean.push_str(before);
+        let end = after
+            .find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"'))
+            .unwrap_or(after.len());
+        let (word, others) = after.split_at(end);
+        // The last '@': a password may hold one unencoded.
+        let parts = word
+            .rsplit_once('@')
+            .and_then(|(login, place)| login.split_once(':').map(|(user, _)| (user, place)));
+        match parts {
+            Some((user, place)) => clean.extend([user, ":…@", place]),
+            None => clean.push_str(word),
+        }
+        rest = others;
+    }
+    clean.push_str(rest);
+    redact_parameter(&clean)
+}
+
+/// The same for libpq's `password=` parameter.
+fn redact_parameter(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("password=") {
+        let (before, after) = rest.split_at(at + "password=".len());
+        clean.push_str(before);
+        clean.push('…');
+        let end = after
+            .find(|c: char| c.is_whitespace() || matches!(c, '&' | '\'' | '"'))
+            .unwrap_or(after.len());
+        rest = &after[end..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_taken_out_of_urls() {
+        let cases = [
+            ("no url here", "no url here"),
+            ("x 'pg://u:pw@h/d' y", "x 'pg://u:…@h/d' y"),
+            ("pg://u@h:5432/d", "pg://u@h:5432/d"),
+            ("pg://u:p@w/x@h/d", "pg://u:…@h/d"),
+            ("pg://h/d?password=pw&x=1", "pg://h/d?password=…&x=1"),
+            ("a://u:1@h b://v:2@i", "a://u:…@h b://v:…@i"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(redact(text), want);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The command line as clap reads it: words and their syntax, nothing about the machine.
+//!
+//! Flags that several commands share are groups, defined once and flattened. What a flag means
+//! together with environment and files is settled in [`super::settings`].
+
+mod groups;
+mod help;
+mod parse;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use groups::{
+    Common, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
+};
+pub use help::{VARIABLES, redact};
+
+/// Copy tables out of databases into Parquet: exactly, gently, and faster with every run.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ixtract",
+    version,
+    about = "Copy tables out of databases into Parquet: exactly, gently, and faster with every run",
+    long_about = help::LONG_ABOUT,
+    after_help = "Start with `ixtract demo`. `ixtract --help` (long) lists exit codes and environment variables.",
+    after_long_help = help::after_long_help(),
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How to talk.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Extract a table and publish it as one proven dataset
+    #[command(visible_alias = "execute", long_about = help::RUN_ABOUT, after_help = help::RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Show what `run` would do, and why, without reading the table
+    #[command(long_about = help::PLAN_ABOUT, after_help = help::PLAN_EXAMPLES)]
+    Plan(PlanArgs),
+    /// Show what is known about a table without scanning it
+    #[command(long_about = help::PROFILE_ABOUT, after_help = help::PROFILE_EXAMPLES)]
+    Profile(ProfileArgs),
+    /// Make a small SQLite database and extract it: a tour in under a minute
+    #[command(long_about = help::DEMO_ABOUT, after_help = help::DEMO_EXAMPLES)]
+    Demo(DemoArgs),
+    /// Check a published dataset against its manifest, without the database
+    #[command(long_about = help::VERIFY_ABOUT, after_help = help::VERIFY_EXAMPLES)]
+    Verify(DatasetArgs),
+    /// List the files of a dataset's current version, one a line, in key order
+    #[command(long_about = help::FILES_ABOUT, after_help = help::FILES_EXAMPLES)]
+    Files(DatasetArgs),
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// `schema.table` or `table`; quote a part as the server does to take it literally
+    #[arg(value_name = "TABLE", required_unless_present = "plan")]
+    pub table: Option<String>,
+    /// Columns and rows.
+    #[command(flatten)]
+    pub selection: TableArgs,
+    /// Execute exactly this plan, made by `ixtract plan --out`
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Table",
+        conflicts_with_all = help::DECIDED_BY_PLAN
+    )]
+    pub plan: Option<PathBuf>,
+    /// Source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Output.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Types.
+    #[command(flatten)]
+    pub types: TypeArgs,
+    /// Work.
+    #[command(flatten)]
+    pub work: WorkArgs,
+    /// State.
+    #[command(flatten)]
+    pub state: StateArgs,
+    /// Run although the plan's verdict is NOT RECOMMENDED
+    #[arg(long, help_heading = "Safety")]
+    pub force: bool,
+    /// Answer yes to every question
+    #[arg(long, short = 'y', help_heading = "Safety")]
+    pub yes: bool,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// `schema.table` or `table`; quote a part as the server does to take it literally
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// Columns and rows.
+    #[command(flatten)]
+    pub selection: TableArgs,
+    /// Write the plan as JSON, for `ixtract run --plan FILE`
+    #[arg(long, value_name = "FILE", help_heading = "Table")]
+    pub out: Option<PathBuf>,
+    /// Source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Output.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Types.
+    #[command(flatten)]
+    pub types: TypeArgs,
+    /// Work.
+    #[command(flatten)]
+    pub work: WorkArgs,
+    /// State.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `profile`.
+#[derive(Debug, Args)]
+pub struct ProfileArgs {
+    /// `schema.table` or `table`; quote a part as the server does to take it literally
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// Columns and rows.
+    #[command(flatten)]
+    pub selection: TableArgs,
+    /// Source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Types.
+    #[command(flatten)]
+    pub types: TypeArgs,
+    /// State.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Folder for the database and the datasets; made if missing, refused if it is not a demo's
+    #[arg(long, value_name = "DIR", default_value = "ixtract-demo")]
+    pub dir: PathBuf,
+    /// State.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `verify` and `files`.
+#[derive(Debug, Args)]
+pub struct DatasetArgs {
+    /// The directory that a run published
+    #[arg(value_name = "DATASET")]
+    pub dataset: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn long_help(path: &[&str]) -> String {
+        let mut command = Cli::command();
+        command.build();
+        let mut at = &mut command;
+        for name in path {
+            at = at.find_subcommand_mut(name).expect("a known command");
+        }
+        at.render_long_help().to_string()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_teaches_by_example() {
+        for name in ["run", "plan", "profile", "demo", "verify", "files"] {
+            let help = long_help(&[name]);
+            assert!(help.contains("Examples:"), "{name} has no examples");
+            assert!(help.contains(&format!("$ ixtract {name}")), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_long_help_lists_every_exit_code_and_variable() {
+        let help = long_help(&[]);
+        for (code, meaning) in crate::error::ExitCode::TABLE {
+            assert!(help.contains(&format!("{:>5}  {meaning}", code.code())));
+        }
+        for (name, meaning) in VARIABLES {
+            assert!(help.contains(name), "{name} is not in --help");
+            assert!(help.contains(meaning), "{name}'s meaning is not in --help");
+        }
+    }
+
+    #[test]
+    fn a_plan_decides_what_flags_would_otherwise() {
+        let words = ["ixtract", "run", "--plan", "p.json", "--workers", "2"];
+        let error = Cli::try_parse_from(words).expect_err("conflict");
+        assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);
+        Cli::try_parse_from(["ixtract", "run", "--plan", "p.json", "--output", "o"])
+            .expect("an output goes with a plan");
+    }
+
+    #[test]
+    fn a_table_or_a_plan_is_needed() {
+        assert!(Cli::try_parse_from(["ixtract", "run"]).is_err());
+        assert!(Cli::try_parse_from(["ixtract", "profile"]).is_err());
+    }
+
+    #[test]
+    fn what_this_version_cannot_do_says_what_it_can() {
+        let tries: [(&[&str], &str); 4] = [
+            (&["--format", "csv"], "parquet"),
+            (&["--output", "s3://b/x"], "local directory"),
+            (&["--compression", "brotli"], "zstd"),
+            (&["--type", "a=float7"], "float64"),
+        ];
+        for (flags, says) in tries {
+            let words = ["ixtract", "run", "t"].iter().chain(flags);
+            let error = Cli::try_parse_from(words).expect_err("refused").to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Parsers of single flag values. Their errors say what this version supports.
+
+use crate::model::{Chunking, Consistency, FieldType, Format, Layout, TypeMode};
+
+/// `NAME=TEXT`, the name an identifier.
+pub(super) fn param(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("write NAME=TEXT, such as day=2026-01-31")?;
+    let starts_well = name
+        .chars()
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let goes_on_well = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if starts_well && goes_on_well {
+        Ok((name.to_owned(), value.to_owned()))
+    } else {
+        Err("a parameter's name has letters, digits and underscores".to_owned())
+    }
+}
+
+/// `COLUMN=TYPE`. The type has no `=`, a column's name may: the last one parts them.
+pub(super) fn column_type(text: &str) -> Result<(String, FieldType), String> {
+    let (column, name) = text
+        .rsplit_once('=')
+        .ok_or("write COLUMN=TYPE, such as amount=decimal(38,9)")?;
+    Ok((column.to_owned(), name.parse()?))
+}
+
+/// A local directory, `file:` before it or not.
+pub(super) fn output(text: &str) -> Result<String, String> {
+    if let Some(path) = text.strip_prefix("file:") {
+        // `file:///a` has an empty host between the second and third slash.
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return nonempty(path);
+    }
+    match text.split_once("://") {
+        Some((scheme, _)) => Err(format!(
+            "'{scheme}://' is not supported by this version, which writes to a local directory"
+        )),
+        None => nonempty(text),
+    }
+}
+
+fn nonempty(path: &str) -> Result<String, String> {
+    if path.is_empty() {
+        Err("name a local directory".to_owned())
+    } else {
+        Ok(path.to_owned())
+    }
+}
+
+/// `parquet`.
+pub(super) fn format(text: &str) -> Result<Format, String> {
+    match text {
+        "parquet" => Ok(Format::Parquet),
+        _ => Err("this version writes parquet only".to_owned()),
+    }
+}
+
+/// `replace` or `runs`.
+pub(super) fn layout(text: &str) -> Result<Layout, String> {
+    match text {
+        "replace" => Ok(Layout::Replace),
+        "runs" => Ok(Layout::Runs),
+        _ => Err("layouts are replace and runs".to_owned()),
+    }
+}
+
+/// `portable` or `native`.
+pub(super) fn type_mode(text: &str) -> Result<TypeMode, String> {
+    match text {
+        "portable" => Ok(TypeMode::Portable),
+        "native" => Ok(TypeMode::Native),
+        _ => Err("modes are portable and native".to_owned()),
+    }
+}
+
+/// `auto`, `key`, `ctid` or `none`.
+pub(super) fn chunking(text: &str) -> Result<Chunking, String> {
+    match text {
+        "auto" => Ok(Chunking::Auto),
+        "key" => Ok(Chunking::Key),
+        "ctid" => Ok(Chunking::Ctid),
+        "none" => Ok(Chunking::None),
+        _ => Err("chunkings are auto, key, ctid and none".to_owned()),
+    }
+}
+
+/// `snapshot`, `auto` or `per-chunk`.
+pub(super) fn consistency(text: &str) -> Result<Consistency, String> {
+    [
+        Consistency::Snapshot,
+        Consistency::Auto,
+        Consistency::PerChunk,
+    ]
+    .into_iter()
+    .find(|level| level.name() == text)
+    .ok_or_else(|| "levels are snapshot, auto and per-chunk".to_owned())
+}
+
+/// A number of bytes, with a decimal (KB, MB, GB) or binary (KiB, MiB, GiB) unit or none.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 8] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("B", 1),
+        ("", 1),
+    ];
+    let wrong = || format!("'{text}' is no size; write 64MB, 128MiB or a number of bytes");
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text[digits.len()..].trim();
+    let factor = UNITS
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(unit))
+        .ok_or_else(wrong)?
+        .1;
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    match number.checked_mul(factor) {
+        Some(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_decimal_and_binary_units() {
+        assert_eq!(bytes("64MB"), Ok(64_000_000));
+        assert_eq!(bytes("64 mib"), Ok(67_108_864));
+        assert_eq!(bytes("4096"), Ok(4096));
+        for wrong in ["", "MB", "0", "-1", "1.5MB", "5 bananas", "99999999999GB"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_output_is_a_local_directory() {
+        assert_eq!(output("file:///srv/x"), Ok("/srv/x".to_owned()));
+        assert_eq!(output("file:x"), Ok("x".to_owned()));
+        assert_eq!(output("a:b/c"), Ok("a:b/c".to_owned()));
+        assert!(output("gs://bucket/x").is_err());
+        assert!(output("").is_err());
+    }
+
+    #[test]
+    fn parameters_have_identifiers_for_names() {
+        assert_eq!(param("a_1=x=y"), Ok(("a_1".to_owned(), "x=y".to_owned())));
+        for wrong in ["a", "=x", "1a=x", "a b=x"] {
+            assert!(param(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_columns_name_may_hold_an_equals_sign() {
+        let (column, field) = column_type("a=b=decimal(10,2)").expect("parses");
+        assert_eq!(
+            (column.as_str(), field.to_string().as_str()),
+            ("a=b", "decimal(10,2)")
+        );
+    }
+}

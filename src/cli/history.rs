@@ -1,0 +1,189 @@
+//! The state store as commands use it: a help, never a gate.
+//!
+//! A store that cannot be used costs a warning and cold defaults, unless `--state-required`.
+
+
+use super::context::Context;
+use super::settings::StateSettings;
+use crate::error::{ExitCode, Failure};
+use crate::model::{
+    PastRun, Relation, RunClose, RunId, RunOpen, Scope, Selection, SourceIdentity, SourceProfile,
+};
+use crate::state::{StateError, Store};
+use crate::ui::Printer;
+
+/// Runs that an estimate looks at, newest first.
+const LOOK_BACK: u32 = 50;
+
+/// The history, where there is one.
+pub(super) struct History {
+    store: Option<Store>,
+    file: Option<String>,
+    required: bool,
+    scope: Option<String>,
+    printer: Printer,
+}
+
+impl History {
+    /// Opens the store and marks runs whose process died.
+    ///
+    /// # Errors
+    /// Only with `--state-required`: whatever keeps the store from being used.
+    pub(super) fn open(context: &Context, settings: &StateSettings) -> Result<Self, Failure> {
+        let printer = context.printer.clone();
+        let mut history = Self {
+            store: None,
+            file: None,
+            required: settings.required,
+            scope: settings.scope.clone(),
+            printer,
+        };
+        match &settings.file {
+            None => history.give_up(nowhere())?,
+            Some(file) => match Store::open(file) {
+                Ok(store) => {
+                    history.store = Some(store);
+                    history.file = Some(file.display().to_string());
+                }
+                Err(error) => history.give_up(error.into())?,
+            },
+        }
+        let swept = history.attempt(|store| {
+            store.sweep_crashed(&host(), context.clock.now(), &is_alive)
+        })?;
+        for id in swept.into_iter().flatten() {
+            history.printer.note(&format!("run {id} is marked as crashed: its process is gone"));
+        }
+        Ok(history)
+    }
+
+    /// The store's file; `None` when none could be used.
+    pub(super) fn file(&self) -> Option<String> {
+        self.file.clone()
+    }
+
+    /// The scope that runs of a table are remembered under.
+    pub(super) fn scope(
+        &self,
+        source: &SourceIdentity,
+        relation: &Relation,
+        selection: &Selection,
+    ) -> Scope {
+        Scope::new(source, relation, selection, self.scope.as_deref())
+    }
+
+    /// Earlier runs, newest first; none where there is no history.
+    pub(super) fn past(&mut self, scope: &Scope) -> Result<Vec<PastRun>, Failure> {
+        let past = self.attempt(|store| store.history(scope, LOOK_BACK))?;
+        Ok(past.unwrap_or_default())
+    }
+
+    /// Keeps a profile.
+    pub(super) fn save_profile(
+        &mut self,
+        scope: &Scope,
+        profile: &SourceProfile,
+        context: &Context,
+    ) -> Result<(), Failure> {
+        self.attempt(|store| store.save_profile(scope, profile, context.clock.now()))?;
+        Ok(())
+    }
+
+    /// Writes a run's row before it starts.
+    pub(super) fn begin(&mut self, run: &RunOpen) -> Result<(), Failure> {
+        self.attempt(|store| store.begin(run))?;
+        Ok(())
+    }
+
+    /// Closes a run's row. Never an error: what was published stays published.
+    pub(super) fn close(&mut self, id: &RunId, close: &RunClose) -> Option<String> {
+        let store = self.store.as_ref()?;
+        let failure = Failure::from(store.close(id, close).err()?);
+        Some(format!("the run's end is not in the history: {}", failure.why))
+    }
+
+    /// Whether later plans are made from this run, which is the scope's newest.
+    pub(super) fn teaches(&mut self, scope: &Scope, id: &RunId) -> bool {
+        // A failure here was warned about, or comes after publishing: the answer is no.
+        let newest = self.attempt(|store| store.history(scope, 1)).ok().flatten();
+        newest
+            .and_then(|runs| runs.into_iter().next())
+            .is_some_and(|run| run.id == *id && run.teaches)
+    }
+
+    /// Asks the store, if there is one; a store that fails is not asked again.
+    fn attempt<T>(
+        &mut self,
+        ask: impl FnOnce(&Store) -> Result<T, StateError>,
+    ) -> Result<Option<T>, Failure> {
+        let Some(store) = &self.store else {
+            return Ok(None);
+        };
+        match ask(store) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) => {
+                self.give_up(error.into())?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn give_up(&mut self, failure: Failure) -> Result<(), Failure> {
+        if self.required {
+            return Err(failure);
+        }
+        self.store = None;
+        self.file = None;
+        self.printer.warn(&format!(
+            "going on without history: {}: {} ({})",
+            failure.what, failure.why, failure.fix
+        ));
+        Ok(())
+    }
+}
+
+fn nowhere() -> Failure {
+    Failure::new(
+        ExitCode::Config,
+        "there is no place for the history",
+        "none of IXTRACT_STATE, STATE_DIRECTORY, XDG_STATE_HOME and HOME is set",
+        "pass --state FILE",
+    )
+}
+
+/// This machine's name, as runs are recorded under.
+pub(super) fn host() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Whether a process of this machine is there, whoever owns it.
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    // "Not permitted" means that it is there and somebody else's.
+    pid.is_some_and(|pid| {
+        rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_an_impossible_one_is_not() {
+        assert!(is_alive(std::process::id()));
+        assert!(is_alive(1));
+        assert!(!is_alive(u32::MAX));
+        assert!(!is_alive(i32::MAX as u32));
+    }
+
+    #[test]
+    fn this_machine_has_a_name() {
+        assert!(!host().is_empty());
+    }
+}

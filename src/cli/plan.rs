@@ -1,0 +1,110 @@
+//! `ixtract plan`.
+
+use std::path::{Path, PathBuf};
+
+use super::args::PlanArgs;
+use super::context::Context;
+use super::history::History;
+use super::settings::{self, SourceSettings, StateSettings};
+use super::survey::{self, Survey};
+use crate::error::{ExitCode, Failure};
+use crate::model::ExecutionPlan;
+use crate::planner::verdict;
+use crate::ui;
+
+/// Shows what `run` would do.
+pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
+    let request = settings::request(
+        &args.table,
+        &args.selection,
+        &args.types,
+        &args.work,
+        &args.output,
+    )?;
+    let source_settings = SourceSettings::settle(&args.source, &context.environment, None)?;
+    let state = StateSettings::settle(&args.state, &context.environment);
+    let mut history = History::open(context, &state)?;
+    let source = survey::connect(context, &source_settings, None).await?;
+    let survey = Survey::of_request(context, &mut history, source, &request).await?;
+    let output = survey.output(&request.output.directory, &source_settings, context);
+    let verdict = verdict(&survey.plan, free_bytes(&output));
+    let shown = output.display().to_string();
+    let mut document = survey.document(&shown, &verdict, Vec::new());
+    if let Some(file) = &args.out {
+        write(&survey.plan, file)?;
+        document.written = Some(file.display().to_string());
+    }
+    context.printer.document(&document);
+    context.printer.show(&ui::plan::full(&document));
+    Ok(())
+}
+
+/// Writes a plan for `run --plan`: readable, and whole or not at all.
+fn write(plan: &ExecutionPlan, file: &Path) -> Result<(), Failure> {
+    let failed = |why: String| {
+        Failure::new(
+            ExitCode::Output,
+            format!("cannot write the plan to {}", file.display()),
+            why,
+            "name a file in a directory that this user may write",
+        )
+    };
+    let mut text = serde_json::to_string_pretty(plan).map_err(|error| failed(error.to_string()))?;
+    text.push('\n');
+    // A device such as /dev/stdout cannot be replaced, and need not be.
+    let special = std::fs::metadata(file).is_ok_and(|found| !found.is_file());
+    if special {
+        return std::fs::write(file, text).map_err(|error| failed(error.to_string()));
+    }
+    let mut staged = file.as_os_str().to_owned();
+    staged.push(format!(".{}.new", std::process::id()));
+    let staged = PathBuf::from(staged);
+    std::fs::write(&staged, text)
+        .and_then(|()| std::fs::rename(&staged, file))
+        .map_err(|error| {
+            // What is left of it helps nobody; the first error is the one to tell.
+            let _ = std::fs::remove_file(&staged);
+            failed(error.to_string())
+        })
+}
+
+/// Reads a plan that `--out` wrote.
+pub(super) fn read(file: &Path) -> Result<ExecutionPlan, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::new(
+            ExitCode::Config,
+            format!("cannot read the plan {}", file.display()),
+            error.to_string(),
+            "give a file that ixtract plan --out wrote",
+        )
+    })?;
+    Ok(crate::planner::parse(&text)?)
+}
+
+/// Bytes free where `output` would be made; `None` where that cannot be known.
+fn free_bytes(output: &Path) -> Option<u64> {
+    let mut ancestors = output.ancestors();
+    let existing = ancestors.find_map(|path| {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        rustix::fs::statvfs(path).ok()
+    })?;
+    existing.f_bavail.checked_mul(existing.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_looked_up_at_the_nearest_directory_that_exists() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(free_bytes(&folder.path().join("not/yet/there")).is_some());
+        assert!(free_bytes(Path::new("relative-and-not-there")).is_some());
+    }
+
+    #[test]
+    fn a_missing_plan_is_a_configuration_error() {
+        let failure = read(Path::new("/nonexistent/plan.json")).expect_err("missing");
+        assert_eq!(failure.exit, ExitCode::Config);
+    }
+}

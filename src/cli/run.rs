@@ -1,0 +1,214 @@
+//! `ixtract run`: from a request, or a given plan, to a published dataset.
+//!
+//! One way for every source: settle, connect, plan, take the output, record, read, prove, publish,
+//! record. Whatever fails after the output was taken gives it back and closes the run's row.
+
+mod attempt;
+
+use std::path::Path;
+
+use self::attempt::Attempt;
+use super::args::RunArgs;
+use super::context::Context;
+use super::history::{self, History};
+use super::plan;
+use super::settings::{self, SourceSettings, StateSettings};
+use super::survey::{self, Survey};
+use crate::error::{ExitCode, Failure};
+use crate::model::{ExecutionPlan, OutputOptions, RunOpen, RunRequest};
+use crate::planner::{Verdict, verdict};
+use crate::ui;
+use crate::ui::json::RunDocument;
+use crate::writer::publish::Dataset;
+
+/// Runs what the command line asks for and shows what came of it.
+pub(super) async fn command(context: &Context, args: &RunArgs) -> Result<(), Failure> {
+    let job = Job::of(context, args)?;
+    let document = perform(context, &job).await?;
+    context.printer.document(&document);
+    context.printer.show(&ui::summary::view(&document));
+    Ok(())
+}
+
+/// A run, settled.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// The database.
+    pub(super) source: SourceSettings,
+    /// The history.
+    pub(super) state: StateSettings,
+    /// What is to be done.
+    pub(super) goal: Goal,
+    /// Where the dataset goes; the directory is still a template.
+    pub(super) output: OutputOptions,
+    /// `--force` or `--yes`: a plan that is not recommended is run without a question.
+    pub(super) consent: bool,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Goal {
+    /// A plan is to be made.
+    Request(Box<RunRequest>),
+    /// This plan is to be executed exactly.
+    Plan(Box<ExecutionPlan>),
+}
+
+impl Job {
+    /// The job that the arguments of `run` describe.
+    pub(super) fn of(context: &Context, args: &RunArgs) -> Result<Self, Failure> {
+        let goal = match (&args.plan, &args.table) {
+            (Some(file), _) => Goal::Plan(Box::new(plan::read(file)?)),
+            (None, table) => Goal::Request(Box::new(settings::request(
+                // clap asks for one of the two.
+                table.as_deref().unwrap_or_default(),
+                &args.selection,
+                &args.types,
+                &args.work,
+                &args.output,
+            )?)),
+        };
+        let planned = match &goal {
+            Goal::Plan(plan) => Some(&plan.spec.source),
+            Goal::Request(_) => None,
+        };
+        Ok(Self {
+            source: SourceSettings::settle(&args.source, &context.environment, planned)?,
+            state: StateSettings::settle(&args.state, &context.environment),
+            output: settings::output_options(&args.output)?,
+            consent: args.force || args.yes,
+            goal,
+        })
+    }
+}
+
+/// Does a job. Under `--json` the document is the caller's to print.
+pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument, Failure> {
+    let id = context.run_id();
+    let started_at = context.clock.now();
+    let mut history = History::open(context, &job.state)?;
+    let source = survey::connect(context, &job.source, Some(id.clone())).await?;
+    let survey = match &job.goal {
+        Goal::Request(request) => {
+            Survey::of_request(context, &mut history, source, request).await?
+        }
+        Goal::Plan(plan) => {
+            Survey::of_plan(context, &mut history, source, plan.as_ref().clone()).await?
+        }
+    };
+    let output = survey.output(&job.output.directory, &job.source, context);
+    let dataset = Dataset::prepare(&output, &id, job.output.layout, job.output.keep)?;
+
+    let open = RunOpen {
+        id,
+        scope: survey.scope.clone(),
+        started_at,
+        pid: std::process::id(),
+        host: history::host(),
+        plan: survey.plan.clone(),
+        constrained: survey.constrained,
+        profile: Some(survey.profile.clone()),
+        counters: survey.profile.statistics.counters.clone(),
+        output: dataset.directory().display().to_string(),
+    };
+    let agreed = match agree(context, job, &survey, &dataset, &output).await {
+        Ok(()) => history.begin(&open),
+        refused => refused,
+    };
+    if let Err(failure) = agreed {
+        give_back(context, dataset);
+        return Err(failure);
+    }
+    conclude(context, job, &survey, &mut history, Ready { open, dataset }).await
+}
+
+/// A run whose row is written and whose output is held.
+struct Ready {
+    open: RunOpen,
+    dataset: Dataset,
+}
+
+/// Reads, publishes, and closes the run's row, whatever happens.
+async fn conclude(
+    context: &Context,
+    job: &Job,
+    survey: &Survey,
+    history: &mut History,
+    ready: Ready,
+) -> Result<RunDocument, Failure> {
+    let Ready { open, dataset } = ready;
+    let mut attempt = Attempt::default();
+    let read = attempt.read(context, job, survey, &dataset).await;
+    let published = match read {
+        Ok(()) => attempt.publish(context, survey, &open, dataset).await,
+        Err(failure) => {
+            give_back(context, dataset);
+            Err(failure)
+        }
+    };
+    let close = attempt.close(context, published.as_ref().err());
+    let lost = history.close(&open.id, &close);
+    match published {
+        Ok(published) => {
+            let teaches = history.teaches(&survey.scope, &open.id);
+            let mut document = attempt.document(survey, &open.id, published)?;
+            document.warnings.extend(lost);
+            document.state = history.file();
+            document.teaches = teaches;
+            Ok(document)
+        }
+        Err(failure) => {
+            if let Some(lost) = lost {
+                context.printer.warn(&lost);
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Shows plan and verdict; refuses what is not recommended, unless somebody says otherwise.
+async fn agree(
+    context: &Context,
+    job: &Job,
+    survey: &Survey,
+    dataset: &Dataset,
+    output: &Path,
+) -> Result<(), Failure> {
+    let verdict = verdict(&survey.plan, Some(dataset.free_bytes()?));
+    let shown = output.display().to_string();
+    let mut lines = ui::plan::brief(&survey.document(&shown, &verdict, Vec::new()));
+    lines.push(ui::Line::Blank);
+    context.printer.show(&lines);
+    let Verdict::NotRecommended { reason } = verdict else {
+        return Ok(());
+    };
+    if job.consent {
+        context.printer.warn(&format!("not recommended, but forced: {reason}"));
+        return Ok(());
+    }
+    let printer = context.printer.clone();
+    let ask = move || Ok(printer.ask("Run it anyway?"));
+    match context.blocking(ask).await? {
+        Some(true) => Ok(()),
+        answer => Err(Failure::new(
+            ExitCode::Refused,
+            format!("the plan for {} is not recommended", survey.plan.spec.read.relation),
+            reason,
+            match answer {
+                Some(_) => "nothing was done, as you said",
+                None => "change what the reason names, or pass --force to run it anyway",
+            },
+        )),
+    }
+}
+
+/// Removes what was staged. A failure to do so changes nothing about how the run ended.
+fn give_back(context: &Context, dataset: Dataset) {
+    if let Err(error) = dataset.abandon() {
+        let failure = Failure::from(error);
+        context.printer.warn(&format!(
+            "the staging area is left to the next run: {}: {}",
+            failure.what, failure.why
+        ));
+    }
+}

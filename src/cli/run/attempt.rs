@@ -1,0 +1,233 @@
+//! One attempt at a plan: snapshot, execution, publishing, and what is known of it at the end.
+
+use std::sync::Arc;
+
+use crate::cli::context::{Context, entropy};
+use crate::cli::run::Job;
+use crate::cli::survey::Survey;
+use crate::engine::budget::{self, DEFAULT_BYTES_PER_WORKER};
+use crate::engine::{self, EngineError, Execution, WorkerHost};
+use crate::error::{ExitCode, Failure};
+use crate::model::{RunClose, RunId, RunOpen, RunStatus, SnapshotFacts};
+use crate::source::{Snapshot, SnapshotRequest, SourceError};
+use crate::ui::Progress;
+use crate::ui::json::{ProofDocument, RunDocument};
+use crate::writer::publish::{Dataset, Evidence, Published, WriteBudget};
+
+/// What is known of an attempt, from nothing at its beginning.
+#[derive(Debug, Default)]
+pub(super) struct Attempt {
+    snapshot: Option<SnapshotFacts>,
+    execution: Option<Execution>,
+}
+
+impl Attempt {
+    /// Opens the snapshot, executes the plan in it, and makes sure that it held to the end.
+    pub(super) async fn read(
+        &mut self,
+        context: &Context,
+        job: &Job,
+        survey: &Survey,
+        dataset: &Dataset,
+    ) -> Result<(), Failure> {
+        let spec = &survey.plan.spec;
+        let share = budget::share(DEFAULT_BYTES_PER_WORKER);
+        let request = SnapshotRequest {
+            consistency: spec.consistency,
+            sessions: spec.workers,
+            batch_bytes: share.batch_bytes,
+            lock_wait: job.source.lock_wait,
+            allow_row_security: job.source.allow_row_security,
+        };
+        let opening = survey.source.snapshot(&spec.read, &request);
+        let snapshot = context.interrupt.or(opening).await.map_err(unpublished)?;
+        self.snapshot = Some(snapshot.facts());
+
+        let sink = dataset.sink(
+            &spec.format,
+            WriteBudget {
+                row_group_bytes_cap: share.row_group_bytes,
+            },
+        );
+        let settings = engine::Settings {
+            clock: context.clock.clone(),
+            host: WorkerHost::Threads,
+            max_blocking: job.source.max_blocking,
+            latency_p50: std::time::Duration::from_micros(survey.profile.latency.p50_us()),
+            seed: entropy(),
+        };
+        let mut progress = Progress::new(&context.printer, survey.plan.forecast.rows);
+        let mut execution = engine::execute(
+            spec,
+            Arc::clone(&snapshot),
+            sink,
+            &settings,
+            &mut |event| progress.on_event(&event),
+            context.interrupt.token(),
+        )
+        .await;
+        progress.finish();
+        // What the snapshot achieved may have become less while it was read in.
+        self.snapshot = Some(snapshot.facts());
+        let result = std::mem::replace(&mut execution.result, Ok(()));
+        self.execution = Some(execution);
+        match result {
+            Ok(()) => close(context, snapshot.as_ref()).await,
+            Err(EngineError::Cancelled) => Err(cancelled(context)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Proves and publishes. From here on a signal is too late: the switch is one step.
+    pub(super) async fn publish(
+        &self,
+        context: &Context,
+        survey: &Survey,
+        open: &RunOpen,
+        dataset: Dataset,
+    ) -> Result<Published, Failure> {
+        let (Some(snapshot), Some(execution)) = (&self.snapshot, &self.execution) else {
+            return Err(nothing_read());
+        };
+        let evidence = Evidence {
+            run: &open.id,
+            plan: &survey.plan,
+            snapshot,
+            receipts: &execution.receipts,
+            chunks: &execution.chunks,
+            counted: execution.counted,
+            adaptations: &execution.adaptations,
+            started_at: open.started_at,
+            now: context.clock.now(),
+            freshness: None,
+        };
+        Ok(dataset.publish(evidence).await?)
+    }
+
+    /// What closes the run's row.
+    pub(super) fn close(&self, context: &Context, failure: Option<&Failure>) -> RunClose {
+        let status = match failure.map(|failure| failure.exit) {
+            None => RunStatus::Success,
+            Some(ExitCode::Interrupted | ExitCode::Terminated) => RunStatus::Cancelled,
+            Some(_) => RunStatus::Failed,
+        };
+        let error = failure.map(|failure| format!("{}: {}", failure.what, failure.why));
+        let mut close = RunClose {
+            status,
+            ended_at: context.clock.now(),
+            rows: 0,
+            bytes: 0,
+            duration_s: 0.0,
+            throughput: 0.0,
+            effective_workers: 0.0,
+            snapshot: self.snapshot.clone(),
+            confidence: String::new(),
+            adaptations: Vec::new(),
+            error,
+            chunks: Vec::new(),
+            workers: Vec::new(),
+        };
+        if let Some(execution) = &self.execution {
+            close.rows = execution.rows;
+            close.bytes = execution.bytes;
+            close.duration_s = execution.elapsed.as_secs_f64();
+            close.throughput = throughput(execution);
+            close.effective_workers = execution.effective_workers;
+            close.confidence = execution.confidence.name().to_owned();
+            close.adaptations.clone_from(&execution.adaptations);
+            close.chunks.clone_from(&execution.chunks);
+            close.workers.clone_from(&execution.workers);
+        }
+        close
+    }
+
+    /// What is told of a published run.
+    pub(super) fn document(
+        self,
+        survey: &Survey,
+        id: &RunId,
+        published: Published,
+    ) -> Result<RunDocument, Failure> {
+        let (Some(consistency), Some(execution)) = (self.snapshot, self.execution) else {
+            return Err(nothing_read());
+        };
+        let spec = &survey.plan.spec;
+        let Published {
+            directory,
+            manifest,
+            warnings,
+        } = published;
+        Ok(RunDocument {
+            status: RunStatus::Success.name(),
+            run: id.clone(),
+            table: spec.read.relation.to_string(),
+            manifest: directory.join("_manifest.json").display().to_string(),
+            dataset: directory.display().to_string(),
+            files: manifest.files.len() as u64,
+            rows: manifest.rows,
+            bytes: manifest.bytes,
+            compression: spec.format.compression.to_string(),
+            duration_s: execution.elapsed.as_secs_f64(),
+            predicted_s: survey.plan.forecast.duration_s,
+            throughput: throughput(&execution),
+            chunks: spec.chunks.len() as u64,
+            workers: spec.workers,
+            effective_workers: execution.effective_workers,
+            consistency,
+            proof: ProofDocument {
+                level: spec.proof,
+                counted: execution.counted,
+                count_ms: execution
+                    .count_took
+                    .and_then(|took| u64::try_from(took.as_millis()).ok()),
+            },
+            fingerprint: survey.plan.fingerprint.clone(),
+            adaptations: execution.adaptations,
+            warnings,
+            state: None,
+            teaches: false,
+        })
+    }
+}
+
+/// Ends the snapshot; that it was the same to the end is part of the proof. A signal until here
+/// still means that nothing is published.
+async fn close(context: &Context, snapshot: &dyn Snapshot) -> Result<(), Failure> {
+    let closing = context.interrupt.or::<_, SourceError>(snapshot.close());
+    closing.await.map_err(unpublished)
+}
+
+/// An interruption is told as what it means for the dataset.
+fn unpublished(failure: Failure) -> Failure {
+    match failure.exit {
+        ExitCode::Interrupted | ExitCode::Terminated => Failure {
+            what: "the run was cancelled; nothing was published".to_owned(),
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
+fn cancelled(context: &Context) -> Failure {
+    let failure = context.interrupt.failure();
+    unpublished(failure.unwrap_or_else(|| EngineError::Cancelled.into()))
+}
+
+fn throughput(execution: &Execution) -> f64 {
+    let seconds = execution.elapsed.as_secs_f64();
+    if seconds > 0.0 {
+        execution.rows as f64 / seconds
+    } else {
+        0.0
+    }
+}
+
+/// Publishing comes after reading; anything else is a bug.
+fn nothing_read() -> Failure {
+    Failure::new(
+        ExitCode::Bug,
+        "there is nothing to publish",
+        "publishing was asked for before anything was read",
+        "report this as a bug",
+    )
+}

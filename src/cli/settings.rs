@@ -1,0 +1,298 @@
+//! From raw flags to settled values: a flag wins over the environment, the environment over a
+//! default.
+//!
+//! This is the only reader of the process's environment; everything below takes an
+//! [`Environment`], so that precedence is tested without touching the process.
+
+mod environment;
+mod libpq;
+mod place;
+mod template;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use environment::Environment;
+pub use template::{Names, directory};
+
+use super::args::{OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs, WorkArgs};
+use crate::clock::SharedClock;
+use crate::error::{ExitCode, Failure};
+use crate::model::{
+    OutputOptions, ParquetOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity,
+    TypeOptions, WorkOptions,
+};
+use crate::source::ConnectOptions;
+
+/// Everything about the source, settled.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    /// Where, as whom, with which secret and line.
+    place: place::Place,
+    /// `--source-name`.
+    pub source_name: Option<String>,
+    connect_timeout: Duration,
+    statement_timeout: Duration,
+    /// `--lock-wait-s`.
+    pub lock_wait: Duration,
+    /// `--max-blocking-s`.
+    pub max_blocking: Duration,
+    /// `--allow-row-security`.
+    pub allow_row_security: bool,
+}
+
+impl SourceSettings {
+    /// Settles the source group. `planned` is the database of a given plan, which is the default
+    /// for what flags and environment leave open.
+    ///
+    /// # Errors
+    /// 64 when no source is named or its address is wrong, 78 for a wrong service file.
+    pub fn settle(
+        args: &SourceArgs,
+        environment: &Environment,
+        planned: Option<&SourceIdentity>,
+    ) -> Result<Self, Failure> {
+        let place = place::settle(args, environment, planned)?;
+        let connect_timeout = args
+            .connect_timeout_s
+            .map(Duration::from_secs)
+            .or(place.connect_timeout)
+            .unwrap_or(Duration::from_secs(10));
+        Ok(Self {
+            place,
+            source_name: args
+                .source_name
+                .clone()
+                .or_else(|| planned.and_then(|identity| identity.name.clone())),
+            connect_timeout,
+            statement_timeout: Duration::from_secs(args.statement_timeout_s),
+            lock_wait: Duration::from_secs(args.lock_wait_s),
+            max_blocking: Duration::from_secs(args.max_blocking_s),
+            allow_row_security: args.allow_row_security,
+        })
+    }
+
+    /// What a connection needs; `run` names the run to the server.
+    pub fn connect(&self, run: Option<RunId>, clock: SharedClock) -> ConnectOptions {
+        ConnectOptions {
+            target: self.place.target.clone(),
+            password: self.place.password.clone(),
+            source_name: self.source_name.clone(),
+            run,
+            connect_timeout: self.connect_timeout,
+            statement_timeout: self.statement_timeout,
+            clock,
+        }
+    }
+}
+
+/// The columns and rows that are asked for, parameters filled in.
+///
+/// # Errors
+/// 64 when a parameter is unknown or unused.
+pub fn selection(args: &TableArgs) -> Result<Selection, Failure> {
+    let filter = args
+        .filter
+        .as_deref()
+        .map(|text| template::fill_parameters(text, &args.params))
+        .transpose()?;
+    Ok(Selection {
+        columns: args.columns.clone(),
+        exclude: args.exclude_columns.clone(),
+        filter_template: args.filter.clone(),
+        filter,
+    })
+}
+
+/// How columns are mapped.
+pub fn types(args: &TypeArgs) -> TypeOptions {
+    TypeOptions {
+        mode: args.types,
+        overrides: args.overrides.clone(),
+    }
+}
+
+/// A whole request. The output directory is still a template, which [`directory`] fills when the
+/// table is known.
+///
+/// # Errors
+/// 64 for flags that contradict each other.
+pub fn request(
+    table: &str,
+    args: &TableArgs,
+    type_args: &TypeArgs,
+    work: &WorkArgs,
+    output: &OutputArgs,
+) -> Result<RunRequest, Failure> {
+    Ok(RunRequest {
+        table: table.to_owned(),
+        selection: selection(args)?,
+        types: types(type_args),
+        work: work_options(work)?,
+        output: output_options(output)?,
+    })
+}
+
+fn work_options(args: &WorkArgs) -> Result<WorkOptions, Failure> {
+    if args.min_workers > args.max_workers {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            "--min-workers is above --max-workers",
+            format!("{} is more than {}", args.min_workers, args.max_workers),
+            "lower --min-workers or raise --max-workers",
+        ));
+    }
+    Ok(WorkOptions {
+        workers: args.workers,
+        start_workers: args.start_workers,
+        min_workers: args.min_workers,
+        max_workers: args.max_workers,
+        chunking: args.chunking,
+        chunk_rows: args.chunk_rows,
+        consistency: args.consistency,
+        proof: match args.proof {
+            ProofName::Count => ProofLevel::Count,
+            ProofName::Stream => ProofLevel::Stream,
+        },
+    })
+}
+
+/// The output group; the directory is still a template.
+///
+/// # Errors
+/// 64 when the template uses an unknown name.
+pub fn output_options(args: &OutputArgs) -> Result<OutputOptions, Failure> {
+    template::check(&args.output)?;
+    Ok(OutputOptions {
+        directory: args.output.clone(),
+        format: args.format,
+        compression: args.compression,
+        parquet: ParquetOptions {
+            row_group_rows: args.row_group_rows,
+            row_group_bytes: args.row_group_bytes,
+        },
+        layout: args.layout,
+        keep: args.keep,
+    })
+}
+
+/// Where the history lives, settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSettings {
+    /// The file; `None` when nothing says where, which is a warning or, with `required`, an error.
+    pub file: Option<PathBuf>,
+    /// `--state-required`.
+    pub required: bool,
+    /// `--scope`.
+    pub scope: Option<String>,
+}
+
+impl StateSettings {
+    /// `--state`, `IXTRACT_STATE`, systemd's `STATE_DIRECTORY`, then XDG's directory.
+    pub fn settle(args: &StateArgs, environment: &Environment) -> Self {
+        let file = args.state.clone().or_else(|| default_state(environment));
+        Self {
+            file,
+            required: args.state_required,
+            scope: args.scope.clone(),
+        }
+    }
+}
+
+fn default_state(environment: &Environment) -> Option<PathBuf> {
+    if let Some(file) = environment.path("IXTRACT_STATE") {
+        return Some(file);
+    }
+    // systemd lists several directories with colons; the first is the unit's own.
+    let systemd = environment.get("STATE_DIRECTORY");
+    if let Some(first) = systemd.and_then(|list| list.split(':').next()) {
+        return Some(PathBuf::from(first).join("state.db"));
+    }
+    // XDG: a relative path is to be ignored.
+    let xdg = environment
+        .path("XDG_STATE_HOME")
+        .filter(|p| p.is_absolute());
+    let base = xdg.or_else(|| Some(environment.path("HOME")?.join(".local/state")))?;
+    Some(base.join("ixtract/state.db"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::{Cli, Command, RunArgs};
+    use clap::Parser;
+
+    fn run_args(flags: &[&str]) -> RunArgs {
+        let words = ["ixtract", "run", "t"].iter().chain(flags);
+        match Cli::try_parse_from(words).expect("valid flags").command {
+            Command::Run(args) => args,
+            other => panic!("{other:?} is not run"),
+        }
+    }
+
+    fn request_of(flags: &[&str]) -> Result<RunRequest, Failure> {
+        let args = run_args(flags);
+        request("t", &args.selection, &args.types, &args.work, &args.output)
+    }
+
+    fn state_of(flags: &[&str], variables: &[(&str, &str)]) -> Option<PathBuf> {
+        StateSettings::settle(&run_args(flags).state, &Environment::of(variables)).file
+    }
+
+    #[test]
+    fn the_history_is_where_flag_environment_and_conventions_say_in_this_order() {
+        let mut variables = vec![
+            ("IXTRACT_STATE", "/1"),
+            ("STATE_DIRECTORY", "/2:/other"),
+            ("XDG_STATE_HOME", "/3"),
+            ("HOME", "/4"),
+        ];
+        assert_eq!(state_of(&["--state", "/0"], &variables), Some("/0".into()));
+        for want in [
+            "/1",
+            "/2/state.db",
+            "/3/ixtract/state.db",
+            "/4/.local/state/ixtract/state.db",
+        ] {
+            assert_eq!(state_of(&[], &variables), Some(want.into()));
+            variables.remove(0);
+        }
+        assert_eq!(state_of(&[], &[]), None);
+        assert_eq!(
+            state_of(&[], &[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]),
+            Some("/h/.local/state/ixtract/state.db".into())
+        );
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let request = request_of(&[]).expect("valid");
+        assert_eq!(request.output.directory, "out/{schema}.{table}");
+        assert_eq!(request.output.compression.to_string(), "snappy");
+        assert_eq!(request.output.parquet.row_group_bytes, 64_000_000);
+        assert_eq!((request.work.min_workers, request.work.max_workers), (1, 8));
+        assert_eq!(request.work.proof, ProofLevel::Count);
+        let source = run_args(&[]).source;
+        assert_eq!((source.lock_wait_s, source.max_blocking_s), (6, 30));
+    }
+
+    #[test]
+    fn the_template_of_a_filter_is_kept_beside_its_text() {
+        let request = request_of(&["--where", "day = '{day}'", "--param", "day=2026-01-31"]);
+        let selection = request.expect("valid").selection;
+        assert_eq!(selection.filter_template.as_deref(), Some("day = '{day}'"));
+        assert_eq!(selection.filter.as_deref(), Some("day = '2026-01-31'"));
+    }
+
+    #[test]
+    fn contradictions_are_usage_errors() {
+        for flags in [
+            &["--min-workers", "4", "--max-workers", "2"][..],
+            &["--output", "out/{tabel}"],
+            &["--where", "a = {x}", "--param", "y=1"],
+        ] {
+            let failure = request_of(flags).expect_err("refused");
+            assert_eq!(failure.exit, ExitCode::Usage, "{failure}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The variables that this program reads, taken once.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::cli::args::VARIABLES;
+use crate::error::{ExitCode, Failure};
+
+/// The documented variables that are set, and nothing else of the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment(BTreeMap<&'static str, String>);
+
+impl Environment {
+    /// The environment of this process.
+    ///
+    /// # Errors
+    /// 78 when a variable that we read is not UTF-8.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    pub fn of_process() -> Result<Self, Failure> {
+        Self::read(|name| std::env::var_os(name))
+    }
+
+    fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
+        let mut found = BTreeMap::new();
+        for (name, _) in VARIABLES {
+            let Some(value) = lookup(name) else { continue };
+            let value = value.into_string().map_err(|_| {
+                Failure::new(
+                    ExitCode::Config,
+                    format!("cannot read the environment variable {name}"),
+                    "its value is not UTF-8",
+                    format!("set {name} to UTF-8 text, or unset it"),
+                )
+            })?;
+            found.insert(name, value);
+        }
+        Ok(Self(found))
+    }
+
+    /// An environment of these variables only. Panics on a variable that is not documented.
+    #[cfg(test)]
+    pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
+        let known = variables
+            .iter()
+            .filter(|(name, _)| VARIABLES.iter().any(|(known, _)| known == name));
+        assert_eq!(known.count(), variables.len(), "an undocumented variable");
+        let lookup = |name: &str| {
+            let set = variables.iter().find(|(known, _)| *known == name);
+            set.map(|(_, value)| OsString::from(value))
+        };
+        Self::read(lookup).expect("UTF-8")
+    }
+
+    /// A variable's value; an empty one counts as not set, as in libpq.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        debug_assert!(VARIABLES.iter().any(|(known, _)| *known == name));
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A variable's value as a path.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).map(PathBuf::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    #[test]
+    fn empty_variables_are_not_set() {
+        let environment = Environment::of(&[("PGHOST", ""), ("PGPORT", "1")]);
+        assert_eq!(environment.get("PGHOST"), None);
+        assert_eq!(environment.get("PGPORT"), Some("1"));
+        assert_eq!(environment.get("PGUSER"), None);
+    }
+
+    #[test]
+    fn what_is_not_text_is_an_error_that_names_the_variable() {
+        let lookup = |name: &str| (name == "PGUSER").then(|| OsString::from_vec(vec![0xff]));
+        let failure = Environment::read(lookup).expect_err("not UTF-8");
+        assert!(failure.what.contains("PGUSER"));
+        assert_eq!(failure.exit, ExitCode::Config);
+    }
+}

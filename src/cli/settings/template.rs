@@ -1,0 +1,249 @@
+//! `{name}` in `--output` and in `--where`.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::error::{ExitCode, Failure};
+
+/// What `{…}` in `--output` stands for.
+#[derive(Clone, Debug)]
+pub struct Names<'a> {
+    /// `{source}`: `--source-name`, else the database's name (a file's without its extension).
+    pub source: &'a str,
+    /// `{schema}`.
+    pub schema: &'a str,
+    /// `{table}`.
+    pub table: &'a str,
+    /// `{date}`: the UTC date of the run's start.
+    pub now: Timestamp,
+}
+
+/// The names that `--output` may use.
+const OUTPUT_NAMES: [&str; 4] = ["source", "schema", "table", "date"];
+
+/// Checks that an output template uses known names only, before anything is connected to.
+///
+/// # Errors
+/// 64, naming the unknown one.
+pub(super) fn check(template: &str) -> Result<(), Failure> {
+    let unknown = split(template).into_iter().find_map(|piece| match piece {
+        Piece::Name(name) if !OUTPUT_NAMES.contains(&name) => Some(name),
+        _ => None,
+    });
+    match unknown {
+        None => Ok(()),
+        Some(name) => Err(Failure::new(
+            ExitCode::Usage,
+            format!("--output uses {{{name}}}, which is not known"),
+            "known are {source} {schema} {table} {date}",
+            "correct the name, or write {{ for a brace",
+        )),
+    }
+}
+
+/// The directory that an output template names.
+pub fn directory(template: &str, names: &Names<'_>) -> PathBuf {
+    let date = names.now.strftime("%Y-%m-%d").to_string();
+    let filled: String = split(template)
+        .into_iter()
+        .map(|piece| match piece {
+            Piece::Text(text) => text.to_owned(),
+            Piece::Brace(brace) => brace.to_owned(),
+            Piece::Name("source") => component(names.source),
+            Piece::Name("schema") => component(names.schema),
+            Piece::Name("table") => component(names.table),
+            Piece::Name("date") => date.clone(),
+            Piece::Name(other) => format!("{{{other}}}"),
+        })
+        .collect();
+    PathBuf::from(filled)
+}
+
+/// A database's name as one component of a path, and as nothing else: what could leave the
+/// directory, hide it or confuse a shell script is percent-encoded.
+fn component(name: &str) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(name.len());
+    for (index, c) in name.chars().enumerate() {
+        let leading_dot = c == '.' && index == 0;
+        if c == '/' || c == '%' || c.is_control() || leading_dot {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                let _ = write!(text, "%{byte:02X}");
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// `text` with every `{NAME}` replaced by its parameter, as it is: quotes around it are the
+/// condition's own.
+///
+/// Without any `--param` the text is left alone, so that `'{1,2}'::int[]` needs no care.
+///
+/// # Errors
+/// 64 for a name without a parameter, and for a parameter that is not used.
+pub(super) fn fill_parameters(text: &str, params: &[(String, String)]) -> Result<String, Failure> {
+    if params.is_empty() {
+        return Ok(text.to_owned());
+    }
+    let mut used = vec![false; params.len()];
+    let mut filled = String::with_capacity(text.len());
+    for piece in split(text) {
+        match piece {
+            Piece::Text(text) => filled.push_str(text),
+            Piece::Brace(brace) => filled.push_str(brace),
+            Piece::Name(name) => {
+                let found = params.iter().rposition(|(known, _)| known == name);
+                let index = found.ok_or_else(|| no_parameter(name, params))?;
+                used[index] = true;
+                filled.push_str(&params[index].1);
+            }
+        }
+    }
+    match used.iter().position(|used| !used) {
+        None => Ok(filled),
+        Some(index) => Err(Failure::new(
+            ExitCode::Usage,
+            format!("--param {} is not used", params[index].0),
+            format!(
+                "--where has no {{{}}}, or the parameter is given twice",
+                params[index].0
+            ),
+            "remove the parameter or use it in --where",
+        )),
+    }
+}
+
+fn no_parameter(name: &str, params: &[(String, String)]) -> Failure {
+    let known: Vec<&str> = params.iter().map(|(name, _)| name.as_str()).collect();
+    Failure::new(
+        ExitCode::Usage,
+        format!("--where uses {{{name}}}, for which there is no --param"),
+        format!("given are {}", known.join(", ")),
+        format!("pass --param {name}=TEXT, or write {{{{{name}}}}} to mean the braces themselves"),
+    )
+}
+
+/// A piece of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece<'a> {
+    /// As it is.
+    Text(&'a str),
+    /// A doubled brace: one brace.
+    Brace(&'a str),
+    /// `{name}`.
+    Name(&'a str),
+}
+
+/// Cuts a template. Braces around anything but an identifier are text.
+fn split(template: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut rest = template;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, from) = rest.split_at(at);
+        if !before.is_empty() {
+            pieces.push(Piece::Text(before));
+        }
+        let (piece, length) = if from.starts_with("{{") || from.starts_with("}}") {
+            (Piece::Brace(&from[..1]), 2)
+        } else if let Some(name) = identifier(from) {
+            (Piece::Name(name), name.len() + 2)
+        } else {
+            (Piece::Text(&from[..1]), 1)
+        };
+        pieces.push(piece);
+        rest = &from[length..];
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Text(rest));
+    }
+    pieces
+}
+
+/// The identifier of a text that begins with `{identifier}`.
+fn identifier(text: &str) -> Option<&str> {
+    let (name, _) = text.strip_prefix('{')?.split_once('}')?;
+    let first = name.chars().next()?;
+    let valid = (first.is_ascii_alphabetic() || first == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    valid.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn names<'a>(schema: &'a str, table: &'a str) -> Names<'a> {
+        Names {
+            source: "shop",
+            schema,
+            table,
+            now: "2026-01-31T23:59:59Z".parse().expect("a timestamp"),
+        }
+    }
+
+    #[test]
+    fn outputs_are_filled() {
+        let filled = directory(
+            "lake/{source}/{schema}.{table}/d={date}",
+            &names("public", "t"),
+        );
+        assert_eq!(filled, PathBuf::from("lake/shop/public.t/d=2026-01-31"));
+        assert_eq!(
+            directory("a{{b}}/{table}", &names("s", "t")),
+            PathBuf::from("a{b}/t")
+        );
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_before_anything_else() {
+        check("out/{schema}/{{x}}/{1}").expect("known names only");
+        let failure = check("out/{tabel}").expect_err("unknown");
+        assert!(failure.what.contains("{tabel}"));
+    }
+
+    #[test]
+    fn parameters_are_filled_in_as_they_are() {
+        let params = [
+            ("a".to_owned(), "{b}".to_owned()),
+            ("b".to_owned(), "2".to_owned()),
+        ];
+        let filled = fill_parameters("x = {a} and y = '{b}' and z = '{{c}}'", &params);
+        assert_eq!(filled.expect("filled"), "x = {b} and y = '2' and z = '{c}'");
+    }
+
+    #[test]
+    fn braces_without_parameters_are_sql() {
+        let text = "a = any('{red,{blue}}')";
+        assert_eq!(fill_parameters(text, &[]).expect("text"), text);
+    }
+
+    #[test]
+    fn missing_and_unused_parameters_are_usage_errors() {
+        let params = [("a".to_owned(), "1".to_owned())];
+        for text in ["{a} {b}", "x"] {
+            let failure = fill_parameters(text, &params).expect_err(text);
+            assert_eq!(failure.exit, ExitCode::Usage);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_one_visible_component_of_a_path(name in "\\PC{1,12}|[./%{}]{1,6}") {
+            let path = directory("out/{table}", &names("s", &name));
+            let parts: Vec<_> = path.components().collect();
+            prop_assert_eq!(parts.len(), 2);
+            prop_assert!(!component(&name).starts_with('.'));
+        }
+
+        #[test]
+        fn different_names_give_different_components(a in "[./%a2FE]{1,5}", b in "[./%a2FE]{1,5}") {
+            prop_assert_eq!(component(&a) == component(&b), a == b);
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! From a request to a plan: connect, describe, profile, ask the history, estimate, plan.
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::context::Context;
+use super::history::History;
+use super::settings::{self, Names, SourceSettings};
+use crate::error::Failure;
+use crate::estimator;
+use crate::model::{
+    Column, ExecutionPlan, PastRun, ReadSpec, Relation, RunId, RunRequest, Scope, Selection,
+    SourceIdentity, SourceProfile, Table, TypeOptions,
+};
+use crate::planner::{self, Inputs, Limits, Verdict};
+use crate::source::{self, Source, SourceError};
+use crate::ui::json::{PlanDocument, VerdictDocument};
+use crate::ui::wording;
+
+/// What is known and decided before a row is read.
+pub(super) struct Survey {
+    /// The connected source.
+    pub(super) source: Arc<dyn Source>,
+    /// What is known of the table.
+    pub(super) profile: SourceProfile,
+    /// What runs of it are remembered under.
+    pub(super) scope: Scope,
+    /// What will be done.
+    pub(super) plan: ExecutionPlan,
+    /// Whether a hint or a given plan shapes the run, so that it must not teach.
+    pub(super) constrained: bool,
+}
+
+/// Connects, as `run` where there is one.
+pub(super) async fn connect(
+    context: &Context,
+    settings: &SourceSettings,
+    run: Option<RunId>,
+) -> Result<Arc<dyn Source>, Failure> {
+    let options = settings.connect(run, context.clock.clone());
+    context.interrupt.or(source::connect(options)).await
+}
+
+/// Profiles a table by the name that the user wrote.
+pub(super) async fn profile(
+    context: &Context,
+    source: &Arc<dyn Source>,
+    table: &str,
+    selection: &Selection,
+    types: &TypeOptions,
+) -> Result<SourceProfile, Failure> {
+    let look = async {
+        let table = source.describe(table, selection, types).await?;
+        crate::profiler::profile(source.as_ref(), table, context.clock.as_ref()).await
+    };
+    context.interrupt.or::<_, SourceError>(look).await
+}
+
+impl Survey {
+    /// Plans what `request` asks for.
+    pub(super) async fn of_request(
+        context: &Context,
+        history: &mut History,
+        source: Arc<dyn Source>,
+        request: &RunRequest,
+    ) -> Result<Self, Failure> {
+        let profile = profile(
+            context,
+            &source,
+            &request.table,
+            &request.selection,
+            &request.types,
+        )
+        .await?;
+        let relation = &profile.table.relation;
+        let scope = history.scope(source.identity(), relation, &request.selection);
+        history.save_profile(&scope, &profile, context)?;
+        let past = history.past(&scope)?;
+        let plan = make_plan(request, source.identity(), &profile, &past)?;
+        Ok(Self {
+            constrained: planner::constrained(request),
+            source,
+            profile,
+            scope,
+            plan,
+        })
+    }
+
+    /// Takes a plan that was made before, if the table is still what it was made for.
+    pub(super) async fn of_plan(
+        context: &Context,
+        history: &mut History,
+        source: Arc<dyn Source>,
+        plan: ExecutionPlan,
+    ) -> Result<Self, Failure> {
+        let read = &plan.spec.read;
+        check_source(&plan.spec.source, source.identity(), &read.relation)?;
+        let selection = Selection {
+            columns: read.columns.iter().map(|c| c.name.clone()).collect(),
+            exclude: Vec::new(),
+            filter_template: read.filter.clone(),
+            filter: read.filter.clone(),
+        };
+        let types = TypeOptions {
+            mode: plan.spec.types.mode,
+            overrides: Vec::new(),
+        };
+        let name = literal(&read.relation);
+        let profile = profile(context, &source, &name, &selection, &types).await?;
+        check_table(read, &profile.table)?;
+        let scope = history.scope(source.identity(), &read.relation, &selection);
+        Ok(Self {
+            source,
+            profile,
+            scope,
+            plan,
+            constrained: true,
+        })
+    }
+
+    /// Where the dataset goes: the output template, filled in.
+    pub(super) fn output(
+        &self,
+        template: &str,
+        settings: &SourceSettings,
+        context: &Context,
+    ) -> PathBuf {
+        let identity = self.source.identity();
+        let relation = &self.plan.spec.read.relation;
+        let database = match settings.source_name.as_deref() {
+            Some(name) => name,
+            // A file is known by its name without its extension.
+            None => Path::new(&identity.database)
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .filter(|_| identity.port == 0 && identity.host.is_empty())
+                .unwrap_or(&identity.database),
+        };
+        settings::directory(
+            template,
+            &Names {
+                source: database,
+                schema: &relation.schema,
+                table: &relation.name,
+                now: context.clock.now(),
+            },
+        )
+    }
+
+    /// The plan as it is shown.
+    pub(super) fn document<'a>(
+        &'a self,
+        output: &'a str,
+        verdict: &Verdict,
+        warnings: Vec<String>,
+    ) -> PlanDocument<'a> {
+        PlanDocument {
+            table: self.plan.spec.read.relation.to_string(),
+            server: &self.profile.server,
+            connections: self.profile.connections,
+            output,
+            verdict: verdict_document(verdict),
+            plan: &self.plan,
+            written: None,
+            warnings,
+        }
+    }
+}
+
+fn make_plan(
+    request: &RunRequest,
+    source: &SourceIdentity,
+    profile: &SourceProfile,
+    past: &[PastRun],
+) -> Result<ExecutionPlan, Failure> {
+    let cpus = std::thread::available_parallelism().map_or(4, NonZero::get);
+    let plan = planner::plan(&Inputs {
+        request,
+        source,
+        profile,
+        estimate: &|workers| estimator::estimate(past, profile, workers),
+        limits: Limits {
+            cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+        },
+    })?;
+    Ok(plan)
+}
+
+fn verdict_document(verdict: &Verdict) -> VerdictDocument {
+    let (verdict, reason) = match verdict {
+        Verdict::Safe => (wording::SAFE, None),
+        Verdict::SafeWithWarnings { .. } => (wording::SAFE_WITH_WARNINGS, None),
+        Verdict::NotRecommended { reason } => (wording::NOT_RECOMMENDED, Some(reason.clone())),
+    };
+    VerdictDocument { verdict, reason }
+}
+
+/// A relation's name with both parts in the server's quotes, so that it is taken literally.
+fn literal(relation: &Relation) -> String {
+    let quoted = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
+    format!("{}.{}", quoted(&relation.schema), quoted(&relation.name))
+}
+
+/// A plan is for one database. A `--source-name` that both have stands for host and port.
+fn check_source(
+    planned: &SourceIdentity,
+    found: &SourceIdentity,
+    relation: &Relation,
+) -> Result<(), SourceError> {
+    let same_place = match (&planned.name, &found.name) {
+        (Some(planned), Some(found)) => planned == found,
+        _ => (&planned.host, planned.port) == (&found.host, found.port),
+    };
+    if same_place && planned.kind == found.kind && planned.database == found.database {
+        return Ok(());
+    }
+    Err(SourceError::PlanMismatch {
+        table: relation.to_string(),
+        why: format!("the plan is for {planned}, this is {found}"),
+    })
+}
+
+/// The table still has the plan's columns and key, as the plan knows them.
+fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), SourceError> {
+    let mismatch = |why: String| {
+        Err(SourceError::PlanMismatch {
+            table: planned.relation.to_string(),
+            why,
+        })
+    };
+    if planned.kind != found.kind {
+        return mismatch(format!("it was {:?}, it is {:?}", planned.kind, found.kind));
+    }
+    for column in &planned.columns {
+        // `describe` refuses a column that is missing.
+        let now = found.columns.iter().find(|now| now.name == column.name);
+        if let Some(why) = now.and_then(|now| difference(column, now)) {
+            return mismatch(format!("column {}: {why}", column.name));
+        }
+    }
+    match &planned.key {
+        Some(key) if !found.keys.contains(key) => mismatch(format!(
+            "the key {} of its chunks is not a key any more, or is another",
+            key.column
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What makes a column of today unfit for a plan of before. The output type is the plan's own: it
+/// may come from an override.
+fn difference(planned: &Column, now: &Column) -> Option<String> {
+    if planned.source_type != now.source_type || planned.base_type != now.base_type {
+        Some(format!("it was {}, it is {}", planned.source_type, now.source_type))
+    } else if !planned.nullable && now.nullable {
+        Some("it could not be null, now it can".to_owned())
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FieldType, ReadAs, RelationKind, SourceKind};
+
+    fn column(source_type: &str, nullable: bool) -> Column {
+        Column {
+            name: "a".to_owned(),
+            source_type: source_type.to_owned(),
+            base_type: source_type.to_owned(),
+            read: ReadAs::Native,
+            field: FieldType::Int64,
+            nullable,
+            comment: None,
+            generated: None,
+        }
+    }
+
+    fn relation() -> Relation {
+        Relation {
+            schema: "public".to_owned(),
+            name: "t".to_owned(),
+        }
+    }
+
+    fn spec(column: Column) -> ReadSpec {
+        ReadSpec {
+            relation: relation(),
+            kind: RelationKind::Table,
+            columns: vec![column],
+            key: None,
+            filter: None,
+        }
+    }
+
+    fn table(column: Column) -> Table {
+        Table {
+            relation: relation(),
+            kind: RelationKind::Table,
+            columns: vec![column],
+            keys: Vec::new(),
+            filter: None,
+        }
+    }
+
+    #[test]
+    fn a_table_may_become_stricter_but_not_other_than_planned() {
+        let fits = |planned, now| check_table(&spec(planned), &table(now)).is_ok();
+        assert!(fits(column("bigint", true), column("bigint", true)));
+        assert!(fits(column("bigint", true), column("bigint", false)));
+        assert!(!fits(column("bigint", false), column("bigint", true)));
+        assert!(!fits(column("bigint", true), column("integer", true)));
+        let view = Table {
+            kind: RelationKind::View,
+            ..table(column("bigint", true))
+        };
+        assert!(check_table(&spec(column("bigint", true)), &view).is_err());
+    }
+
+    #[test]
+    fn a_plan_is_for_one_database() {
+        let identity = |host: &str, name: Option<&str>| SourceIdentity {
+            kind: SourceKind::PostgreSql,
+            host: host.to_owned(),
+            port: 5432,
+            database: "d".to_owned(),
+            name: name.map(str::to_owned),
+        };
+        let fits = |a, b| check_source(&a, &b, &relation()).is_ok();
+        assert!(fits(identity("h", None), identity("h", None)));
+        assert!(!fits(identity("h", None), identity("i", None)));
+        assert!(fits(identity("h", Some("n")), identity("i", Some("n"))));
+        assert!(!fits(identity("h", Some("n")), identity("h", Some("m"))));
+    }
+
+    #[test]
+    fn a_literal_name_is_quoted() {
+        let odd = Relation {
+            schema: "a.b".to_owned(),
+            name: "c\"d".to_owned(),
+        };
+        assert_eq!(literal(&odd), "\"a.b\".\"c\"\"d\"");
+    }
+}

@@ -1,0 +1,157 @@
+//! The documents of `--json`: one on stdout for each command.
+
+use serde::Serialize;
+
+use crate::error::Failure;
+use crate::model::{
+    ConnectionLoad, ExecutionPlan, ProofLevel, RunId, SnapshotFacts, SourceProfile,
+};
+
+/// Any failure.
+#[derive(Debug, Serialize)]
+pub struct ErrorDocument<'a> {
+    error: &'a Failure,
+}
+
+impl<'a> ErrorDocument<'a> {
+    /// The document of a failure.
+    pub fn new(failure: &'a Failure) -> Self {
+        Self { error: failure }
+    }
+}
+
+/// A plan's verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerdictDocument {
+    /// `SAFE`, `SAFE WITH WARNINGS` or `NOT RECOMMENDED`.
+    pub verdict: &'static str,
+    /// Why not, where it is not recommended.
+    pub reason: Option<String>,
+}
+
+/// `plan`.
+#[derive(Debug, Serialize)]
+pub struct PlanDocument<'a> {
+    /// The relation, `schema.name`.
+    pub table: String,
+    /// The server as it names itself.
+    pub server: &'a str,
+    /// Its connections.
+    pub connections: ConnectionLoad,
+    /// Where `run` would publish.
+    pub output: &'a str,
+    /// The verdict.
+    pub verdict: VerdictDocument,
+    /// The plan, as `--out` writes it.
+    pub plan: &'a ExecutionPlan,
+    /// Where `--out` wrote it.
+    pub written: Option<String>,
+    /// What a person should know beside the plan's own warnings.
+    pub warnings: Vec<String>,
+}
+
+/// `profile`.
+#[derive(Debug, Serialize)]
+pub struct ProfileDocument<'a> {
+    /// The database, without secrets.
+    pub source: String,
+    /// The profile.
+    pub profile: &'a SourceProfile,
+}
+
+/// How completeness was proved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProofDocument {
+    /// `count` or `stream`.
+    pub level: ProofLevel,
+    /// Rows as the server counted them, in the same snapshot.
+    pub counted: Option<u64>,
+    /// What the count took beside the read, in milliseconds.
+    pub count_ms: Option<u64>,
+}
+
+/// `run`, published.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunDocument {
+    /// Always `success`: other outcomes are error documents.
+    pub status: &'static str,
+    /// The run's id.
+    pub run: RunId,
+    /// The relation, `schema.name`.
+    pub table: String,
+    /// The dataset's directory.
+    pub dataset: String,
+    /// Its manifest.
+    pub manifest: String,
+    /// Number of files.
+    pub files: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// The codec.
+    pub compression: String,
+    /// Wall time of the read, in seconds.
+    pub duration_s: f64,
+    /// The plan's prediction, in seconds.
+    pub predicted_s: f64,
+    /// Rows a second over the whole read.
+    pub throughput: f64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Planned workers.
+    pub workers: u32,
+    /// Mean number of busy workers.
+    pub effective_workers: f64,
+    /// What the snapshot achieved.
+    pub consistency: SnapshotFacts,
+    /// The proof.
+    pub proof: ProofDocument,
+    /// The plan's fingerprint.
+    pub fingerprint: String,
+    /// Rules that fired and deviations from the plan.
+    pub adaptations: Vec<String>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// The history's file; `None` when none could be used.
+    pub state: Option<String>,
+    /// Whether later plans are made from this run too.
+    pub teaches: bool,
+}
+
+/// `verify`, with nothing wrong.
+#[derive(Debug, Serialize)]
+pub struct VerifyDocument {
+    /// Always `intact`: differences are error documents.
+    pub status: &'static str,
+    /// The dataset's directory.
+    pub dataset: String,
+    /// The run that published it.
+    pub run: String,
+    /// Number of files.
+    pub files: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// `files`.
+#[derive(Debug, Serialize)]
+pub struct FilesDocument {
+    /// The dataset's directory.
+    pub dataset: String,
+    /// Paths, in key order.
+    pub files: Vec<String>,
+}
+
+/// `demo`.
+#[derive(Debug, Serialize)]
+pub struct DemoDocument {
+    /// The SQLite database.
+    pub database: String,
+    /// Every run, in order.
+    pub runs: Vec<RunDocument>,
+    /// The history's file.
+    pub state: Option<String>,
+}

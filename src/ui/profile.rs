@@ -1,0 +1,136 @@
+//! A profile for people: what is known of a table, and from where.
+
+use std::time::Duration;
+
+use super::json::ProfileDocument;
+use super::{Line, table, units, wording};
+use crate::model::{KeyProfile, SourceProfile};
+
+/// The profile on one screen.
+pub fn view(document: &ProfileDocument<'_>) -> Vec<Line> {
+    let profile = document.profile;
+    let estimate = profile.statistics.estimate;
+    let mut lines = vec![
+        Line::Heading(format!("{} on {}", profile.table.relation, profile.server)),
+        Line::fact("source", document.source.clone()),
+        Line::fact(
+            "rows",
+            format!(
+                "about {}, from {}",
+                units::exact(estimate.rows),
+                wording::origin(estimate.origin)
+            ),
+        ),
+        Line::fact("size", size(profile)),
+        Line::fact("key", key(profile)),
+        Line::fact("blocks", blocks(profile)),
+        Line::fact("latency", latency(profile)),
+        Line::fact("connections", connections(profile)),
+    ];
+    if let Some(filter) = &profile.table.filter {
+        lines.push(Line::fact("where", filter.clone()));
+    }
+    lines.extend(profile.warnings.iter().cloned().map(Line::Warning));
+    lines.push(Line::Blank);
+    lines.push(Line::Heading(units::plural(
+        profile.table.columns.len() as u64,
+        "column",
+    )));
+    lines.push(Line::Text(columns(profile)));
+    lines
+}
+
+fn size(profile: &SourceProfile) -> String {
+    format!(
+        "{}, about {} a row",
+        units::bytes(profile.statistics.bytes),
+        units::bytes(profile.avg_row_bytes())
+    )
+}
+
+fn key(profile: &SourceProfile) -> String {
+    match &profile.key {
+        None => "none that chunks could be cut on".to_owned(),
+        Some(key) => known_key(key),
+    }
+}
+
+fn known_key(found: &KeyProfile) -> String {
+    let key = &found.key;
+    let kind = match (key.primary, key.unique) {
+        (true, _) => "primary key",
+        (false, true) => "unique",
+        (false, false) => "indexed",
+    };
+    let mut text = format!("{} {}, {kind}", key.column, key.source_type);
+    if let (Some(min), Some(max)) = (&found.density.min, &found.density.max) {
+        text.push_str(&format!(", {min} to {max}"));
+    }
+    text.push_str(&format!(
+        "\nspread from {}, variation {:.2}",
+        wording::origin(found.density.origin),
+        f64::from(found.cv_permille) / 1000.0
+    ));
+    if let Some(correlation) = found.correlation_permille {
+        text.push_str(&format!(
+            ", correlation with storage {:.2}",
+            f64::from(correlation) / 1000.0
+        ));
+    }
+    text
+}
+
+fn blocks(profile: &SourceProfile) -> String {
+    match profile.statistics.blocks {
+        Some(blocks) if profile.blocks_addressable => {
+            format!("{}, addressable", units::exact(u64::from(blocks)))
+        }
+        Some(blocks) => format!("{}, not addressable", units::exact(u64::from(blocks))),
+        None => "not addressable".to_owned(),
+    }
+}
+
+fn latency(profile: &SourceProfile) -> String {
+    let time = |micros: u64| {
+        if micros < 1000 {
+            format!("{micros} µs")
+        } else {
+            format!("{:.1} ms", micros as f64 / 1000.0)
+        }
+    };
+    let latency = &profile.latency;
+    format!(
+        "{} median, {} at worst of {}; connected in {}",
+        time(latency.p50_us()),
+        time(latency.p95_us()),
+        latency.round_trips_us.len(),
+        units::elapsed(Duration::from_micros(latency.connect_us))
+    )
+}
+
+fn connections(profile: &SourceProfile) -> String {
+    let load = profile.connections;
+    format!(
+        "{} of {} in use; at most {} for us, {} in one snapshot",
+        load.active,
+        load.max,
+        load.safe(),
+        profile.max_readers
+    )
+}
+
+fn columns(profile: &SourceProfile) -> String {
+    let rows = profile.table.columns.iter().map(|column| {
+        vec![
+            column.name.clone(),
+            column.source_type.clone(),
+            column.field.to_string(),
+            if column.nullable { "yes" } else { "no" }.to_owned(),
+        ]
+    });
+    table::grid(
+        &["column", "source type", "parquet", "null"],
+        rows.collect(),
+        &[],
+    )
+}

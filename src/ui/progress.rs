@@ -1,0 +1,237 @@
+//! Progress of an execution: a bar on a terminal, a plain line every ten seconds elsewhere.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Printer;
+use super::units;
+use crate::engine::event::Event;
+
+/// How far apart plain lines are.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// Turns the engine's events into progress on stderr.
+#[derive(Debug)]
+pub struct Progress {
+    printer: Printer,
+    face: Face,
+    expected_rows: u64,
+    chunks: u32,
+}
+
+#[derive(Debug)]
+enum Face {
+    /// `--quiet`.
+    Silent,
+    /// A bar that is redrawn.
+    Bar(ProgressBar),
+    /// Lines; holds when the last one was printed.
+    Lines { last: Duration },
+}
+
+impl Progress {
+    /// Progress towards an estimated number of rows.
+    pub fn new(printer: &Printer, expected_rows: u64) -> Self {
+        let manner = printer.manner();
+        let face = if manner.quiet {
+            Face::Silent
+        } else if printer.on_terminal() && !manner.verbose {
+            let bar = ProgressBar::with_draw_target(
+                Some(expected_rows.max(1)),
+                ProgressDrawTarget::stderr(),
+            );
+            bar.set_style(bar_style());
+            printer.attach(bar.clone());
+            Face::Bar(bar)
+        } else {
+            Face::Lines {
+                last: Duration::ZERO,
+            }
+        };
+        Self {
+            printer: printer.clone(),
+            face,
+            expected_rows,
+            chunks: 0,
+        }
+    }
+
+    /// Shows what happened.
+    pub fn on_event(&mut self, event: &Event) {
+        if let Some(text) = remark(event) {
+            self.printer.note(&text);
+        }
+        match event {
+            Event::Started { chunks, .. } => self.chunks = *chunks,
+            Event::Progress {
+                rows,
+                bytes,
+                chunks_done,
+                busy,
+                elapsed,
+            } => {
+                let now = Moment {
+                    rows: *rows,
+                    bytes: *bytes,
+                    chunks_done: *chunks_done,
+                    busy: *busy,
+                    elapsed: *elapsed,
+                };
+                self.advance(&now);
+            }
+            Event::ChunkFinished { record } => self.printer.detail(&format!(
+                "chunk_{:03}: {} in {} by worker {}",
+                record.number,
+                units::plural(record.rows, "row"),
+                units::elapsed(Duration::from_millis(record.duration_ms)),
+                record.worker,
+            )),
+            _ => {}
+        }
+    }
+
+    fn advance(&mut self, now: &Moment) {
+        let text = now.describe(self.expected_rows, self.chunks);
+        match &mut self.face {
+            Face::Silent => {}
+            Face::Bar(bar) => {
+                // More rows than estimated: the bar is full, never beyond.
+                bar.set_length(self.expected_rows.max(now.rows).max(1));
+                bar.set_position(now.rows);
+                bar.set_message(text);
+            }
+            Face::Lines { last } => {
+                if now.elapsed >= *last + PLAIN_EVERY {
+                    *last = now.elapsed;
+                    let percent = units::percent(now.rows, self.expected_rows.max(now.rows));
+                    self.printer.note(&format!("{percent} {text}"));
+                }
+            }
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(self) {
+        if let Face::Bar(bar) = &self.face {
+            bar.finish_and_clear();
+            self.printer.detach();
+        }
+    }
+}
+
+/// Remarks that stay on the screen above the bar.
+fn remark(event: &Event) -> Option<String> {
+    match event {
+        Event::WorkerMissing { worker, why } => Some(format!(
+            "worker {worker} got no session, the others go on: {why}"
+        )),
+        Event::ChunkRetried {
+            chunk,
+            attempt,
+            pause,
+            error,
+            ..
+        } => Some(format!(
+            "chunk_{chunk:03}: attempt {attempt} failed, again in {}: {error}",
+            units::elapsed(*pause)
+        )),
+        Event::BackedOff {
+            worker,
+            pause,
+            answer,
+        } => Some(format!(
+            "worker {worker} pauses for {}: the source took {} to answer",
+            units::elapsed(*pause),
+            units::elapsed(*answer)
+        )),
+        _ => None,
+    }
+}
+
+fn bar_style() -> ProgressStyle {
+    // The template is constant and valid; the default style is the harmless answer if it were not.
+    ProgressStyle::with_template("{bar:14.cyan/dim} {percent:>3}% {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─")
+}
+
+/// Where an execution stands.
+struct Moment {
+    rows: u64,
+    bytes: u64,
+    chunks_done: u32,
+    busy: u32,
+    elapsed: Duration,
+}
+
+impl Moment {
+    /// Rows, bytes, rate, time left, chunks and workers, within a narrow terminal.
+    fn describe(&self, expected_rows: u64, chunks: u32) -> String {
+        let seconds = self.elapsed.as_secs_f64();
+        let rate = if seconds > 0.0 {
+            self.rows as f64 / seconds
+        } else {
+            0.0
+        };
+        let left = expected_rows.saturating_sub(self.rows) as f64;
+        let eta = if rate > 0.0 && left > 0.0 {
+            format!(" · ETA {}", units::duration(left / rate))
+        } else {
+            String::new()
+        };
+        format!(
+            "{} rows · {} · {}/s{eta} · {}/{chunks} chunks · {}w",
+            units::count(self.rows),
+            units::bytes(self.bytes),
+            units::count(rate.round() as u64),
+            self.chunks_done,
+            self.busy,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(rows: u64, seconds: u64) -> Moment {
+        Moment {
+            rows,
+            bytes: rows * 100,
+            chunks_done: 3,
+            busy: 4,
+            elapsed: Duration::from_secs(seconds),
+        }
+    }
+
+    #[test]
+    fn a_moment_says_everything_in_few_words() {
+        assert_eq!(
+            moment(3_000_000, 3).describe(6_000_000, 12),
+            "3.0M rows · 300.0 MB · 1.0M/s · ETA 3s · 3/12 chunks · 4w"
+        );
+    }
+
+    #[test]
+    fn nothing_is_promised_before_anything_is_known_or_after_the_estimate() {
+        assert!(!moment(0, 0).describe(6_000_000, 12).contains("ETA"));
+        assert!(!moment(7_000_000, 3).describe(6_000_000, 12).contains("ETA"));
+    }
+
+    #[test]
+    fn only_what_a_person_can_act_on_stays_on_the_screen() {
+        let retried = Event::ChunkRetried {
+            chunk: 7,
+            worker: 2,
+            attempt: 1,
+            pause: Duration::from_millis(1500),
+            error: "connection reset".to_owned(),
+        };
+        assert_eq!(
+            remark(&retried).as_deref(),
+            Some("chunk_007: attempt 1 failed, again in 1.50s: connection reset")
+        );
+        assert_eq!(remark(&Event::WorkerReady { worker: 1 }), None);
+    }
+}

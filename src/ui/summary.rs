@@ -1,0 +1,178 @@
+//! What a run achieved, on one screen.
+
+use std::time::Duration;
+
+use super::json::{DemoDocument, RunDocument, VerifyDocument};
+use super::{Line, table, units, wording};
+use crate::model::ProofLevel;
+
+/// Most adaptations that are listed; the manifest has them all.
+const ADAPTATIONS_SHOWN: usize = 4;
+
+/// The summary of a published run.
+pub fn view(run: &RunDocument) -> Vec<Line> {
+    let took = Duration::from_secs_f64(run.duration_s.max(0.0));
+    let mut lines = vec![
+        Line::Good(format!("Published {}", run.dataset)),
+        Line::fact(
+            "rows",
+            format!(
+                "{} in {} ({})",
+                units::exact(run.rows),
+                units::elapsed(took),
+                units::rate(run.throughput)
+            ),
+        ),
+        Line::fact(
+            "files",
+            format!(
+                "{}, {}, {}",
+                units::plural(run.files, "file"),
+                units::bytes(run.bytes),
+                run.compression
+            ),
+        ),
+        Line::fact(
+            "work",
+            format!(
+                "{} by {} (busy on average: {:.1})",
+                units::plural(run.chunks, "chunk"),
+                units::plural(u64::from(run.workers), "worker"),
+                run.effective_workers
+            ),
+        ),
+        Line::fact("consistency", consistency(run)),
+        Line::fact("proof", proof(run)),
+        Line::fact(
+            "predicted",
+            format!(
+                "{}, took {}",
+                units::duration(run.predicted_s),
+                units::elapsed(took)
+            ),
+        ),
+        Line::fact("fingerprint", run.fingerprint.clone()),
+        Line::fact("run", run.run.to_string()),
+        Line::fact("history", history(run)),
+    ];
+    lines.extend(adaptations(run));
+    lines.extend(run.warnings.iter().cloned().map(Line::Warning));
+    lines
+}
+
+fn consistency(run: &RunDocument) -> String {
+    let facts = &run.consistency;
+    let mut text = format!(
+        "{} ({}), as of {}",
+        wording::achieved(facts.level),
+        units::plural(u64::from(facts.readers), "reader"),
+        facts.taken_at
+    );
+    if let Some(position) = &facts.position {
+        text.push_str(&format!(" at {position}"));
+    }
+    for note in &facts.notes {
+        text.push_str(&format!("\n{note}"));
+    }
+    text
+}
+
+fn proof(run: &RunDocument) -> String {
+    match (run.proof.level, run.proof.counted) {
+        (ProofLevel::Count, Some(counted)) => {
+            let took = run
+                .proof
+                .count_ms
+                .map(|ms| {
+                    format!(
+                        " (its count took {})",
+                        units::elapsed(Duration::from_millis(ms))
+                    )
+                })
+                .unwrap_or_default();
+            format!("the server counts {} rows too{took}", units::exact(counted))
+        }
+        _ => "every stream ended properly, every file reads back; not counted by the server"
+            .to_owned(),
+    }
+}
+
+fn history(run: &RunDocument) -> String {
+    match (&run.state, run.teaches) {
+        (Some(file), true) => format!("{file} (the next plan learns from this run)"),
+        (Some(file), false) => format!("{file} (recorded, but not learned from)"),
+        (None, _) => "not recorded".to_owned(),
+    }
+}
+
+fn adaptations(run: &RunDocument) -> Vec<Line> {
+    let more = run.adaptations.len().saturating_sub(ADAPTATIONS_SHOWN);
+    let mut shown: Vec<String> = run
+        .adaptations
+        .iter()
+        .take(ADAPTATIONS_SHOWN)
+        .cloned()
+        .collect();
+    if more > 0 {
+        shown.push(format!("and {more} more, in the manifest"));
+    }
+    if shown.is_empty() {
+        Vec::new()
+    } else {
+        vec![Line::fact("deviations", shown.join("\n"))]
+    }
+}
+
+/// What the demo's runs predicted and took, and where to go from there.
+pub fn tour(demo: &DemoDocument) -> Vec<Line> {
+    let rows = demo.runs.iter().map(|run| {
+        vec![
+            run.table.clone(),
+            units::exact(run.rows),
+            run.workers.to_string(),
+            format!("{:.2}s", run.predicted_s),
+            format!("{:.2}s", run.duration_s),
+            units::rate(run.throughput),
+        ]
+    });
+    let header = ["table", "rows", "workers", "predicted", "took", "speed"];
+    let mut lines = vec![
+        Line::Heading("What was learned: each plan is made from the runs before it".to_owned()),
+        Line::Text(table::grid(&header, rows.collect(), &[1, 2, 3, 4, 5])),
+        Line::Blank,
+    ];
+    if let Some(file) = &demo.state {
+        lines.push(Line::fact("history", file.clone()));
+    }
+    lines.push(Line::fact("database", demo.database.clone()));
+    if let Some(run) = demo.runs.first() {
+        lines.push(Line::Blank);
+        lines.push(Line::Heading("Now try".to_owned()));
+        for command in [
+            format!("ixtract verify {}", run.dataset),
+            format!("ixtract files {}", run.dataset),
+            format!("ixtract plan orders --source sqlite:{}", demo.database),
+            "ixtract run --help".to_owned(),
+        ] {
+            lines.push(Line::Text(format!("  $ {command}")));
+        }
+    }
+    lines
+}
+
+/// The summary of a dataset that is intact.
+pub fn verified(found: &VerifyDocument) -> Vec<Line> {
+    vec![
+        Line::Good(format!("{} is intact", found.dataset)),
+        Line::fact("rows", units::exact(found.rows)),
+        Line::fact(
+            "files",
+            format!(
+                "{}, {}: sizes, SHA-256, rows and schema are as the manifest says",
+                units::plural(found.files, "file"),
+                units::bytes(found.bytes)
+            ),
+        ),
+        Line::fact("run", found.run.clone()),
+    ]
+}

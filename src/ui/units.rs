@@ -1,0 +1,163 @@
+//! Numbers with units, as people read them (facts sheet, section 5): decimal, one digit.
+
+use std::time::Duration;
+
+/// A predicted duration: whole seconds below a minute, whole minutes below an hour, else hours.
+pub fn duration(seconds: f64) -> String {
+    // The unit is chosen after rounding, so that 59.7 s is `1m`, never `60s`.
+    if seconds.round() < 60.0 {
+        format!("{seconds:.0}s")
+    } else if (seconds / 60.0).round() < 60.0 {
+        format!("{:.0}m", seconds / 60.0)
+    } else {
+        format!("{:.1}h", seconds / 3600.0)
+    }
+}
+
+/// A measured duration: finer than a predicted one, because it is known.
+pub fn elapsed(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let whole = seconds.round() as u64;
+    if seconds < 9.995 {
+        format!("{seconds:.2}s")
+    } else if seconds < 59.95 {
+        format!("{seconds:.1}s")
+    } else if whole < 3600 {
+        format!("{}m {:02}s", whole / 60, whole % 60)
+    } else {
+        let minutes = whole / 60 + u64::from(whole % 60 >= 30);
+        format!("{}h {:02}m", minutes / 60, minutes % 60)
+    }
+}
+
+/// A count: K, M and B for thousands, millions and billions.
+pub fn count(number: u64) -> String {
+    scaled(number, ["", "K", "M", "B"])
+}
+
+/// A number of bytes: KB, MB and GB, decimal.
+pub fn bytes(number: u64) -> String {
+    scaled(number, [" B", " KB", " MB", " GB"])
+}
+
+/// Rows a second.
+pub fn rate(rows_per_s: f64) -> String {
+    format!("{} rows/s", count(rows_per_s.max(0.0).round() as u64))
+}
+
+fn scaled(number: u64, units: [&str; 4]) -> String {
+    if number < 1000 {
+        return format!("{number}{}", units[0]);
+    }
+    let mut value = number as f64 / 1000.0;
+    let mut unit = 1;
+    // 999.95 would be shown as 1000.0: that is the next unit.
+    while value >= 999.95 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1}{}", units[unit])
+}
+
+/// Every digit, in groups of three: for numbers that prove something.
+pub fn exact(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share in whole percent.
+pub fn percent(part: u64, whole: u64) -> String {
+    match whole {
+        0 => "0%".to_owned(),
+        _ => format!("{:.0}%", part as f64 * 100.0 / whole as f64),
+    }
+}
+
+/// `1 chunk`, `2 chunks`.
+pub fn plural(number: u64, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", exact(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_the_facts_sheets_units() {
+        let cases = [
+            (0.0, "0s"),
+            (59.4, "59s"),
+            (59.7, "1m"),
+            (90.0, "2m"),
+            (3569.0, "59m"),
+            (3590.0, "1.0h"),
+            (5400.0, "1.5h"),
+        ];
+        for (seconds, want) in cases {
+            assert_eq!(duration(seconds), want);
+        }
+    }
+
+    #[test]
+    fn measured_times_are_finer() {
+        let cases = [
+            (0.421, "0.42s"),
+            (9.999, "10.0s"),
+            (59.96, "1m 00s"),
+            (192.0, "3m 12s"),
+            (3600.0, "1h 00m"),
+            (5399.0, "1h 30m"),
+        ];
+        for (seconds, want) in cases {
+            assert_eq!(elapsed(Duration::from_secs_f64(seconds)), want);
+        }
+    }
+
+    #[test]
+    fn counts_and_bytes_are_decimal_with_one_digit() {
+        let cases = [
+            (0, "0", "0 B"),
+            (999, "999", "999 B"),
+            (1_000, "1.0K", "1.0 KB"),
+            (999_949, "999.9K", "999.9 KB"),
+            (999_950, "1.0M", "1.0 MB"),
+            (6_001_215, "6.0M", "6.0 MB"),
+            (1_500_000_000, "1.5B", "1.5 GB"),
+            (u64::MAX, "18446744073.7B", "18446744073.7 GB"),
+        ];
+        for (number, as_count, as_bytes) in cases {
+            assert_eq!(count(number), as_count);
+            assert_eq!(bytes(number), as_bytes);
+        }
+    }
+
+    #[test]
+    fn exact_numbers_are_grouped() {
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (6_001_215, "6,001,215"),
+        ];
+        for (number, want) in cases {
+            assert_eq!(exact(number), want);
+        }
+    }
+
+    #[test]
+    fn shares_are_whole_percents() {
+        assert_eq!(percent(4, 100), "4%");
+        assert_eq!(percent(1, 3), "33%");
+        assert_eq!(percent(1, 0), "0%");
+        assert_eq!(plural(1, "chunk"), "1 chunk");
+        assert_eq!(plural(0, "chunk"), "0 chunks");
+    }
+}

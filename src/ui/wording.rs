@@ -1,0 +1,265 @@
+//! Reasons, verdicts and levels in words: the only place with prose about decisions.
+
+use crate::model::{
+    Consistency, ConsistencyLevel, Origin, ProofLevel, Reason, Scheduling, Strategy,
+};
+
+use super::units;
+
+/// The verdict on a plan that nothing speaks against.
+pub const SAFE: &str = "SAFE";
+
+/// The verdict on a plan that may be executed, with something to know first.
+pub const SAFE_WITH_WARNINGS: &str = "SAFE WITH WARNINGS";
+
+/// The verdict on a plan that needs `--force`.
+pub const NOT_RECOMMENDED: &str = "NOT RECOMMENDED";
+
+/// A reason as half a sentence.
+pub fn reason(reason: &Reason) -> String {
+    match reason {
+        Reason::SmallTable { rows, bytes } => format!(
+            "the table is small (about {} rows, {}): one chunk",
+            units::count(*rows),
+            units::bytes(*bytes)
+        ),
+        Reason::NothingToCutOn => {
+            "there is no integer key and no addressable block to cut on: one chunk".to_owned()
+        }
+        Reason::ChunkingOff => "one chunk, by --chunking none".to_owned(),
+        Reason::KeyCorrelated {
+            key,
+            correlation_permille,
+        } => format!(
+            "rows are stored in the order of {key} (correlation {})",
+            permille(*correlation_permille)
+        ),
+        Reason::KeyOnly { key } => format!("{key} is a key, and blocks cannot be addressed here"),
+        Reason::BlocksUncorrelated {
+            key,
+            correlation_permille: Some(correlation),
+        } => format!(
+            "rows are not stored in the order of {key} (correlation {}), so blocks are cheaper to read",
+            permille(*correlation)
+        ),
+        Reason::BlocksUncorrelated {
+            key,
+            correlation_permille: None,
+        } => format!("nobody knows whether rows are stored in the order of {key}; blocks are safe"),
+        Reason::BlocksNoKey => "there is no integer key, but blocks can be addressed".to_owned(),
+        Reason::ChunkingForced { chunking } => format!("asked for by --chunking {chunking}"),
+        Reason::ChunkRowsForced { rows } => {
+            format!(
+                "about {} rows a chunk, by --chunk-rows",
+                units::exact(*rows)
+            )
+        }
+        Reason::CutTooCoarse { cut, chunks } => format!(
+            "cutting by {cut} would give only {}",
+            units::plural(u64::from(*chunks), "chunk")
+        ),
+        Reason::BoundsFrom { origin } => match origin {
+            Origin::Unknown => "the spread of values is not known: bounds are a guess".to_owned(),
+            known => format!(
+                "bounds at equal numbers of rows, from {}",
+                self::origin(*known)
+            ),
+        },
+        Reason::WorkersForced { workers } => format!("{workers} asked for by --workers"),
+        Reason::WorkersProfiled { workers } => format!("{workers} recommended by the profile"),
+        Reason::WorkersStart { workers } => format!("{workers} to begin with, by --start-workers"),
+        Reason::WorkersRaised { from, to } => {
+            format!("raised from {from} to {to} by --min-workers")
+        }
+        Reason::WorkersCapped { from, to, cap } => format!("lowered from {from} to {to} by {cap}"),
+        Reason::Skewed { cv_permille } => format!(
+            "keys are unevenly spread (variation {}), so the largest chunk goes first",
+            permille(i32::try_from(*cv_permille).unwrap_or(i32::MAX))
+        ),
+        Reason::UnequalChunks { smallest, largest } => format!(
+            "chunks hold from {} to {} rows, so the largest goes first",
+            units::count(*smallest),
+            units::count(*largest)
+        ),
+    }
+}
+
+/// What a reason explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// How the table is cut.
+    Strategy,
+    /// How many workers.
+    Workers,
+    /// In which order chunks are read.
+    Scheduling,
+}
+
+/// What `reason` explains.
+pub fn topic(reason: &Reason) -> Topic {
+    match reason {
+        Reason::SmallTable { .. }
+        | Reason::NothingToCutOn
+        | Reason::ChunkingOff
+        | Reason::KeyCorrelated { .. }
+        | Reason::KeyOnly { .. }
+        | Reason::BlocksUncorrelated { .. }
+        | Reason::BlocksNoKey
+        | Reason::ChunkingForced { .. }
+        | Reason::ChunkRowsForced { .. }
+        | Reason::CutTooCoarse { .. }
+        | Reason::BoundsFrom { .. } => Topic::Strategy,
+        Reason::WorkersForced { .. }
+        | Reason::WorkersProfiled { .. }
+        | Reason::WorkersStart { .. }
+        | Reason::WorkersRaised { .. }
+        | Reason::WorkersCapped { .. } => Topic::Workers,
+        Reason::Skewed { .. } | Reason::UnequalChunks { .. } => Topic::Scheduling,
+    }
+}
+
+/// Thousandths as a decimal number.
+fn permille(value: i32) -> String {
+    format!("{:.2}", f64::from(value) / 1000.0)
+}
+
+/// Where a number comes from.
+pub fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Catalogue => "the catalogue's statistics",
+        Origin::Sample => "a bounded sample",
+        Origin::Exact => "an exact look-up",
+        Origin::Unknown => "nothing: a guess",
+    }
+}
+
+/// How the table is cut.
+pub fn strategy(strategy: Strategy) -> &'static str {
+    match strategy {
+        Strategy::SinglePass => "one pass",
+        Strategy::RangeChunking => "key ranges",
+        Strategy::CtidChunking => "block ranges",
+    }
+}
+
+/// In which order chunks are read.
+pub fn scheduling(scheduling: Scheduling) -> &'static str {
+    match scheduling {
+        Scheduling::RoundRobin => "plan order",
+        Scheduling::WorkStealing => "longest chunk first, whoever is free",
+    }
+}
+
+/// The consistency that a plan asks for.
+pub fn consistency(asked: Consistency) -> &'static str {
+    match asked {
+        Consistency::Snapshot => "one snapshot for all workers, or a refusal",
+        Consistency::Auto => "one point in time, with fewer workers where it cannot be shared",
+        Consistency::PerChunk => "each chunk at its own point in time",
+    }
+}
+
+/// The consistency that was achieved.
+pub fn achieved(level: ConsistencyLevel) -> &'static str {
+    match level {
+        ConsistencyLevel::SharedSnapshot => "one snapshot shared by all readers",
+        ConsistencyLevel::SingleTransaction => "one transaction, one reader",
+        ConsistencyLevel::PerChunk => "each chunk at its own point in time",
+    }
+}
+
+/// How completeness will be proved.
+pub fn proof(level: ProofLevel) -> &'static str {
+    match level {
+        ProofLevel::Count => "the server counts the rows in the same snapshot",
+        ProofLevel::Stream => "streams and files only, no count by the server",
+    }
+}
+
+/// How a throughput was estimated.
+pub fn method(method: &str, runs: u32) -> String {
+    match (method, runs) {
+        (_, 0) => "no history yet: a cautious guess".to_owned(),
+        (_, 1) => "from 1 earlier run".to_owned(),
+        (_, runs) => format!("from {runs} earlier runs"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_reason() -> Vec<Reason> {
+        let key = || "id".to_owned();
+        vec![
+            Reason::SmallTable {
+                rows: 10,
+                bytes: 2_000,
+            },
+            Reason::NothingToCutOn,
+            Reason::ChunkingOff,
+            Reason::KeyCorrelated {
+                key: key(),
+                correlation_permille: 990,
+            },
+            Reason::KeyOnly { key: key() },
+            Reason::BlocksUncorrelated {
+                key: key(),
+                correlation_permille: Some(-20),
+            },
+            Reason::BlocksUncorrelated {
+                key: key(),
+                correlation_permille: None,
+            },
+            Reason::BlocksNoKey,
+            Reason::ChunkingForced {
+                chunking: "key".to_owned(),
+            },
+            Reason::ChunkRowsForced { rows: 250_000 },
+            Reason::BoundsFrom {
+                origin: Origin::Catalogue,
+            },
+            Reason::BoundsFrom {
+                origin: Origin::Unknown,
+            },
+            Reason::WorkersForced { workers: 4 },
+            Reason::WorkersProfiled { workers: 4 },
+            Reason::WorkersStart { workers: 4 },
+            Reason::WorkersCapped {
+                from: 8,
+                to: 2,
+                cap: "CPUs".to_owned(),
+            },
+            Reason::Skewed { cv_permille: 1500 },
+            Reason::CutTooCoarse {
+                cut: "key id".to_owned(),
+                chunks: 1,
+            },
+            Reason::WorkersRaised { from: 1, to: 2 },
+            Reason::UnequalChunks {
+                smallest: 10,
+                largest: 2_000,
+            },
+        ]
+    }
+
+    #[test]
+    fn every_reason_has_words_of_its_own_on_one_line() {
+        let mut seen = std::collections::BTreeSet::new();
+        for reason in every_reason() {
+            let words = super::reason(&reason);
+            assert!(words.len() > 10 && !words.contains('\n'), "{words}");
+            assert!(!words.contains("{") && !words.ends_with('.'), "{words}");
+            assert!(seen.insert(words.clone()), "twice: {words}");
+        }
+    }
+
+    #[test]
+    fn thousandths_are_shown_as_decimals() {
+        let words = reason(&Reason::BlocksUncorrelated {
+            key: "id".to_owned(),
+            correlation_permille: Some(-20),
+        });
+        assert!(words.contains("(correlation -0.02)"), "{words}");
+    }
+}
