@@ -11,6 +11,7 @@ use clap::Parser;
 
 use super::args::{Cli, Command, DemoArgs};
 use super::context::Context;
+use super::dataset;
 use super::run::{self, Job};
 use super::settings::StateSettings;
 use super::usage;
@@ -31,19 +32,31 @@ pub(super) async fn command(context: &Context, args: &DemoArgs) -> Result<(), Fa
     ]);
     let folder = args.dir.clone();
     let made = context.blocking(move || data::make(&folder)).await?;
-    context.printer.show(&[Line::Text(made.describe(&database)), Line::Blank]);
+    context
+        .printer
+        .show(&[Line::Text(made.describe(&database)), Line::Blank]);
 
     let mut runs = Vec::with_capacity(TOUR.len());
     for (index, table) in TOUR.into_iter().enumerate() {
         let words = words(&args.dir, table);
-        let job = job(context, &words, &state)?;
+        let shown_before = index > 0;
+        let job = Job {
+            state: state.clone(),
+            shown_before,
+            ..job(context, &words)?
+        };
         let step = format!("[{}/{}] $ {}", index + 1, TOUR.len(), words.join(" "));
         context.printer.show(&[Line::Heading(step)]);
         let document = run::perform(context, &job).await?;
-        context.printer.show(&ui::summary::view(&document));
+        if shown_before {
+            context.printer.show(&[ui::summary::short(&document)]);
+        } else {
+            context.printer.show(&ui::summary::view(&document));
+        }
         context.printer.show(&[Line::Blank]);
         runs.push(document);
     }
+    inspect(context, &args.dir.join(TOUR[0])).await?;
     let document = DemoDocument {
         database: database.display().to_string(),
         state: runs.last().and_then(|run: &RunDocument| run.state.clone()),
@@ -51,6 +64,25 @@ pub(super) async fn command(context: &Context, args: &DemoArgs) -> Result<(), Fa
     };
     context.printer.document(&document);
     context.printer.show(&ui::summary::tour(&document));
+    Ok(())
+}
+
+/// Checks the first dataset and lists its files.
+async fn inspect(context: &Context, dataset: &Path) -> Result<(), Failure> {
+    let verified = dataset::verified(context, dataset).await?;
+    let files = dataset::listed(context, dataset).await?;
+    let shown = dataset.display();
+    let mut lines = vec![Line::Heading(format!("$ ixtract verify {shown}"))];
+    lines.extend(ui::summary::verified(&verified));
+    lines.push(Line::Blank);
+    lines.push(Line::Heading(format!("$ ixtract files {shown}")));
+    lines.extend(
+        files
+            .iter()
+            .map(|file| Line::Text(file.display().to_string())),
+    );
+    lines.push(Line::Blank);
+    context.printer.show(&lines);
     Ok(())
 }
 
@@ -71,15 +103,12 @@ fn words(folder: &Path, table: &str) -> [String; 7] {
 }
 
 /// The job of these words: the demo does what it shows.
-fn job(context: &Context, words: &[String], state: &StateSettings) -> Result<Job, Failure> {
+fn job(context: &Context, words: &[String]) -> Result<Job, Failure> {
     let parsed = Cli::try_parse_from(words).map_err(|error| usage(&error.to_string()))?;
     let Command::Run(args) = parsed.command else {
         return Err(usage("the words of the demo are no run"));
     };
-    Ok(Job {
-        state: state.clone(),
-        ..Job::of(context, &args)?
-    })
+    Job::of(context, &args)
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //!
 //! A store that cannot be used costs a warning and cold defaults, unless `--state-required`.
 
-
 use super::context::Context;
 use super::settings::StateSettings;
 use crate::error::{ExitCode, Failure};
@@ -48,11 +47,12 @@ impl History {
                 Err(error) => history.give_up(error.into())?,
             },
         }
-        let swept = history.attempt(|store| {
-            store.sweep_crashed(&host(), context.clock.now(), &is_alive)
-        })?;
+        let swept = history
+            .attempt(|store| store.sweep_crashed(&host(), context.clock.now(), &is_alive))?;
         for id in swept.into_iter().flatten() {
-            history.printer.note(&format!("run {id} is marked as crashed: its process is gone"));
+            history.printer.note(&format!(
+                "run {id} is marked as crashed: its process is gone"
+            ));
         }
         Ok(history)
     }
@@ -99,7 +99,10 @@ impl History {
     pub(super) fn close(&mut self, id: &RunId, close: &RunClose) -> Option<String> {
         let store = self.store.as_ref()?;
         let failure = Failure::from(store.close(id, close).err()?);
-        Some(format!("the run's end is not in the history: {}", failure.why))
+        Some(format!(
+            "the run's end is not in the history: {}",
+            failure.why
+        ))
     }
 
     /// Whether later plans are made from this run, which is the scope's newest.
@@ -165,9 +168,7 @@ fn is_alive(pid: u32) -> bool {
         .ok()
         .and_then(rustix::process::Pid::from_raw);
     // "Not permitted" means that it is there and somebody else's.
-    pid.is_some_and(|pid| {
-        rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
-    })
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
 #[cfg(test)]

@@ -72,7 +72,10 @@ fn end(printer: &Printer, result: Result<(), Failure>) -> ExitCode {
 
 /// Help, version, or a command line that makes no sense.
 fn refuse(printer: &Printer, error: &clap::Error) -> ExitCode {
-    let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let wanted = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
     let rendered = error.render();
     if wanted {
         printer.help(&rendered.to_string(), &rendered.ansi().to_string());
@@ -90,7 +93,10 @@ fn refuse(printer: &Printer, error: &clap::Error) -> ExitCode {
 
 /// clap's message as a failure: its first line says what, its tips and usage say how.
 fn usage(message: &str) -> Failure {
-    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
     let what = lines.next().unwrap_or("the command line is wrong");
     let what = what.strip_prefix("error: ").unwrap_or(what);
     let details: Vec<&str> = lines

@@ -85,7 +85,11 @@ pub(super) fn read(file: &Path) -> Result<ExecutionPlan, Failure> {
 fn free_bytes(output: &Path) -> Option<u64> {
     let mut ancestors = output.ancestors();
     let existing = ancestors.find_map(|path| {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
         rustix::fs::statvfs(path).ok()
     })?;
     existing.f_bavail.checked_mul(existing.f_frsize)

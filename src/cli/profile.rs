@@ -6,6 +6,7 @@ use super::history::History;
 use super::settings::{self, SourceSettings, StateSettings};
 use super::survey;
 use crate::error::Failure;
+use crate::model::SourceKind;
 use crate::ui;
 use crate::ui::json::ProfileDocument;
 
@@ -22,6 +23,7 @@ pub(super) async fn command(context: &Context, args: &ProfileArgs) -> Result<(),
     history.save_profile(&scope, &profile, context)?;
     let document = ProfileDocument {
         source: source.identity().to_string(),
+        file: source.identity().kind == SourceKind::Sqlite,
         profile: &profile,
     };
     context.printer.document(&document);

@@ -43,6 +43,8 @@ pub(super) struct Job {
     pub(super) output: OutputOptions,
     /// `--force` or `--yes`: a plan that is not recommended is run without a question.
     pub(super) consent: bool,
+    /// The plan is like one that was shown before: one line is enough.
+    pub(super) shown_before: bool,
 }
 
 /// What is to be done.
@@ -77,6 +79,7 @@ impl Job {
             state: StateSettings::settle(&args.state, &context.environment),
             output: settings::output_options(&args.output)?,
             consent: args.force || args.yes,
+            shown_before: false,
             goal,
         })
     }
@@ -176,14 +179,20 @@ async fn agree(
 ) -> Result<(), Failure> {
     let verdict = verdict(&survey.plan, Some(dataset.free_bytes()?));
     let shown = output.display().to_string();
-    let mut lines = ui::plan::brief(&survey.document(&shown, &verdict, Vec::new()));
-    lines.push(ui::Line::Blank);
-    context.printer.show(&lines);
+    let document = survey.document(&shown, &verdict, Vec::new());
+    if job.shown_before {
+        context.printer.show(&[ui::plan::short(&document)]);
+    } else {
+        context.printer.show(&ui::plan::brief(&document));
+        context.printer.show(&[ui::Line::Blank]);
+    }
     let Verdict::NotRecommended { reason } = verdict else {
         return Ok(());
     };
     if job.consent {
-        context.printer.warn(&format!("not recommended, but forced: {reason}"));
+        context
+            .printer
+            .warn(&format!("not recommended, but forced: {reason}"));
         return Ok(());
     }
     let printer = context.printer.clone();
@@ -192,7 +201,10 @@ async fn agree(
         Some(true) => Ok(()),
         answer => Err(Failure::new(
             ExitCode::Refused,
-            format!("the plan for {} is not recommended", survey.plan.spec.read.relation),
+            format!(
+                "the plan for {} is not recommended",
+                survey.plan.spec.read.relation
+            ),
             reason,
             match answer {
                 Some(_) => "nothing was done, as you said",

@@ -252,7 +252,10 @@ fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), SourceError> {
 /// may come from an override.
 fn difference(planned: &Column, now: &Column) -> Option<String> {
     if planned.source_type != now.source_type || planned.base_type != now.base_type {
-        Some(format!("it was {}, it is {}", planned.source_type, now.source_type))
+        Some(format!(
+            "it was {}, it is {}",
+            planned.source_type, now.source_type
+        ))
     } else if !planned.nullable && now.nullable {
         Some("it could not be null, now it can".to_owned())
     } else {

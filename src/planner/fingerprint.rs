@@ -121,21 +121,63 @@ fn write_float(text: &mut String, value: f64) {
     } else {
         0.0
     };
-    let scientific = format!("{rounded:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    if (-4..16).contains(&exponent) {
-        // `Debug` keeps the `.0` of whole values, and has no exponent in this range.
-        let plain = format!("{rounded}");
-        text.push_str(&plain);
-        if !plain.contains('.') {
-            text.push_str(".0");
-        }
-    } else {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{digits}e{sign}{:02}", exponent.abs());
+    if rounded.is_sign_negative() {
+        text.push('-');
     }
+    let (digits, exponent) = shortest_digits(rounded.abs());
+    match exponent {
+        // 0.00ddd
+        -4..0 => {
+            text.push_str("0.");
+            text.extend(std::iter::repeat_n(
+                '0',
+                exponent.unsigned_abs() as usize - 1,
+            ));
+            text.push_str(&digits);
+        }
+        // ddd00.0 or dd.ddd
+        0..16 => {
+            let whole = exponent.unsigned_abs() as usize + 1;
+            let padded = format!("{digits:0<width$}", width = whole + 1);
+            text.push_str(&padded[..whole]);
+            text.push('.');
+            text.push_str(&padded[whole..]);
+        }
+        // d.dde+XX
+        _ => {
+            let (first, rest) = digits.split_at(1);
+            text.push_str(first);
+            if !rest.is_empty() {
+                text.push('.');
+                text.push_str(rest);
+            }
+            let sign = if exponent < 0 { '-' } else { '+' };
+            // Writing to a string cannot fail.
+            let _ = write!(text, "e{sign}{:02}", exponent.abs());
+        }
+    }
+}
+
+/// The fewest digits that read back as the float, and the decimal exponent of the first.
+///
+/// Of two equally short and equally near texts Rust takes the upper and Python the even one; rounding
+/// the exact value to that many digits is Python's.
+fn shortest_digits(value: f64) -> (String, i32) {
+    let shortest = format!("{value:e}");
+    let count = shortest.bytes().take_while(|byte| *byte != b'e').count();
+    let decimals = count.saturating_sub(2);
+    let even = format!("{value:.decimals$e}");
+    let chosen = if even.parse() == Ok(value) {
+        even
+    } else {
+        shortest
+    };
+    let (digits, exponent) = chosen.split_once('e').unwrap_or((&chosen, "0"));
+    // An exponent that Rust wrote always reads back.
+    (
+        digits.replace('.', ""),
+        exponent.parse().unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]
@@ -170,7 +212,12 @@ mod tests {
             (0.000_001, "1e-06"),
             (0.000_1, "0.0001"),
             (123_456.789_012_3, "123456.789012"),
+            (0.25, "0.25"),
+            (12.5, "12.5"),
             (1e15, "1000000000000000.0"),
+            // Halfway between two texts of sixteen digits.
+            (2_778_779_596_671_301.0 / 4.0, "694694899167825.2"),
+            (-2_f64.powi(70), "-1.1805916207174113e+21"),
             (1e16, "1e+16"),
             (1e20, "1e+20"),
             (1.5e300, "1.5e+300"),

@@ -189,13 +189,14 @@ pub struct ConnectOptions {
 }
 
 /// Connects to the source that `options` names.
+///
+/// # Errors
+/// What keeps us from connecting, by kind.
 pub async fn connect(options: ConnectOptions) -> Result<Arc<dyn Source>> {
-    match &options.target {
-        url::Target::Sqlite(path) => Ok(Arc::new(sqlite::Sqlite::connect(path, &options).await?)),
-        url::Target::Postgres(_) => Err(SourceError::Unsupported {
-            what: format!("{:?}", options.target),
-            why: String::new(),
-            fix: String::new(),
-        }),
-    }
+    Ok(match &options.target {
+        url::Target::Postgres(target) => {
+            Arc::new(postgres::Postgres::connect(target.clone(), &options).await?)
+        }
+        url::Target::Sqlite(path) => Arc::new(sqlite::Sqlite::connect(path, &options).await?),
+    })
 }

@@ -29,6 +29,16 @@ pub struct VerdictDocument {
     pub reason: Option<String>,
 }
 
+impl VerdictDocument {
+    /// Both in one line.
+    pub(super) fn words(&self) -> String {
+        match &self.reason {
+            Some(reason) => format!("{}: {reason}", self.verdict),
+            None => self.verdict.to_owned(),
+        }
+    }
+}
+
 /// `plan`.
 #[derive(Debug, Serialize)]
 pub struct PlanDocument<'a> {
@@ -55,6 +65,9 @@ pub struct PlanDocument<'a> {
 pub struct ProfileDocument<'a> {
     /// The database, without secrets.
     pub source: String,
+    /// Whether the source is a file, which has no connections to count.
+    #[serde(skip)]
+    pub file: bool,
     /// The profile.
     pub profile: &'a SourceProfile,
 }

@@ -30,6 +30,15 @@ pub enum Line {
     Text(String),
     /// Something that went well, worth a look.
     Good(String),
+    /// A judgement, by its name: good, or to think about.
+    Judgement {
+        /// The name.
+        label: &'static str,
+        /// The words.
+        text: String,
+        /// Whether it is good.
+        good: bool,
+    },
     /// Something to think about.
     Warning(String),
 }

@@ -4,7 +4,7 @@ use super::Line;
 use super::json::PlanDocument;
 use super::wording::{self, Topic};
 use super::{table, units};
-use crate::model::{ExecutionPlan, ReadAs, TypeMode};
+use crate::model::{ExecutionPlan, ReadAs, SourceKind, Strategy, TypeMode};
 
 /// Most chunks that are listed one by one.
 const CHUNKS_SHOWN: usize = 12;
@@ -30,15 +30,29 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
                 wording::scheduling(spec.scheduling),
             ),
         ),
-        Line::fact("connections", connections(document)),
         Line::fact("consistency", wording::consistency(spec.consistency)),
         Line::fact("proof", wording::proof(spec.proof)),
         Line::fact("expected", expected(plan)),
         Line::fact("fingerprint", plan.fingerprint.clone()),
     ];
+    if spec.source.kind != SourceKind::Sqlite {
+        lines.insert(6, Line::fact("connections", connections(document)));
+    }
     lines.extend(warnings(document));
     lines.push(verdict(document));
     lines
+}
+
+/// The plan in one line, for a plan that was shown before.
+pub fn short(document: &PlanDocument<'_>) -> Line {
+    let plan = document.plan;
+    Line::Text(format!(
+        "Plan: {}, {}; expected {}. {}",
+        units::plural(plan.spec.chunks.len() as u64, "chunk"),
+        units::plural(u64::from(plan.spec.workers), "worker"),
+        expected(plan),
+        document.verdict.words()
+    ))
 }
 
 /// The plan with the mapping of every column and the chunks: what `plan` shows.
@@ -78,9 +92,7 @@ fn strategy(plan: &ExecutionPlan) -> String {
     let spec = &plan.spec;
     let chunks = units::plural(spec.chunks.len() as u64, "chunk");
     let how = match &spec.read.key {
-        Some(key)
-            if spec.chunks.len() > 1 && spec.strategy == crate::model::Strategy::RangeChunking =>
-        {
+        Some(key) if spec.chunks.len() > 1 && spec.strategy == Strategy::RangeChunking => {
             format!(
                 "{chunks}, {} of {}",
                 wording::strategy(spec.strategy),
@@ -140,15 +152,10 @@ fn warnings(document: &PlanDocument<'_>) -> impl Iterator<Item = Line> {
 }
 
 fn verdict(document: &PlanDocument<'_>) -> Line {
-    let found = &document.verdict;
-    let text = match &found.reason {
-        Some(reason) => format!("{}: {reason}", found.verdict),
-        None => found.verdict.to_owned(),
-    };
-    if found.verdict == wording::SAFE {
-        Line::Good(text)
-    } else {
-        Line::Warning(text)
+    Line::Judgement {
+        label: "verdict",
+        text: document.verdict.words(),
+        good: document.verdict.verdict == wording::SAFE,
     }
 }
 

@@ -235,7 +235,8 @@ struct Log(Printer);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.stderr(clean(String::from_utf8_lossy(bytes).trim_end()).as_str());
+        self.0
+            .stderr(clean(String::from_utf8_lossy(bytes).trim_end()).as_str());
         Ok(bytes.len())
     }
 
@@ -259,10 +260,13 @@ pub(super) fn render(line: &Line, colour: bool) -> String {
         Line::Blank => String::new(),
         Line::Heading(text) => paint(&clean(text), BOLD, colour),
         Line::Fact(label, value) => {
-            let label = paint(&format!("{label:<LABEL$}"), DIM, colour);
             let indent = " ".repeat(LABEL + 3);
             let value = value.split('\n').map(clean).collect::<Vec<_>>();
-            format!("  {label} {}", value.join(&format!("\n{indent}")))
+            named(label, &value.join(&format!("\n{indent}")), colour)
+        }
+        Line::Judgement { label, text, good } => {
+            let style = if *good { GREEN } else { YELLOW };
+            named(label, &paint(&clean(text), style, colour), colour)
         }
         Line::Text(text) => text.split('\n').map(clean).collect::<Vec<_>>().join("\n"),
         Line::Good(text) => paint(&clean(text), GREEN, colour),
@@ -270,6 +274,11 @@ pub(super) fn render(line: &Line, colour: bool) -> String {
             format!("  {} {}", paint("warning:", YELLOW, colour), clean(text))
         }
     }
+}
+
+fn named(label: &str, text: &str, colour: bool) -> String {
+    let label = paint(&format!("{label:<LABEL$}"), DIM, colour);
+    format!("  {label} {text}")
 }
 
 fn paint(text: &str, style: &str, colour: bool) -> String {

@@ -23,10 +23,14 @@ pub fn view(document: &ProfileDocument<'_>) -> Vec<Line> {
         ),
         Line::fact("size", size(profile)),
         Line::fact("key", key(profile)),
-        Line::fact("blocks", blocks(profile)),
         Line::fact("latency", latency(profile)),
-        Line::fact("connections", connections(profile)),
     ];
+    if let Some(blocks) = profile.statistics.blocks {
+        lines.push(Line::fact("blocks", units::exact(u64::from(blocks))));
+    }
+    if !document.file {
+        lines.push(Line::fact("connections", connections(profile)));
+    }
     if let Some(filter) = &profile.table.filter {
         lines.push(Line::fact("where", filter.clone()));
     }
@@ -78,16 +82,6 @@ fn known_key(found: &KeyProfile) -> String {
         ));
     }
     text
-}
-
-fn blocks(profile: &SourceProfile) -> String {
-    match profile.statistics.blocks {
-        Some(blocks) if profile.blocks_addressable => {
-            format!("{}, addressable", units::exact(u64::from(blocks)))
-        }
-        Some(blocks) => format!("{}, not addressable", units::exact(u64::from(blocks))),
-        None => "not addressable".to_owned(),
-    }
 }
 
 fn latency(profile: &SourceProfile) -> String {

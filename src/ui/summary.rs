@@ -46,8 +46,8 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact(
             "predicted",
             format!(
-                "{}, took {}",
-                units::duration(run.predicted_s),
+                "{}, and it took {}",
+                units::elapsed(Duration::from_secs_f64(run.predicted_s.max(0.0))),
                 units::elapsed(took)
             ),
         ),
@@ -60,13 +60,27 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
     lines
 }
 
+/// The summary in one line, for a run like one that was shown before.
+pub fn short(run: &RunDocument) -> Line {
+    let took = Duration::from_secs_f64(run.duration_s.max(0.0));
+    Line::Good(format!(
+        "Published {}: {} in {} ({}), {}, {}",
+        run.dataset,
+        units::plural(run.rows, "row"),
+        units::elapsed(took),
+        units::rate(run.throughput),
+        units::plural(run.files, "file"),
+        units::bytes(run.bytes)
+    ))
+}
+
 fn consistency(run: &RunDocument) -> String {
     let facts = &run.consistency;
     let mut text = format!(
         "{} ({}), as of {}",
         wording::achieved(facts.level),
         units::plural(u64::from(facts.readers), "reader"),
-        facts.taken_at
+        moment(&facts.taken_at)
     );
     if let Some(position) = &facts.position {
         text.push_str(&format!(" at {position}"));
@@ -75,6 +89,14 @@ fn consistency(run: &RunDocument) -> String {
         text.push_str(&format!("\n{note}"));
     }
     text
+}
+
+/// A server's time to the second; as it is where it is no RFC 3339 time.
+fn moment(time: &str) -> String {
+    match time.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => time.to_owned(),
+    }
 }
 
 fn proof(run: &RunDocument) -> String {
@@ -149,9 +171,12 @@ pub fn tour(demo: &DemoDocument) -> Vec<Line> {
         lines.push(Line::Blank);
         lines.push(Line::Heading("Now try".to_owned()));
         for command in [
-            format!("ixtract verify {}", run.dataset),
-            format!("ixtract files {}", run.dataset),
             format!("ixtract plan orders --source sqlite:{}", demo.database),
+            format!(
+                "ixtract run orders --source sqlite:{} --output {} --workers 2 --chunk-rows 50000",
+                demo.database, run.dataset
+            ),
+            format!("ixtract profile events --source sqlite:{}", demo.database),
             "ixtract run --help".to_owned(),
         ] {
             lines.push(Line::Text(format!("  $ {command}")));

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 /// A predicted duration: whole seconds below a minute, whole minutes below an hour, else hours.
 pub fn duration(seconds: f64) -> String {
-    // The unit is chosen after rounding, so that 59.7 s is `1m`, never `60s`.
-    if seconds.round() < 60.0 {
+    // The unit is chosen after rounding, so that 59.7 s is `1m`, never `60s`, and nothing takes `0s`.
+    if seconds < 0.5 {
+        "<1s".to_owned()
+    } else if seconds.round() < 60.0 {
         format!("{seconds:.0}s")
     } else if (seconds / 60.0).round() < 60.0 {
         format!("{:.0}m", seconds / 60.0)
@@ -93,7 +95,8 @@ mod tests {
     #[test]
     fn durations_have_the_facts_sheets_units() {
         let cases = [
-            (0.0, "0s"),
+            (0.0, "<1s"),
+            (0.6, "1s"),
             (59.4, "59s"),
             (59.7, "1m"),
             (90.0, "2m"),

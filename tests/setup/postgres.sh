@@ -3,7 +3,7 @@
 #
 # Every server listens on 127.0.0.1 only, asks for a SCRAM password, offers TLS with a certificate
 # for the name `localhost` (so `127.0.0.1` is a host that verify-full must refuse), and keeps
-# nothing on disk that a crash would have to save.
+# nothing on disk that a crash would have to save. The functions rely on `set -e`.
 
 # Runs a command as the user that servers run as: PostgreSQL refuses to run as root.
 as_server() {
@@ -23,7 +23,7 @@ choose_server_user() {
     for version in "${!postgres_releases[@]}"; do make_reachable "IXTRACT_TEST_PG${version}_BIN"; done
 }
 
-# Another user cannot look into, say, /root: gives it a copy of the programs in that case.
+# Another user cannot look into root's home: gives it a copy of the programs in that case.
 make_reachable() {
     local name=$1 native=${!1%/bin}
     ! as_server test -x "$native/bin/postgres" || return 0
@@ -53,7 +53,8 @@ start_servers() {
 start_shared_server() {
     local bin=IXTRACT_TEST_${1}_BIN home=$IXTRACT_TEST_DIR/$1
     make_home "$home"
-    create_server "$home" "${!bin}" "$2" && start_server "$home" "${!bin}" "$3"
+    create_server "$home" "${!bin}" "$2"
+    start_server "$home" "${!bin}" "$3"
 }
 
 # make_home HOME: the directory of one server; its data goes to HOME/data.

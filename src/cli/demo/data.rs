@@ -20,8 +20,8 @@ const MARK: &str = ".ixtract-demo";
 const VERSION: &str = "ixtract demo data 1\n";
 
 const CUSTOMERS: i64 = 20_000;
-const ORDERS: i64 = 240_000;
-const EVENTS: i64 = 160_000;
+const ORDERS: i64 = 300_000;
+const EVENTS: i64 = 150_000;
 
 const SCHEMA: &str = "
 CREATE TABLE customers (
@@ -29,7 +29,8 @@ CREATE TABLE customers (
 );
 CREATE TABLE orders (
     id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customers(id),
-    placed_at TEXT NOT NULL, status TEXT NOT NULL, total_cents INTEGER NOT NULL, note TEXT
+    placed_at TEXT NOT NULL, status TEXT NOT NULL, total_cents INTEGER NOT NULL,
+    basket TEXT NOT NULL, note TEXT
 );
 CREATE TABLE events (
     id INTEGER PRIMARY KEY, order_id INTEGER, kind TEXT NOT NULL, at TEXT NOT NULL,
@@ -129,7 +130,7 @@ fn fill(file: &Path) -> rusqlite::Result<()> {
         for id in 1..=CUSTOMERS {
             insert.row(customer(id, &mut random))?;
         }
-        let mut insert = Insert::into(&transaction, "orders", 6)?;
+        let mut insert = Insert::into(&transaction, "orders", 7)?;
         let mut id = 0;
         for number in 0..ORDERS {
             id += gap(number, &mut random);
@@ -172,14 +173,41 @@ fn gap(number: i64, random: &mut Random) -> i64 {
 }
 
 const FIRST: [&str; 12] = [
-    "Ada", "Bjørn", "Chloé", "Δημήτρης", "Елена", "Fatima", "Grzegorz", "Hồ", "美咲", "지우",
-    "Sofía", "Zoë",
+    "Ada",
+    "Bjørn",
+    "Chloé",
+    "Δημήτρης",
+    "Елена",
+    "Fatima",
+    "Grzegorz",
+    "Hồ",
+    "美咲",
+    "지우",
+    "Sofía",
+    "Zoë",
 ];
 const LAST: [&str; 10] = [
-    "Ångström", "Brontë", "O'Neill", "Müller", "Novák", "Иванова", "王", "田中", "Şahin", "Smith",
+    "Ångström",
+    "Brontë",
+    "O'Neill",
+    "Müller",
+    "Novák",
+    "Иванова",
+    "王",
+    "田中",
+    "Şahin",
+    "Smith",
 ];
 const CITIES: [&str; 9] = [
-    "Berlin", "København", "Kraków", "München", "São Paulo", "Zürich", "東京", "Αθήνα", "Łódź",
+    "Berlin",
+    "København",
+    "Kraków",
+    "München",
+    "São Paulo",
+    "Zürich",
+    "東京",
+    "Αθήνα",
+    "Łódź",
 ];
 const STATUSES: [&str; 4] = ["paid", "shipped", "delivered", "returned"];
 const NOTES: [&str; 5] = [
@@ -188,6 +216,16 @@ const NOTES: [&str; 5] = [
     "ring twice; dog barks",
     "line one\nline two",
     "",
+];
+const THINGS: [&str; 8] = [
+    "Kaffeemühle",
+    "teapot ☕",
+    "noodle bowl",
+    "抹茶",
+    "olive oil, 1 l",
+    "crème brûlée set",
+    "кружка",
+    "spoon",
 ];
 const KINDS: [&str; 5] = ["viewed", "added", "paid", "packed", "delivered"];
 
@@ -204,18 +242,31 @@ fn customer(id: i64, random: &mut Random) -> [Value; 5] {
     ]
 }
 
-fn order(id: i64, number: i64, random: &mut Random) -> [Value; 6] {
+fn order(id: i64, number: i64, random: &mut Random) -> [Value; 7] {
     // The product of two uniform numbers favours small ones: some customers buy all the time.
     let customer = 1 + random.below(CUSTOMERS) * random.below(1_000) / 1_000;
     let note = random.pick(&NOTES);
     [
         Value::Integer(id),
         Value::Integer(customer),
-        Value::Text(moment(number * 330 + random.below(300))),
+        Value::Text(moment(number * 260 + random.below(250))),
         Value::Text(random.pick(&STATUSES).to_owned()),
         Value::Integer(100 + random.below(50_000)),
+        Value::Text(basket(random)),
         text_or_null(random.chance(12), note),
     ]
+}
+
+/// What was bought, as JSON: one to six things.
+fn basket(random: &mut Random) -> String {
+    let things: Vec<String> = (0..=random.below(6))
+        .map(|_| {
+            let sku = format!("{:08X}", random.next() >> 32);
+            let (thing, count) = (random.pick(&THINGS), 1 + random.below(9));
+            format!(r#"{{"sku":"{sku}","name":"{thing}","count":{count}}}"#)
+        })
+        .collect();
+    format!("[{}]", things.join(","))
 }
 
 fn event(id: i64, random: &mut Random) -> [Value; 6] {

@@ -6,7 +6,11 @@ use crate::source::SourceError;
 
 /// What an error of SQLite means for `object`, a file or relation.
 pub(super) fn translate(error: &Error, object: &str) -> SourceError {
-    let why = one_line(error);
+    let why = match error {
+        // Its text would repeat the whole statement.
+        Error::SqlInputError { msg, .. } => one_line(msg),
+        _ => one_line(error),
+    };
     let object = object.to_owned();
     let Some(code) = error.sqlite_error() else {
         return SourceError::Statement { object, why };
@@ -21,6 +25,7 @@ pub(super) fn translate(error: &Error, object: &str) -> SourceError {
         },
         ErrorCode::DatabaseCorrupt => SourceError::NotADatabase { path: object, why },
         ErrorCode::PermissionDenied => denied(object, why),
+        ErrorCode::CannotOpen => unopenable(&object, &why),
         ErrorCode::ReadOnly if code.extended_code == ffi::SQLITE_READONLY_ROLLBACK => {
             hot_journal(&object)
         }
@@ -35,6 +40,16 @@ pub(super) fn denied(object: String, why: String) -> SourceError {
         grant: format!("chmod +r '{object}'"),
         object,
         why,
+    }
+}
+
+/// The file can be read, as was seen before; what belongs to it cannot be opened.
+fn unopenable(object: &str, why: &str) -> SourceError {
+    SourceError::Unsupported {
+        what: format!("{object} cannot be opened here"),
+        why: format!("{why}: its -wal holds data, and the -shm that reading it takes cannot be made"),
+        fix: "get the right to write in its directory, or copy the file and its -wal to a place where you may"
+            .to_owned(),
     }
 }
 

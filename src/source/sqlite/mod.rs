@@ -298,8 +298,10 @@ fn check_filter(connection: &Connection, table: &Table) -> Result<()> {
     };
     let compile = || {
         snapshot::forbid_text_in_double_quotes(connection, table.kind)?;
+        // As an argument it cannot close our parenthesis and open another, as `a) OR (b` would,
+        // which put beside a chunk's bounds means something else.
         let text = format!(
-            "SELECT 1 FROM {}{}",
+            "SELECT coalesce({filter}\n, 0) FROM {}{}",
             sql::qualified(&table.relation),
             sql::where_clause(None, Some(filter))
         );

@@ -258,7 +258,7 @@ impl Snapshot for SqliteSnapshot {
         Ok(Box::new(SqliteSession {
             shared: Arc::clone(&self.0),
             reader,
-            stream: None,
+            progress: Progress::Idle,
         }))
     }
 
@@ -337,17 +337,27 @@ struct Stream {
     batches: mpsc::Receiver<Result<Option<Batch>>>,
 }
 
+/// Where a session stands.
+enum Progress {
+    /// No chunk was begun, or its read failed.
+    Idle,
+    /// Batches are to come.
+    Reading(Stream),
+    /// SQLite said that the chunk has no more rows.
+    Ended,
+}
+
 /// Reads chunks on one of a snapshot's readers.
 struct SqliteSession {
     shared: Arc<Shared>,
     reader: usize,
-    stream: Option<Stream>,
+    progress: Progress,
 }
 
 impl SqliteSession {
     /// Gives up a stream that was not read to its end.
     fn abandon(&mut self) {
-        if let Some(stream) = self.stream.take() {
+        if let Progress::Reading(stream) = std::mem::replace(&mut self.progress, Progress::Idle) {
             stream.gone.cancel();
             self.shared.readers[self.reader].interrupt();
         }
@@ -370,23 +380,29 @@ impl Session for SqliteSession {
         if !told {
             return Err(self.shared.lost());
         }
-        self.stream = Some(Stream { gone, batches });
+        self.progress = Progress::Reading(Stream { gone, batches });
         Ok(())
     }
 
     async fn next(&mut self) -> Result<Option<Batch>> {
-        let Some(stream) = &mut self.stream else {
-            return Ok(None);
+        let message = match &mut self.progress {
+            Progress::Reading(stream) => stream.batches.recv().await,
+            Progress::Ended => return Ok(None),
+            Progress::Idle => None,
         };
-        match stream.batches.recv().await {
+        match message {
             Some(Ok(Some(batch))) => Ok(Some(batch)),
-            Some(end) => {
-                self.stream = None;
-                end
+            Some(Ok(None)) => {
+                self.progress = Progress::Ended;
+                Ok(None)
             }
-            // The channel ended without the reader's word that SQLite was done.
+            Some(Err(error)) => {
+                self.progress = Progress::Idle;
+                Err(error)
+            }
+            // There is no read, or its thread went without SQLite's word that all rows came.
             None => {
-                self.stream = None;
+                self.progress = Progress::Idle;
                 Err(self.shared.lost())
             }
         }

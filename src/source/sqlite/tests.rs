@@ -516,7 +516,13 @@ async fn filters_apply_to_chunks_and_count_alike() {
     assert_eq!(integers(&batches, 1), [3, 4]);
 
     // SQLite would take a misspelled column in double quotes for text, and find nothing.
-    for wrong in ["\"aa\" = 3", "a = ", "a = 1; DELETE FROM t"] {
+    for wrong in [
+        "\"aa\" = 3",
+        "a = ",
+        "a = 1; DELETE FROM t",
+        "a = 1) OR (a = 2",
+        "a, 1) OR (a",
+    ] {
         let refused = source
             .describe("t", &filtered(wrong), &TypeOptions::default())
             .await;
@@ -580,60 +586,74 @@ async fn a_wal_with_content_is_never_checkpointed() {
     assert!(after == before);
 }
 
+/// Commits in a loop until `done`: rows come and go below, inside and above the key range.
+fn write_on(fixture: &Fixture, done: &Arc<AtomicBool>) -> std::thread::JoinHandle<u32> {
+    let (writer, done) = (fixture.writer(), Arc::clone(done));
+    writer.busy_timeout(Duration::from_secs(60)).unwrap();
+    writer.execute_batch("PRAGMA synchronous = OFF").unwrap();
+    std::thread::spawn(move || {
+        let mut commits = 0;
+        while !done.load(Ordering::Relaxed) {
+            writer
+                .execute_batch(
+                    "BEGIN IMMEDIATE; INSERT INTO t (a) VALUES (1);
+                     UPDATE t SET a = a + 1 WHERE id IN (1, 4999);
+                     DELETE FROM t WHERE id = (SELECT min(id) FROM t WHERE id > 10);
+                     INSERT INTO t (id, a) SELECT min(id) - 1, 7 FROM t; COMMIT",
+                )
+                .unwrap();
+            commits += 1;
+        }
+        commits
+    })
+}
+
 #[tokio::test]
-async fn wal_readers_share_one_instant_while_a_writer_goes_on() {
-    let fixture = Fixture::new(&format!(
-        "PRAGMA journal_mode = wal; CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER); INSERT INTO t (a) {SERIES} SELECT i FROM s;"
-    ));
-    let done = Arc::new(AtomicBool::new(false));
-    let writing = {
-        let (writer, done) = (fixture.writer(), Arc::clone(&done));
-        writer.busy_timeout(Duration::from_secs(10)).unwrap();
-        std::thread::spawn(move || {
-            let mut commits = 0;
-            while !done.load(Ordering::Relaxed) {
-                writer
-                    .execute_batch(
-                        "BEGIN IMMEDIATE; INSERT INTO t (a) VALUES (1);
-                         UPDATE t SET a = a + 1 WHERE id IN (1, 4999); DELETE FROM t WHERE id = (SELECT min(id) FROM t WHERE id > 10); COMMIT",
-                    )
-                    .unwrap();
-                commits += 1;
-                if commits % 20 == 0 {
-                    writer
-                        .execute_batch("PRAGMA wal_checkpoint(PASSIVE)")
-                        .unwrap();
-                }
-            }
-            commits
-        })
-    };
-    let source = connect(&fixture.path).await.unwrap();
-    let table = describe(&source, "t").await.unwrap();
-    for _ in 0..20 {
-        let ask = SnapshotRequest {
-            consistency: Consistency::Snapshot,
-            lock_wait: Duration::from_secs(10),
-            ..request(4)
+async fn readers_share_one_instant_while_a_writer_goes_on() {
+    for mode in ["delete", "wal"] {
+        let fixture = Fixture::new(&format!(
+            "PRAGMA journal_mode = {mode}; CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER); INSERT INTO t (a) {SERIES} SELECT i FROM s;"
+        ));
+        let options = ConnectOptions {
+            connect_timeout: Duration::from_secs(60),
+            ..options(&fixture.path)
         };
-        let snapshot = source.snapshot(&spec(&table), &ask).await.unwrap();
-        assert_eq!(snapshot.facts().level, ConsistencyLevel::SharedSnapshot);
-        assert_eq!(snapshot.facts().readers, 4);
-        let mut seen = Vec::new();
-        let mut sessions = Vec::new();
-        for _ in 0..4 {
-            sessions.push(snapshot.session().await.unwrap());
+        let done = Arc::new(AtomicBool::new(false));
+        let writing = write_on(&fixture, &done);
+        let source = Sqlite::connect(&fixture.path, &options).await.unwrap();
+        let table = describe(&source, "t").await.unwrap();
+        let mut instants = Vec::new();
+        for _ in 0..8 {
+            let ask = SnapshotRequest {
+                consistency: Consistency::Snapshot,
+                lock_wait: Duration::from_secs(60),
+                ..request(4)
+            };
+            let snapshot = source.snapshot(&spec(&table), &ask).await.unwrap();
+            let facts = snapshot.facts();
+            assert_eq!(
+                (facts.level, facts.readers),
+                (ConsistencyLevel::SharedSnapshot, 4)
+            );
+            let mut sessions = Vec::new();
+            for _ in 0..4 {
+                sessions.push(snapshot.session().await.unwrap());
+            }
+            let mut seen = Vec::new();
+            for session in &mut sessions {
+                let batches = drain(&mut **session, &ChunkBounds::All).await.unwrap();
+                seen.push((integers(&batches, 0), integers(&batches, 1)));
+            }
+            assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{mode}");
+            assert_eq!(snapshot.count().await.unwrap(), seen[0].0.len() as u64);
+            snapshot.close().await.unwrap();
+            instants.push(seen.swap_remove(0));
         }
-        for session in &mut sessions {
-            let batches = drain(&mut **session, &ChunkBounds::All).await.unwrap();
-            seen.push((integers(&batches, 0), integers(&batches, 1)));
-        }
-        assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
-        assert_eq!(snapshot.count().await.unwrap(), seen[0].0.len() as u64);
-        snapshot.close().await.unwrap();
+        done.store(true, Ordering::Relaxed);
+        assert!(writing.join().unwrap() > 0);
+        instants.dedup();
+        assert!(instants.len() > 1, "{mode}: the writer never got a turn");
     }
-    done.store(true, Ordering::Relaxed);
-    assert!(writing.join().unwrap() > 0);
 }
 
 #[tokio::test]
@@ -830,6 +850,11 @@ async fn statements_have_a_time_limit() {
     assert!(matches!(
         session.next().await,
         Err(SourceError::Timeout { .. })
+    ));
+    // A read that failed never seems to have ended well.
+    assert!(matches!(
+        session.next().await,
+        Err(SourceError::SnapshotLost { .. })
     ));
 }
 
@@ -1081,6 +1106,37 @@ fn without_the_right_to_write_a_live_wal_gives_one_reader() {
     });
     drop(writer);
     set_mode(fixture.directory.path(), 0o755);
+}
+
+#[test]
+fn a_wal_that_cannot_be_read_here_is_refused() {
+    let fixture = Fixture::new("PRAGMA journal_mode = wal; CREATE TABLE t (a INTEGER);");
+    let writer = fixture.writer();
+    writer.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    let copied = tempfile::tempdir().unwrap();
+    let path = copied.path().join("test.db");
+    for suffix in ["", "-wal"] {
+        let name = format!("test.db{suffix}");
+        fs::copy(
+            fixture.directory.path().join(&name),
+            copied.path().join(&name),
+        )
+        .unwrap();
+    }
+    let copied = Fixture {
+        directory: copied,
+        path,
+    };
+    write_protect(&copied);
+    let path = copied.path.clone();
+    as_ordinary_user(async move {
+        let error = connect(&path).await.unwrap_err();
+        assert!(
+            matches!(error, SourceError::Unsupported { .. }),
+            "{error:?}"
+        );
+    });
+    set_mode(copied.directory.path(), 0o755);
 }
 
 #[tokio::test]

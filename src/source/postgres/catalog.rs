@@ -1,0 +1,440 @@
+//! What the catalogue says of a relation: its name, kind, columns and keys.
+
+use std::collections::BTreeSet;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::super::dialect::{quote_identifier, quote_relation};
+use super::super::{Result, SourceError};
+use super::Base;
+use super::classify::{Subject, grant_select};
+use super::connect::Link;
+use super::resolve::{self, Found, Known};
+use super::types::{self, Mapped, ServerType};
+use crate::model::{
+    Column, FieldType, Key, ReadSpec, Relation, RelationKind, Selection, Table, TypeOptions,
+};
+
+/// Columns of a relation, domains followed to their base type. A NOT NULL that was never validated
+/// (version 18) promises nothing.
+const COLUMNS: &str = "
+    WITH RECURSIVE base AS (
+        SELECT attnum, atttypid AS oid, atttypmod AS modifier
+        FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped
+      UNION ALL
+        SELECT b.attnum, t.typbasetype, t.typtypmod
+        FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
+    SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), t.typname::text,
+           n.nspname = 'pg_catalog', t.typtype = 'e', b.modifier,
+           a.attnotnull AND NOT EXISTS (
+               SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
+               AND NOT k.convalidated AND k.conkey = ARRAY[a.attnum]),
+           CASE WHEN a.attgenerated = 's' THEN 'generated stored'
+                WHEN a.attgenerated = 'v' THEN 'generated virtual'
+                WHEN a.attidentity = 'a' THEN 'identity always'
+                WHEN a.attidentity = 'd' THEN 'identity by default' END,
+           col_description(a.attrelid, a.attnum),
+           has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+    FROM pg_attribute a JOIN base b USING (attnum) JOIN pg_type t ON t.oid = b.oid
+    JOIN pg_namespace n ON n.oid = t.typnamespace
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'd'
+    ORDER BY a.attnum";
+
+/// Columns that lead a usable B-tree index in the integers' own order, best first.
+const KEYS: &str = "
+    SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), i.indisprimary,
+           i.indisunique AND i.indnkeyatts = 1
+    FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+    JOIN pg_opclass o ON o.oid = i.indclass[0]
+    WHERE i.indrelid = $1 AND i.indisvalid AND i.indisready AND i.indpred IS NULL
+      AND m.amname = 'btree' AND o.opcdefault
+      AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+    ORDER BY i.indisprimary DESC, i.indisunique AND i.indnkeyatts = 1 DESC, i.indnkeyatts,
+             i.indexrelid";
+
+/// How many relations are looked at for a name that resembles the one written.
+const NEAR_LIMIT: i64 = 10_000;
+
+/// A relation's place in the catalogue.
+struct Entry {
+    oid: u32,
+    kind: RelationKind,
+    /// An ordinary table with inheritance children: its indexes and constraints say nothing of them.
+    inherited: bool,
+    schema_usable: bool,
+}
+
+/// A column with what only the catalogue needs to know of it.
+struct Described {
+    name: String,
+    source_type: String,
+    server: ServerType,
+    not_null: bool,
+    generated: Option<String>,
+    comment: Option<String>,
+    readable: bool,
+}
+
+impl Described {
+    fn from_row(row: &Row) -> Self {
+        Self {
+            name: row.get(0),
+            source_type: row.get(1),
+            server: ServerType {
+                name: row.get(2),
+                built_in: row.get(3),
+                is_enum: row.get(4),
+                modifier: row.get(5),
+            },
+            not_null: row.get(6),
+            generated: row.get(7),
+            comment: row.get(8),
+            readable: row.get(9),
+        }
+    }
+}
+
+/// Resolves a table's name and describes the selected columns.
+pub(super) async fn describe(
+    base: &Base,
+    table: &str,
+    selection: &Selection,
+    types: &TypeOptions,
+) -> Result<Table> {
+    let link = base.link().await?;
+    let place = base.connector.place();
+    let relation = resolve_table(base, &link, table).await?;
+    let subject = Subject::relation(place, &relation);
+    let entry = entry(&link, &subject, &relation).await?;
+    let Some(entry) = entry else {
+        return Err(missing(base, &link, table).await?);
+    };
+    if !entry.schema_usable {
+        return Err(SourceError::Denied {
+            object: relation.to_string(),
+            why: format!("the schema {} may not be used", relation.schema),
+            grant: format!(
+                "GRANT USAGE ON SCHEMA {} TO {}",
+                quote_identifier(&relation.schema),
+                quote_identifier(&place.user)
+            ),
+        });
+    }
+    let rows = link
+        .rows(&subject, COLUMNS, &[(&entry.oid, Type::OID)])
+        .await?;
+    let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
+    let chosen = choose_columns(&all, selection, &relation)?;
+    check_readable(base, &relation, &all, &chosen)?;
+    let keys = keys(&link, &subject, &entry, &all).await?;
+    let columns = map_columns(&all, &chosen, &entry, types, &relation)?;
+    Ok(Table {
+        relation,
+        kind: entry.kind,
+        columns,
+        keys,
+        filter: selection.filter.clone(),
+    })
+}
+
+async fn resolve_table(base: &Base, link: &Link, table: &str) -> Result<Relation> {
+    let subject = Subject::catalogue(base.connector.place());
+    let readings = resolve::readings(table);
+    let (exact, folded) = resolve::names(&readings);
+    // Servers fold by their own locale and we by Unicode: the exact spelling must always do.
+    let sql = "
+        SELECT n.nspname::text, c.relname::text, pg_table_is_visible(c.oid)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+          AND (lower(c.relname::text) = ANY ($1) OR c.relname::text = ANY ($2))
+        ORDER BY 1, 2";
+    let rows = link
+        .rows(
+            &subject,
+            sql,
+            &[(&folded, Type::TEXT_ARRAY), (&exact, Type::TEXT_ARRAY)],
+        )
+        .await?;
+    let known: Vec<Known> = rows
+        .iter()
+        .map(|row| Known {
+            relation: Relation {
+                schema: row.get(0),
+                name: row.get(1),
+            },
+            visible: row.get(2),
+        })
+        .collect();
+    match resolve::choose(&readings, &known) {
+        Found::One(relation) => Ok(relation),
+        Found::Several(several) => Err(SourceError::TableAmbiguous {
+            table: table.to_owned(),
+            candidates: several.iter().map(quote_relation).collect(),
+        }),
+        Found::Missing => Err(missing(base, link, table).await?),
+    }
+}
+
+/// The error for a table that is not there, with the nearest names of what the role may use.
+async fn missing(base: &Base, link: &Link, table: &str) -> Result<SourceError> {
+    let place = base.connector.place();
+    let sql = "
+        SELECT n.nspname::text, c.relname::text
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND has_schema_privilege(n.oid, 'USAGE')
+          AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+        ORDER BY 1, 2 LIMIT $1";
+    let rows = link
+        .rows(
+            &Subject::catalogue(place),
+            sql,
+            &[(&NEAR_LIMIT, Type::INT8)],
+        )
+        .await?;
+    let candidates: Vec<(String, String)> = rows
+        .iter()
+        .flat_map(|row| {
+            let (schema, name): (String, String) = (row.get(0), row.get(1));
+            let shown = format!("{schema}.{name}");
+            // Either way of writing it may be the slip.
+            [(name, shown.clone()), (shown.clone(), shown)]
+        })
+        .collect();
+    Ok(SourceError::TableMissing {
+        table: table.to_owned(),
+        source_name: place.database.clone(),
+        near: resolve::nearest(table, &candidates),
+    })
+}
+
+async fn entry(link: &Link, subject: &Subject, relation: &Relation) -> Result<Option<Entry>> {
+    let sql = "
+        SELECT c.oid, c.relkind::text, has_schema_privilege(n.oid, 'USAGE'),
+               EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relname = $2";
+    let rows = link
+        .rows(
+            subject,
+            sql,
+            &[(&relation.schema, Type::TEXT), (&relation.name, Type::TEXT)],
+        )
+        .await?;
+    Ok(rows.first().map(|row| {
+        let has_children: bool = row.get(3);
+        let letter: String = row.get(1);
+        let kind = match letter.as_str() {
+            "v" => RelationKind::View,
+            "m" => RelationKind::MaterializedView,
+            "f" => RelationKind::ForeignTable,
+            "p" => RelationKind::Partitioned,
+            _ if has_children => RelationKind::Partitioned,
+            _ => RelationKind::Table,
+        };
+        Entry {
+            oid: row.get(0),
+            inherited: letter == "r" && has_children,
+            kind,
+            schema_usable: row.get(2),
+        }
+    }))
+}
+
+/// Positions of the selected columns, in the catalogue's order.
+fn choose_columns(
+    all: &[Described],
+    selection: &Selection,
+    relation: &Relation,
+) -> Result<Vec<usize>> {
+    let names: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
+    let find = |wanted: &String| find_column(wanted, &names, relation);
+    let wanted: BTreeSet<usize> = if selection.columns.is_empty() {
+        (0..all.len()).collect()
+    } else {
+        selection.columns.iter().map(find).collect::<Result<_>>()?
+    };
+    let excluded: BTreeSet<usize> = selection.exclude.iter().map(find).collect::<Result<_>>()?;
+    Ok(wanted.difference(&excluded).copied().collect())
+}
+
+fn find_column(wanted: &str, names: &[String], relation: &Relation) -> Result<usize> {
+    resolve::column(wanted, names).ok_or_else(|| {
+        let candidates: Vec<(String, String)> = names
+            .iter()
+            .map(|name| (name.clone(), name.clone()))
+            .collect();
+        SourceError::ColumnMissing {
+            column: wanted.to_owned(),
+            table: relation.to_string(),
+            near: resolve::nearest(wanted, &candidates),
+        }
+    })
+}
+
+fn check_readable(
+    base: &Base,
+    relation: &Relation,
+    all: &[Described],
+    chosen: &[usize],
+) -> Result<()> {
+    let chosen = || chosen.iter().filter_map(|index| all.get(*index));
+    let denied: Vec<String> = chosen()
+        .filter(|column| !column.readable)
+        .map(|column| column.name.clone())
+        .collect();
+    if denied.is_empty() {
+        return Ok(());
+    }
+    let whole = denied.len() == all.len();
+    let grant = grant_select(
+        base.connector.place(),
+        relation,
+        if whole { &[] } else { &denied },
+    );
+    Err(SourceError::Denied {
+        object: relation.to_string(),
+        why: if whole {
+            "SELECT is not granted on it".to_owned()
+        } else {
+            format!("SELECT is not granted on the columns {}", denied.join(", "))
+        },
+        grant,
+    })
+}
+
+fn map_columns(
+    all: &[Described],
+    chosen: &[usize],
+    entry: &Entry,
+    types: &TypeOptions,
+    relation: &Relation,
+) -> Result<Vec<Column>> {
+    let names: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
+    let mut overrides: Vec<Option<&FieldType>> = vec![None; all.len()];
+    for (name, field) in &types.overrides {
+        overrides[find_column(name, &names, relation)?] = Some(field);
+    }
+    chosen
+        .iter()
+        .filter_map(|index| all.get(*index).zip(overrides.get(*index)))
+        .map(|(column, wanted)| {
+            let mapped = map_column(column, *wanted, types)?;
+            Ok(Column {
+                name: column.name.clone(),
+                source_type: column.source_type.clone(),
+                base_type: mapped.base_type,
+                read: mapped.read,
+                field: mapped.field,
+                // Only a plain table's constraint holds for every row that is read.
+                nullable: !(column.not_null && entry.kind == RelationKind::Table),
+                comment: column.comment.clone(),
+                generated: column.generated.clone(),
+            })
+        })
+        .collect()
+}
+
+fn map_column(
+    column: &Described,
+    wanted: Option<&FieldType>,
+    types: &TypeOptions,
+) -> Result<Mapped> {
+    let mapped = types::map(&column.server, types.mode);
+    match wanted {
+        None => Ok(mapped),
+        Some(field) if *field == mapped.field => Ok(mapped),
+        Some(FieldType::Utf8) => Ok(types::as_text(&column.server)),
+        Some(field) => Err(SourceError::Unsupported {
+            what: format!("cannot write {} as {field}", column.name),
+            why: format!(
+                "it is {} at the source, which is written as {} or as text",
+                column.source_type, mapped.field
+            ),
+            fix: format!(
+                "leave out --type {0}={field}, or pass --type {0}=text",
+                column.name
+            ),
+        }),
+    }
+}
+
+async fn keys(
+    link: &Link,
+    subject: &Subject,
+    entry: &Entry,
+    all: &[Described],
+) -> Result<Vec<Key>> {
+    if entry.inherited {
+        return Ok(Vec::new());
+    }
+    let rows = link.rows(subject, KEYS, &[(&entry.oid, Type::OID)]).await?;
+    let mut seen = BTreeSet::new();
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let column: String = row.get(0);
+            // Partitions cannot drop what their parent promises, so the parent's word is enough.
+            let not_null = all
+                .iter()
+                .any(|described| described.name == column && described.not_null);
+            Key {
+                source_type: row.get(1),
+                primary: row.get(2),
+                unique: row.get(3),
+                nullable: !not_null,
+                column,
+            }
+        })
+        .filter(|key| seen.insert(key.column.clone()))
+        .collect())
+}
+
+/// Fails when the relation's columns are not what the plan was made for.
+pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> Result<()> {
+    let subject = Subject::relation(base.connector.place(), &read.relation);
+    let mismatch = |why: String| SourceError::PlanMismatch {
+        table: read.relation.to_string(),
+        why,
+    };
+    let Some(entry) = entry(link, &subject, &read.relation).await? else {
+        return Err(mismatch("the table does not exist any more".to_owned()));
+    };
+    let rows = link
+        .rows(&subject, COLUMNS, &[(&entry.oid, Type::OID)])
+        .await?;
+    let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
+    if entry.kind != read.kind {
+        return Err(mismatch(format!(
+            "it was {:?} and is {:?}",
+            read.kind, entry.kind
+        )));
+    }
+    for column in &read.columns {
+        let Some(now) = all.iter().find(|described| described.name == column.name) else {
+            return Err(mismatch(format!("the column {} is gone", column.name)));
+        };
+        if now.source_type != column.source_type {
+            return Err(mismatch(format!(
+                "the column {} was {} and is {}",
+                column.name, column.source_type, now.source_type
+            )));
+        }
+        if !column.nullable && !now.not_null {
+            return Err(mismatch(format!(
+                "the column {} may be NULL now",
+                column.name
+            )));
+        }
+    }
+    if let Some(key) = &read.key {
+        let not_null = all
+            .iter()
+            .any(|described| described.name == key.column && described.not_null);
+        if !key.nullable && !not_null {
+            return Err(mismatch(format!("the key {} may be NULL now", key.column)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Who is in a snapshot now: their server processes, what cancels them, and what they offer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_postgres::CancelToken;
+
+/// The living sessions of one snapshot, oldest first.
+#[derive(Default)]
+pub(super) struct Registry(Mutex<Members>);
+
+#[derive(Default)]
+struct Members {
+    next: u64,
+    by_number: BTreeMap<u64, Member>,
+}
+
+struct Member {
+    pid: i32,
+    export: Option<String>,
+    cancel: CancelToken,
+}
+
+impl Registry {
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a session; it leaves when the registration is dropped.
+    pub(super) fn join(
+        registry: &Arc<Registry>,
+        pid: i32,
+        export: Option<String>,
+        cancel: CancelToken,
+    ) -> Registration {
+        let mut members = registry.members();
+        let number = members.next;
+        members.next += 1;
+        members.by_number.insert(
+            number,
+            Member {
+                pid,
+                export,
+                cancel,
+            },
+        );
+        Registration {
+            registry: Arc::clone(registry),
+            number,
+        }
+    }
+
+    /// Takes a session out.
+    pub(super) fn remove(&self, number: u64) {
+        self.members().by_number.remove(&number);
+    }
+
+    /// The oldest export that is still on offer.
+    pub(super) fn offer(&self) -> Option<(u64, String)> {
+        self.members()
+            .by_number
+            .iter()
+            .find_map(|(number, member)| Some((*number, member.export.clone()?)))
+    }
+
+    /// The server processes of all sessions.
+    pub(super) fn pids(&self) -> Vec<i32> {
+        let members = self.members();
+        members
+            .by_number
+            .values()
+            .map(|member| member.pid)
+            .collect()
+    }
+
+    /// What cancels all sessions.
+    pub(super) fn cancel_tokens(&self) -> Vec<CancelToken> {
+        let members = self.members();
+        let tokens = members.by_number.values();
+        tokens.map(|member| member.cancel.clone()).collect()
+    }
+}
+
+/// A session's place in the registry.
+pub(super) struct Registration {
+    registry: Arc<Registry>,
+    number: u64,
+}
+
+impl Registration {
+    /// Leaves early: the session's transaction is over.
+    pub(super) fn withdraw(&self) {
+        self.registry.remove(self.number);
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}

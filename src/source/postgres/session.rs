@@ -1,0 +1,358 @@
+//! Reads chunks by binary COPY and turns them into Arrow.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use arrow::util::display::array_value_to_string;
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use tokio_postgres::CopyOutStream;
+
+use super::super::dialect::{Dialect, quote_identifier, quote_relation, where_clause};
+use super::super::{Batch, Result, Session, SourceError};
+use super::connect::Link;
+use super::copy::Framer;
+use super::decode::{self, Decode, Fault};
+use super::registry::Registration;
+use super::snapshot::Shared;
+use crate::clock::SharedClock;
+use crate::model::{ChunkBounds, ReadAs, ReadSpec, arrow_schema};
+
+/// A block is decoded when it reaches this many bytes or rows: it stays in the second-level cache
+/// while every column runs over it.
+const BLOCK_BYTES: usize = 128 * 1024;
+const BLOCK_ROWS: usize = 512;
+
+/// A batch ends at this many rows even if its bytes would let it go on.
+const BATCH_ROWS: usize = 16 * 1024;
+
+/// A session inside a snapshot.
+pub(super) struct PgSession {
+    link: Link,
+    shared: Arc<Shared>,
+    /// Keeps this session's own export on offer while it lives.
+    registration: Registration,
+    stream: Option<Pin<Box<CopyOutStream>>>,
+    rows: RowReader,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Between chunks.
+    Idle,
+    /// A chunk's stream is open, or was dropped half-way.
+    Reading,
+    /// A statement failed: its transaction is over and with it the session.
+    Dead,
+}
+
+impl PgSession {
+    /// A session on a link whose transaction is in the snapshot.
+    pub(super) fn new(link: Link, shared: Arc<Shared>, registration: Registration) -> Result<Self> {
+        let rows = RowReader::new(shared.read(), shared.batch_bytes(), shared.clock().clone())?;
+        Ok(Self {
+            link,
+            shared,
+            registration,
+            stream: None,
+            rows,
+            state: State::Idle,
+        })
+    }
+
+    async fn start(&mut self, chunk: &ChunkBounds) -> Result<()> {
+        let sql = copy_statement(self.shared.read(), chunk)?;
+        let subject = self.shared.subject();
+        if self.shared.per_chunk() {
+            self.link
+                .execute(subject, &self.shared.opening(None))
+                .await?;
+        }
+        self.rows.reset();
+        let stream = self.link.copy_out(subject, &sql).await?;
+        self.stream = Some(Box::pin(stream));
+        Ok(())
+    }
+
+    /// Gathers the next batch; an empty one only at the stream's proven end.
+    async fn gather(&mut self) -> Result<Option<Batch>> {
+        let Some(stream) = self.stream.as_mut() else {
+            return Ok(None);
+        };
+        while let Some(message) = stream.next().await {
+            let data = message.map_err(|error| self.link.explain(self.shared.subject(), &error))?;
+            if self.rows.push(&data)? {
+                return self.rows.batch().map(Some);
+            }
+        }
+        self.stream = None;
+        self.rows.check_end()?;
+        if self.shared.per_chunk() {
+            self.link.execute(self.shared.subject(), "COMMIT").await?;
+        }
+        self.state = State::Idle;
+        if self.rows.is_empty() {
+            Ok(None)
+        } else {
+            self.rows.batch().map(Some)
+        }
+    }
+
+    /// A failed statement ends the transaction, so nobody may import from this session any more.
+    fn judge<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        if outcome.is_err() {
+            self.state = State::Dead;
+            self.stream = None;
+            self.registration.withdraw();
+        }
+        outcome
+    }
+}
+
+#[async_trait]
+impl Session for PgSession {
+    async fn begin(&mut self, chunk: &ChunkBounds) -> Result<()> {
+        if self.state != State::Idle {
+            return Err(SourceError::ConnectionLost {
+                target: self.shared.target().to_owned(),
+                why: "this session ended with an earlier error or in the middle of a chunk"
+                    .to_owned(),
+            });
+        }
+        self.state = State::Reading;
+        let outcome = self.start(chunk).await;
+        self.judge(outcome)
+    }
+
+    async fn next(&mut self) -> Result<Option<Batch>> {
+        if self.stream.is_none() && self.state == State::Dead {
+            return Err(SourceError::ConnectionLost {
+                target: self.shared.target().to_owned(),
+                why: "this session ended with an earlier error".to_owned(),
+            });
+        }
+        let outcome = self.gather().await;
+        self.judge(outcome)
+    }
+}
+
+impl Drop for PgSession {
+    fn drop(&mut self) {
+        // Without this the driver would read a half-read stream to its end.
+        if self.state == State::Reading {
+            self.link.abort();
+        }
+    }
+}
+
+/// `COPY (SELECT …) TO STDOUT (FORMAT binary)` for a chunk.
+fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
+    let predicate = Dialect::PostgreSql
+        .predicate(chunk, read.key.as_ref())
+        .map_err(|error| SourceError::PlanMismatch {
+            table: read.relation.to_string(),
+            why: error.to_string(),
+        })?;
+    let columns: Vec<String> = read
+        .columns
+        .iter()
+        .map(|column| {
+            let name = quote_identifier(&column.name);
+            match column.read {
+                ReadAs::Native => name,
+                ReadAs::Text => format!("{name}::text"),
+            }
+        })
+        .collect();
+    Ok(format!(
+        "COPY (SELECT {} FROM {}{}) TO STDOUT (FORMAT binary)",
+        columns.join(", "),
+        quote_relation(&read.relation),
+        where_clause(read.filter.as_deref(), predicate.as_deref())
+    ))
+}
+
+/// Frames a stream, decodes it block by block, and cuts it into batches.
+struct RowReader {
+    read: ReadSpec,
+    schema: SchemaRef,
+    framer: Framer,
+    columns: Vec<Box<dyn Decode>>,
+    /// Where the chunk key is among the columns, if it is.
+    key: Option<usize>,
+    batch_bytes: usize,
+    clock: SharedClock,
+    rows: usize,
+    bytes: u64,
+    decoding: Duration,
+}
+
+impl RowReader {
+    fn new(read: &ReadSpec, batch_bytes: usize, clock: SharedClock) -> Result<Self> {
+        let columns: std::result::Result<Vec<_>, String> =
+            read.columns.iter().map(decode::decoder).collect();
+        let columns = columns.map_err(|why| SourceError::PlanMismatch {
+            table: read.relation.to_string(),
+            why,
+        })?;
+        let key = read.key.as_ref().and_then(|key| {
+            read.columns
+                .iter()
+                .position(|column| column.name == key.column && column.read == ReadAs::Native)
+        });
+        Ok(Self {
+            schema: arrow_schema(&read.columns),
+            framer: Framer::new(columns.len()),
+            columns,
+            key,
+            // Offsets of text are 32 bits: a batch and its last row stay below 2 GiB.
+            batch_bytes: batch_bytes.clamp(1, 1 << 29),
+            clock,
+            rows: 0,
+            bytes: 0,
+            decoding: Duration::ZERO,
+            read: read.clone(),
+        })
+    }
+
+    fn reset(&mut self) {
+        self.framer.reset();
+        self.rows = 0;
+        self.bytes = 0;
+        self.decoding = Duration::ZERO;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Takes a piece of the stream; true when a batch is full.
+    #[inline]
+    fn push(&mut self, data: &[u8]) -> Result<bool> {
+        self.framer
+            .push(data)
+            .map_err(|why| self.not_understood(why))?;
+        self.bytes += data.len() as u64;
+        let block = self.framer.block();
+        let full = self.bytes >= self.batch_bytes as u64;
+        if block.rows >= BLOCK_ROWS || block.bytes.len() >= BLOCK_BYTES || full {
+            self.decode()?;
+        }
+        Ok(self.rows > 0 && (full || self.rows >= BATCH_ROWS))
+    }
+
+    /// Decodes the complete rows that were framed.
+    fn decode(&mut self) -> Result<()> {
+        let block = self.framer.block();
+        if block.rows == 0 {
+            return Ok(());
+        }
+        let started = self.clock.monotonic();
+        let mut fault = None;
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            if let Err(found) = column.append(block, index) {
+                fault = Some((index, found));
+                break;
+            }
+        }
+        if let Some((index, fault)) = fault {
+            return Err(self.refuse(index, fault, |row| {
+                let key = self.key?;
+                block.value(row, key).and_then(decode::key_text)
+            }));
+        }
+        self.rows += block.rows;
+        self.framer.clear();
+        self.decoding += self.clock.monotonic().saturating_sub(started);
+        Ok(())
+    }
+
+    /// The stream is over: it must have said so itself.
+    fn check_end(&mut self) -> Result<()> {
+        if !self.framer.ended() {
+            return Err(self.not_understood(
+                "the COPY stream stopped without its trailer, so rows may be missing".to_owned(),
+            ));
+        }
+        self.decode()
+    }
+
+    /// Hands over the rows so far.
+    fn batch(&mut self) -> Result<Batch> {
+        let started = self.clock.monotonic();
+        let mut fault = None;
+        let arrays: Vec<Option<ArrayRef>> = self
+            .columns
+            .iter_mut()
+            .enumerate()
+            .map(|(index, column)| match column.finish() {
+                Ok(array) => Some(array),
+                Err(found) => {
+                    fault.get_or_insert((index, found));
+                    None
+                }
+            })
+            .collect();
+        if let Some((index, fault)) = fault {
+            return Err(self.refuse(index, fault, |row| {
+                let array = arrays.get(self.key?)?.as_ref()?;
+                array_value_to_string(array, row).ok()
+            }));
+        }
+        let arrays = arrays.into_iter().flatten().collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
+            .map_err(|error| self.not_understood(error.to_string()))?;
+        let decode = self.decoding + self.clock.monotonic().saturating_sub(started);
+        let wire_bytes = std::mem::take(&mut self.bytes);
+        self.rows = 0;
+        self.decoding = Duration::ZERO;
+        Ok(Batch {
+            rows,
+            wire_bytes,
+            decode,
+        })
+    }
+
+    fn not_understood(&self, why: String) -> SourceError {
+        SourceError::Protocol {
+            target: self.read.relation.to_string(),
+            why,
+        }
+    }
+
+    fn refuse(
+        &self,
+        column: usize,
+        fault: Fault,
+        key: impl Fn(usize) -> Option<String>,
+    ) -> SourceError {
+        match fault {
+            Fault::Malformed(why) => self.not_understood(why),
+            Fault::Unrepresentable { row, value, why } => {
+                let name = self
+                    .read
+                    .columns
+                    .get(column)
+                    .map_or_else(String::new, |column| column.name.clone());
+                let key = key(row)
+                    .zip(self.read.key.as_ref())
+                    .map(|(value, key)| format!("{} = {value}", key.column));
+                SourceError::Unrepresentable {
+                    table: self.read.relation.to_string(),
+                    key,
+                    value,
+                    why: why.to_owned(),
+                    fix: format!(
+                        "pass --type {name}=text to write the column as the server's text, or --exclude-columns {name}"
+                    ),
+                    column: name,
+                }
+            }
+        }
+    }
+}

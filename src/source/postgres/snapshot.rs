@@ -1,0 +1,509 @@
+//! One point in time for many sessions: lock, freeze, export, and pass on.
+//!
+//! The coordinator's transaction holds the relation's lock and exports its snapshot. Every session
+//! imports it, takes a lock of its own and exports the snapshot again, so that any survivor can hand
+//! it on when the coordinator is lost. The snapshot is over when nobody is left.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use tokio::sync::Mutex;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+use super::super::dialect::{Dialect, quote_literal, quote_relation, where_clause};
+use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
+use super::Base;
+use super::classify::{Subject, one_line};
+use super::connect::Link;
+use super::registry::{Registration, Registry};
+use super::session::PgSession;
+use crate::clock::SharedClock;
+use crate::model::{Consistency, ConsistencyLevel, ReadSpec, RelationKind, SnapshotFacts};
+
+/// Tries for the lock, sharing the wait, and for a relation that was replaced under our eyes.
+const TRIES: u32 = 3;
+
+/// The longest that asking the server to cancel may take.
+const CANCEL_LIMIT: Duration = Duration::from_secs(3);
+
+/// How the relation is kept from being replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// `LOCK TABLE … IN ACCESS SHARE MODE`, before the snapshot.
+    Lock,
+    /// Reading from it takes the same lock, but after the snapshot: files are compared.
+    Touch,
+}
+
+/// What a snapshot and its sessions share.
+pub(super) struct Shared {
+    base: Arc<Base>,
+    read: ReadSpec,
+    request: SnapshotRequest,
+    subject: Subject,
+    hold: Hold,
+    registry: Arc<Registry>,
+}
+
+impl Shared {
+    /// What is read.
+    pub(super) fn read(&self) -> &ReadSpec {
+        &self.read
+    }
+
+    /// What errors name.
+    pub(super) fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// `host:port`.
+    pub(super) fn target(&self) -> &str {
+        &self.base.connector.place().target
+    }
+
+    /// The clock.
+    pub(super) fn clock(&self) -> &SharedClock {
+        &self.base.clock
+    }
+
+    /// Bytes a batch gathers.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.request.batch_bytes
+    }
+
+    /// Whether each chunk has a transaction of its own.
+    pub(super) fn per_chunk(&self) -> bool {
+        self.request.consistency == Consistency::PerChunk
+    }
+
+    /// The statements that open a reader's transaction: begin, import, pins, lock.
+    pub(super) fn opening(&self, import: Option<&str>) -> String {
+        let import = import.map_or_else(String::new, |id| {
+            format!(
+                "SET TRANSACTION SNAPSHOT {};",
+                quote_literal(Dialect::PostgreSql, id)
+            )
+        });
+        let limit = match self.base.statement_timeout.as_millis() {
+            0 => String::new(),
+            limit => format!("SET LOCAL statement_timeout = {limit};"),
+        };
+        // Each reader is one process of the server: parallelism is our workers', and compiling the
+        // statement anew for every chunk costs more than it saves.
+        format!(
+            "{BEGIN}{import}{}{limit}SET LOCAL jit = off;SET LOCAL max_parallel_workers_per_gather = 0;{}",
+            self.pins(),
+            self.holding()
+        )
+    }
+
+    /// What every transaction of ours fixes, whatever the role's or database's settings are. `SET
+    /// LOCAL`, so that a transaction pooler hands no setting on.
+    fn pins(&self) -> String {
+        let row_security = if self.request.allow_row_security {
+            ""
+        } else {
+            "SET LOCAL row_security = off;"
+        };
+        let transaction_timeout = if self.base.version >= 170_000 {
+            "SET LOCAL transaction_timeout = 0;"
+        } else {
+            ""
+        };
+        let lock_wait = (self.request.lock_wait / TRIES).as_millis().max(1);
+        format!(
+            "SET LOCAL DateStyle = ISO;SET LOCAL IntervalStyle = iso_8601;SET LOCAL TimeZone = 'UTC';\
+             SET LOCAL bytea_output = hex;SET LOCAL extra_float_digits = 3;\
+             SET LOCAL client_encoding = 'UTF8';SET LOCAL enable_tidscan = on;\
+             SET LOCAL idle_in_transaction_session_timeout = 0;\
+             SET LOCAL lock_timeout = {lock_wait};{transaction_timeout}{row_security}"
+        )
+    }
+
+    fn holding(&self) -> String {
+        let relation = quote_relation(&self.read.relation);
+        match self.hold {
+            Hold::Lock => format!("LOCK TABLE {relation} IN ACCESS SHARE MODE;"),
+            Hold::Touch => format!("SELECT 1 FROM {relation} LIMIT 0;"),
+        }
+    }
+
+    /// Fails when a relation that we hold has other files now than in the snapshot: it was
+    /// truncated, rewritten or refreshed in between, and the snapshot would see it empty.
+    async fn check_files(&self, link: &Link) -> Result<()> {
+        let row = link.row(&self.subject, CHANGED_FILES, &[]).await?;
+        match row.get::<_, Option<String>>(0) {
+            None => Ok(()),
+            Some(names) => Err(SourceError::Changed {
+                object: self.read.relation.to_string(),
+                why: format!("{names} was truncated, rewritten or refreshed just now"),
+            }),
+        }
+    }
+
+    /// A session of this snapshot: imported from whoever still offers it, held, and on offer itself.
+    async fn import(&self) -> Result<(Link, Registration)> {
+        loop {
+            let Some((number, id)) = self.registry.offer() else {
+                return Err(SourceError::SnapshotLost {
+                    object: self.read.relation.to_string(),
+                    why: "the coordinator and every session that held it have ended".to_owned(),
+                });
+            };
+            let link = self.base.connector.open().await?;
+            match link.attempt(&self.opening(Some(&id))).await {
+                Ok(()) => {
+                    self.check_files(&link).await?;
+                    let row = link
+                        .row(
+                            &self.subject,
+                            "SELECT pg_backend_pid(), pg_export_snapshot()",
+                            &[],
+                        )
+                        .await?;
+                    let export = Some(row.get::<_, String>(1));
+                    let registration =
+                        Registry::join(&self.registry, row.get(0), export, link.cancel_token());
+                    return Ok((link, registration));
+                }
+                Err(error) if is_stale(&error) => self.registry.remove(number),
+                Err(error) => return Err(link.explain(&self.subject, &error)),
+            }
+        }
+    }
+}
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;";
+
+/// Relations locked by this transaction whose files differ between the snapshot and now. Mapped
+/// catalogues have file number 0 in `pg_class`.
+const CHANGED_FILES: &str = "
+    SELECT string_agg(c.oid::regclass::text, ', ')
+    FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND c.relfilenode <> 0
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)";
+
+/// Whether an import failed because the exporter is gone: the message's code differs by version.
+fn is_stale(error: &tokio_postgres::Error) -> bool {
+    [
+        SqlState::INVALID_PARAMETER_VALUE,
+        SqlState::UNDEFINED_OBJECT,
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+    ]
+    .iter()
+    .any(|code| error.code() == Some(code))
+}
+
+/// The coordinator's transaction.
+struct Coordinator {
+    link: Link,
+    registration: Registration,
+}
+
+/// One point in time of a relation.
+pub(super) struct PgSnapshot {
+    shared: Arc<Shared>,
+    facts: SnapshotFacts,
+    /// Absent when each chunk has its own point in time, and when it was lost or closed.
+    coordinator: Mutex<Option<Coordinator>>,
+}
+
+impl PgSnapshot {
+    /// Locks, freezes and exports.
+    pub(super) async fn open(
+        base: Arc<Base>,
+        read: &ReadSpec,
+        request: &SnapshotRequest,
+    ) -> Result<Self> {
+        let hold = match read.kind {
+            RelationKind::Table | RelationKind::Partitioned | RelationKind::View => Hold::Lock,
+            RelationKind::MaterializedView | RelationKind::ForeignTable => Hold::Touch,
+        };
+        let mut shared = Shared {
+            subject: Subject::relation(base.connector.place(), &read.relation),
+            base,
+            read: read.clone(),
+            request: request.clone(),
+            hold,
+            registry: Arc::default(),
+        };
+        let link = freeze(&mut shared).await?;
+        let (facts, registration) = examine(&shared, &link).await?;
+        let coordinator = if shared.per_chunk() {
+            drop(registration);
+            link.close().await;
+            None
+        } else {
+            Some(Coordinator { link, registration })
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            facts,
+            coordinator: Mutex::new(coordinator),
+        })
+    }
+
+    async fn count_on(&self, link: &Link) -> Result<u64> {
+        let read = &self.shared.read;
+        let sql = format!(
+            "SELECT count(*) FROM {}{}",
+            quote_relation(&read.relation),
+            where_clause(read.filter.as_deref(), None)
+        );
+        let row = link.row(&self.shared.subject, &sql, &[]).await?;
+        u64::try_from(row.get::<_, i64>(0)).map_err(|error| SourceError::Protocol {
+            target: self.shared.target().to_owned(),
+            why: format!("count(*): {error}"),
+        })
+    }
+}
+
+/// Opens the coordinator's transaction with the relation held and the snapshot taken; falls back to
+/// touching where locking is not allowed.
+async fn freeze(shared: &mut Shared) -> Result<Link> {
+    let link = shared.base.connector.open().await?;
+    let mut failure = None;
+    let mut tries = 0;
+    while tries < TRIES {
+        let opening = format!("{BEGIN}{}{}", shared.pins(), shared.holding());
+        match link.attempt(&opening).await {
+            Ok(()) => match shared.check_files(&link).await {
+                Ok(()) => return Ok(link),
+                Err(changed @ SourceError::Changed { .. }) => failure = Some(changed),
+                Err(error) => return Err(error),
+            },
+            Err(error) if shared.hold == Hold::Lock && may_touch(&error) => {
+                // A column grant, or a kind of relation that this version cannot lock.
+                shared.hold = Hold::Touch;
+                tries = 0;
+                link.execute(&shared.subject, "ROLLBACK").await?;
+                continue;
+            }
+            Err(error) => match link.explain(&shared.subject, &error) {
+                locked @ SourceError::Locked { .. } => failure = Some(locked),
+                error => return Err(error),
+            },
+        }
+        tries += 1;
+        link.execute(&shared.subject, "ROLLBACK").await?;
+    }
+    match failure {
+        Some(SourceError::Locked { object, why }) => {
+            let holder = lock_holder(shared, &link).await?;
+            Err(SourceError::Locked {
+                object,
+                why: holder.unwrap_or(why),
+            })
+        }
+        Some(error) => Err(error),
+        None => Ok(link),
+    }
+}
+
+fn may_touch(error: &tokio_postgres::Error) -> bool {
+    let row_security = error
+        .as_db_error()
+        .is_some_and(|db| db.routine() == Some("check_enable_rls"));
+    !row_security
+        && [
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            SqlState::WRONG_OBJECT_TYPE,
+        ]
+        .iter()
+        .any(|code| error.code() == Some(code))
+}
+
+/// Who holds the lock that we cannot have, as far as we may see.
+async fn lock_holder(shared: &Shared, link: &Link) -> Result<Option<String>> {
+    let sql = "
+        SELECT a.pid, coalesce(a.usename::text, '?'), coalesce(a.state, ''), left(a.query, 200)
+        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE l.locktype = 'relation' AND l.relation = to_regclass($1)
+          AND l.mode = 'AccessExclusiveLock'
+        ORDER BY l.granted DESC LIMIT 1";
+    let name = quote_relation(&shared.read.relation);
+    let rows = link
+        .rows(&shared.subject, sql, &[(&name, Type::TEXT)])
+        .await?;
+    Ok(rows.first().map(|row| {
+        let query: Option<String> = row.get(3);
+        one_line(&format!(
+            "session {} of {} ({}) holds it: {}",
+            row.get::<_, i32>(0),
+            row.get::<_, String>(1),
+            row.get::<_, String>(2),
+            query.unwrap_or_default()
+        ))
+    }))
+}
+
+/// Checks that the relation is what the plan was made for, and learns the snapshot's facts.
+async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registration)> {
+    let sql = "
+        SELECT pg_backend_pid(),
+               CASE WHEN $2 THEN pg_export_snapshot() END,
+               CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                    ELSE pg_current_wal_lsn() END::text,
+               to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
+               coalesce(row_security_active(to_regclass($1)), false),
+               pg_is_in_recovery(),
+               current_setting('search_path')";
+    let per_chunk = shared.per_chunk();
+    let name = quote_relation(&shared.read.relation);
+    let exports = !per_chunk;
+    let row = link
+        .row(
+            &shared.subject,
+            sql,
+            &[(&name, Type::TEXT), (&exports, Type::BOOL)],
+        )
+        .await?;
+    let mut notes = Vec::new();
+    if row.get(4) {
+        if !shared.request.allow_row_security {
+            return Err(SourceError::RowSecurity {
+                table: shared.read.relation.to_string(),
+                user: shared.base.connector.place().user.clone(),
+            });
+        }
+        notes.push("row security is active: only rows that the role may see are read".to_owned());
+    }
+    if row.get(5) {
+        notes.push("read from a standby".to_owned());
+    }
+    if shared.read.filter.is_some() {
+        notes.push(format!(
+            "the filter ran with search_path = {}",
+            row.get::<_, String>(6)
+        ));
+    }
+    super::catalog::check_columns(shared.base.as_ref(), link, &shared.read).await?;
+    let registration = Registry::join(
+        &shared.registry,
+        row.get(0),
+        row.get(1),
+        link.cancel_token(),
+    );
+    let facts = SnapshotFacts {
+        level: if per_chunk {
+            ConsistencyLevel::PerChunk
+        } else {
+            ConsistencyLevel::SharedSnapshot
+        },
+        readers: shared.request.sessions,
+        position: row.get(2),
+        taken_at: row.get(3),
+        held_by: match shared.hold {
+            Hold::Lock => "ACCESS SHARE lock",
+            Hold::Touch => "relfilenode check",
+        }
+        .to_owned(),
+        notes,
+    };
+    Ok((facts, registration))
+}
+
+#[async_trait]
+impl Snapshot for PgSnapshot {
+    fn facts(&self) -> SnapshotFacts {
+        self.facts.clone()
+    }
+
+    async fn session(&self) -> Result<Box<dyn Session>> {
+        let shared = Arc::clone(&self.shared);
+        let (link, registration) = if shared.per_chunk() {
+            let link = shared.base.connector.open().await?;
+            let row = link
+                .row(&shared.subject, "SELECT pg_backend_pid()", &[])
+                .await?;
+            let registration =
+                Registry::join(&shared.registry, row.get(0), None, link.cancel_token());
+            (link, registration)
+        } else {
+            shared.import().await?
+        };
+        Ok(Box::new(PgSession::new(link, shared, registration)?))
+    }
+
+    async fn count(&self) -> Result<u64> {
+        if self.shared.per_chunk() {
+            let link = self.shared.base.connector.open().await?;
+            let opening = self.shared.opening(None);
+            link.execute(&self.shared.subject, &opening).await?;
+            let count = self.count_on(&link).await;
+            link.close().await;
+            return count;
+        }
+        let mut coordinator = self.coordinator.lock().await;
+        if let Some(held) = coordinator.as_ref()
+            && !held.link.is_closed()
+        {
+            let count = self.count_on(&held.link).await;
+            if count.is_err() {
+                // Its transaction is over, and its export with it.
+                held.registration.withdraw();
+                *coordinator = None;
+            }
+            return count;
+        }
+        // Lost: a session that still has the snapshot hands it on, and the new one takes the part.
+        *coordinator = None;
+        let (link, registration) = self.shared.import().await?;
+        let count = self.count_on(&link).await?;
+        *coordinator = Some(Coordinator { link, registration });
+        Ok(count)
+    }
+
+    async fn blocked(&self) -> Result<Vec<BlockedSession>> {
+        let sql = "
+            SELECT w.pid, left(coalesce(a.query, ''), 200)
+            FROM (SELECT DISTINCT pid FROM pg_locks WHERE NOT granted) w
+            LEFT JOIN pg_stat_activity a ON a.pid = w.pid
+            WHERE pg_blocking_pids(w.pid) && $1 AND NOT w.pid = ANY ($1)
+            ORDER BY w.pid";
+        let ours = self.shared.registry.pids();
+        let link = self.shared.base.link().await?;
+        let rows = link
+            .rows(&self.shared.subject, sql, &[(&ours, Type::INT4_ARRAY)])
+            .await?;
+        Ok(rows
+            .iter()
+            .map(|row| BlockedSession {
+                id: row.get::<_, i32>(0).to_string(),
+                statement: one_line(row.get(1)),
+            })
+            .collect())
+    }
+
+    async fn cancel(&self) {
+        let connector = &self.shared.base.connector;
+        let tokens = self.shared.registry.cancel_tokens();
+        let requests = join_all(tokens.iter().map(|token| connector.cancel(token)));
+        if tokio::time::timeout(CANCEL_LIMIT, requests).await.is_err() {
+            tracing::debug!("cancel requests took longer than {CANCEL_LIMIT:?}");
+        }
+    }
+
+    async fn close(&self) -> Result<()> {
+        let Some(coordinator) = self.coordinator.lock().await.take() else {
+            return Ok(());
+        };
+        let Coordinator { link, registration } = coordinator;
+        registration.withdraw();
+        // A coordinator that was lost held nothing at the end; every session checked for itself.
+        let outcome = if link.is_closed() {
+            Ok(())
+        } else {
+            self.shared.check_files(&link).await
+        };
+        if outcome.is_ok() && !link.is_closed() {
+            link.execute(&self.shared.subject, "COMMIT").await?;
+        }
+        link.close().await;
+        outcome
+    }
+}

@@ -1,0 +1,199 @@
+//! The type mapping, version 1: what each of PostgreSQL's types is in Arrow.
+
+use crate::model::{FieldType, ReadAs, TimeUnit, TypeMode};
+
+/// A column's type as the catalogue has it, domains resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ServerType {
+    /// `pg_type.typname` of the base type.
+    pub(super) name: String,
+    /// Whether the base type belongs to `pg_catalog`, so that its name means what we know.
+    pub(super) built_in: bool,
+    /// `pg_type.typtype` is `e`.
+    pub(super) is_enum: bool,
+    /// The type modifier, −1 when there is none.
+    pub(super) modifier: i32,
+}
+
+/// How a type is read: its short name for the decoder, the way it travels, the output type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mapped {
+    pub(super) base_type: String,
+    pub(super) read: ReadAs,
+    pub(super) field: FieldType,
+}
+
+/// The mapping of a type.
+pub(super) fn map(server: &ServerType, mode: TypeMode) -> Mapped {
+    let field = native_field(server, mode);
+    Mapped {
+        base_type: if server.is_enum {
+            "enum".to_owned()
+        } else {
+            server.name.clone()
+        },
+        read: if field.is_some() {
+            ReadAs::Native
+        } else {
+            ReadAs::Text
+        },
+        field: field.unwrap_or(FieldType::Utf8),
+    }
+}
+
+/// The mapping that `--type COLUMN=text` asks for.
+pub(super) fn as_text(server: &ServerType) -> Mapped {
+    Mapped {
+        base_type: map(server, TypeMode::Portable).base_type,
+        read: ReadAs::Text,
+        field: FieldType::Utf8,
+    }
+}
+
+/// The output type of what we decode ourselves; `None` leaves it to the server's text cast.
+fn native_field(server: &ServerType, mode: TypeMode) -> Option<FieldType> {
+    if server.is_enum {
+        return Some(FieldType::Utf8);
+    }
+    // citext is an extension's, wherever it was put; its wire format is text's.
+    if !server.built_in {
+        return (server.name == "citext").then_some(FieldType::Utf8);
+    }
+    let micros = |utc| FieldType::Timestamp {
+        unit: TimeUnit::Micro,
+        utc,
+    };
+    Some(match server.name.as_str() {
+        "bool" => FieldType::Bool,
+        "int2" => FieldType::Int16,
+        "int4" => FieldType::Int32,
+        "int8" => FieldType::Int64,
+        "oid" | "xid" | "cid" => FieldType::UInt32,
+        "xid8" => FieldType::UInt64,
+        "float4" => FieldType::Float32,
+        "float8" => FieldType::Float64,
+        "numeric" => return decimal(server.modifier),
+        "text" | "varchar" | "bpchar" | "name" => FieldType::Utf8,
+        "bytea" => FieldType::Binary,
+        "date" => FieldType::Date,
+        "time" => FieldType::Time(TimeUnit::Micro),
+        "timestamp" => micros(false),
+        "timestamptz" => micros(true),
+        "uuid" if mode == TypeMode::Native => FieldType::Uuid,
+        "uuid" => FieldType::Utf8,
+        "json" | "jsonb" => FieldType::Json,
+        _ => return None,
+    })
+}
+
+/// `numeric(p,s)` with 0 ≤ s ≤ p ≤ 38. Others travel as text: no precision, more digits than 128 bits
+/// hold, and the scales outside the precision that version 15 allows.
+fn decimal(modifier: i32) -> Option<FieldType> {
+    // The modifier is 4 more than precision in the high half and scale in the low 11 bits, signed.
+    let packed = modifier.checked_sub(4).filter(|packed| *packed >= 0)?;
+    let precision = (packed >> 16) & 0xffff;
+    let scale = ((packed & 0x7ff) ^ 1024) - 1024;
+    let precision = u8::try_from(precision)
+        .ok()
+        .filter(|p| (1..=38).contains(p))?;
+    let scale = u8::try_from(scale).ok().filter(|s| *s <= precision)?;
+    Some(FieldType::Decimal { precision, scale })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str, modifier: i32) -> ServerType {
+        ServerType {
+            name: name.to_owned(),
+            built_in: true,
+            is_enum: false,
+            modifier,
+        }
+    }
+
+    fn modifier(precision: i32, scale: i32) -> i32 {
+        ((precision << 16) | (scale & 0x7ff)) + 4
+    }
+
+    #[test]
+    fn decimals_that_fit_are_decimals() {
+        let field = |precision, scale| decimal(modifier(precision, scale));
+        let some = |precision, scale| Some(FieldType::Decimal { precision, scale });
+        assert_eq!(field(15, 2), some(15, 2));
+        assert_eq!(field(38, 38), some(38, 38));
+        assert_eq!(field(39, 0), None);
+        assert_eq!(field(5, -2), None);
+        assert_eq!(field(2, 5), None);
+        assert_eq!(decimal(-1), None);
+    }
+
+    #[test]
+    fn what_is_not_known_travels_as_text() {
+        for name in [
+            "money", "interval", "timetz", "inet", "_int4", "xml", "char",
+        ] {
+            let mapped = map(&server(name, -1), TypeMode::Native);
+            assert_eq!((mapped.read, mapped.field), (ReadAs::Text, FieldType::Utf8));
+        }
+        let foreign = ServerType {
+            built_in: false,
+            ..server("int4", -1)
+        };
+        assert_eq!(map(&foreign, TypeMode::Native).read, ReadAs::Text);
+    }
+
+    #[test]
+    fn uuid_depends_on_the_mode() {
+        let uuid = server("uuid", -1);
+        assert_eq!(map(&uuid, TypeMode::Portable).field, FieldType::Utf8);
+        assert_eq!(map(&uuid, TypeMode::Native).field, FieldType::Uuid);
+        assert_eq!(as_text(&uuid).read, ReadAs::Text);
+    }
+
+    #[test]
+    fn every_mapping_has_a_decoder() {
+        for name in [
+            "bool",
+            "int2",
+            "int4",
+            "int8",
+            "oid",
+            "xid",
+            "cid",
+            "xid8",
+            "float4",
+            "float8",
+            "numeric",
+            "text",
+            "varchar",
+            "bpchar",
+            "name",
+            "bytea",
+            "date",
+            "time",
+            "timestamp",
+            "timestamptz",
+            "uuid",
+            "json",
+            "jsonb",
+            "money",
+        ] {
+            for mode in [TypeMode::Portable, TypeMode::Native] {
+                let mapped = map(&server(name, modifier(9, 3)), mode);
+                let column = crate::model::Column {
+                    name: name.to_owned(),
+                    source_type: name.to_owned(),
+                    base_type: mapped.base_type,
+                    read: mapped.read,
+                    field: mapped.field,
+                    nullable: true,
+                    comment: None,
+                    generated: None,
+                };
+                assert!(super::super::decode::decoder(&column).is_ok(), "{column:?}");
+            }
+        }
+    }
+}
