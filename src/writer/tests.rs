@@ -140,7 +140,7 @@ fn record(number: u32, rows: u64) -> ChunkRecord {
         started_ms: 0,
         duration_ms: 0,
         query_ms: 0,
-        first_batch_ms: 0,
+        answer_ms: 0,
         decode_ms: 0,
         write_ms: 0,
         rows,
