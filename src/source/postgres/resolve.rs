@@ -192,7 +192,7 @@ pub(super) fn column(wanted: &str, names: &[String]) -> Option<usize> {
 pub(super) fn nearest(wanted: &str, candidates: &[(String, String)]) -> Vec<String> {
     let wanted = fold(wanted);
     // A third of the letters may differ; what is further off is another name, not a slip.
-    let limit = (wanted.chars().count() / 3).max(2);
+    let limit = (wanted.chars().count() / 3).max(1);
     let mut found: Vec<(usize, &String)> = candidates
         .iter()
         .map(|(name, shown)| (distance(&wanted, &fold(name)), shown))

@@ -143,7 +143,7 @@ impl Session for PgSession {
 impl Drop for PgSession {
     fn drop(&mut self) {
         // Without this the driver would read a half-read stream to its end.
-        if self.state == State::Reading {
+        if self.state != State::Idle {
             self.link.abort();
         }
     }

@@ -144,14 +144,54 @@ impl Shared {
         }
     }
 
+    fn lost(&self) -> SourceError {
+        SourceError::SnapshotLost {
+            object: self.read.relation.to_string(),
+            why: "the coordinator and every session that held it have ended".to_owned(),
+        }
+    }
+
+    /// What an error means; a lock that was not free in time names whoever stands before us.
+    async fn explain(&self, link: &Link, error: &tokio_postgres::Error) -> SourceError {
+        match link.explain(&self.subject, error) {
+            SourceError::Locked { object, why } => SourceError::Locked {
+                object,
+                why: self.lock_owner().await.ok().flatten().unwrap_or(why),
+            },
+            other => other,
+        }
+    }
+
+    /// Who holds, or waits for, the one lock that keeps readers out, as far as we may see. A waiting
+    /// one counts: the queue is first come, first served, and it came before us.
+    async fn lock_owner(&self) -> Result<Option<String>> {
+        let sql = "
+            SELECT a.pid, coalesce(a.usename::text, '?'), left(coalesce(a.query, ''), 200), l.granted
+            FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+            WHERE l.locktype = 'relation' AND l.relation = to_regclass($1)
+              AND l.mode = 'AccessExclusiveLock'
+            ORDER BY l.granted DESC, l.pid LIMIT 1";
+        let name = quote_relation(&self.read.relation);
+        let link = self.base.link().await?;
+        let rows = link
+            .rows(&self.subject, sql, &[(&name, Type::TEXT)])
+            .await?;
+        Ok(rows.first().map(|row| {
+            let verb = if row.get(3) { "holds" } else { "waits for" };
+            one_line(&format!(
+                "session {} of {} {verb} an exclusive lock: {}",
+                row.get::<_, i32>(0),
+                row.get::<_, String>(1),
+                row.get::<_, String>(2)
+            ))
+        }))
+    }
+
     /// A session of this snapshot: imported from whoever still offers it, held, and on offer itself.
     async fn import(&self) -> Result<(Link, Registration)> {
         loop {
             let Some((number, id)) = self.registry.offer() else {
-                return Err(SourceError::SnapshotLost {
-                    object: self.read.relation.to_string(),
-                    why: "the coordinator and every session that held it have ended".to_owned(),
-                });
+                return Err(self.lost());
             };
             let link = self.base.connector.open().await?;
             match link.attempt(&self.opening(Some(&id))).await {
@@ -170,7 +210,7 @@ impl Shared {
                     return Ok((link, registration));
                 }
                 Err(error) if is_stale(&error) => self.registry.remove(number),
-                Err(error) => return Err(link.explain(&self.subject, &error)),
+                Err(error) => return Err(self.explain(&link, &error).await),
             }
         }
     }
@@ -202,6 +242,18 @@ fn is_stale(error: &tokio_postgres::Error) -> bool {
 struct Coordinator {
     link: Link,
     registration: Registration,
+    /// A count runs on it; still set when the counting was dropped half-way.
+    counting: bool,
+}
+
+impl Coordinator {
+    fn new(link: Link, registration: Registration) -> Self {
+        Self {
+            link,
+            registration,
+            counting: false,
+        }
+    }
 }
 
 /// One point in time of a relation.
@@ -238,7 +290,7 @@ impl PgSnapshot {
             link.close().await;
             None
         } else {
-            Some(Coordinator { link, registration })
+            Some(Coordinator::new(link, registration))
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -283,7 +335,7 @@ async fn freeze(shared: &mut Shared) -> Result<Link> {
                 link.execute(&shared.subject, "ROLLBACK").await?;
                 continue;
             }
-            Err(error) => match link.explain(&shared.subject, &error) {
+            Err(error) => match shared.explain(&link, &error).await {
                 locked @ SourceError::Locked { .. } => failure = Some(locked),
                 error => return Err(error),
             },
@@ -291,17 +343,11 @@ async fn freeze(shared: &mut Shared) -> Result<Link> {
         tries += 1;
         link.execute(&shared.subject, "ROLLBACK").await?;
     }
-    match failure {
-        Some(SourceError::Locked { object, why }) => {
-            let holder = lock_holder(shared, &link).await?;
-            Err(SourceError::Locked {
-                object,
-                why: holder.unwrap_or(why),
-            })
-        }
-        Some(error) => Err(error),
-        None => Ok(link),
-    }
+    // Every way to the end of the loop left its reason.
+    Err(failure.unwrap_or_else(|| SourceError::Locked {
+        object: shared.read.relation.to_string(),
+        why: "no try was made".to_owned(),
+    }))
 }
 
 fn may_touch(error: &tokio_postgres::Error) -> bool {
@@ -315,30 +361,6 @@ fn may_touch(error: &tokio_postgres::Error) -> bool {
         ]
         .iter()
         .any(|code| error.code() == Some(code))
-}
-
-/// Who holds the lock that we cannot have, as far as we may see.
-async fn lock_holder(shared: &Shared, link: &Link) -> Result<Option<String>> {
-    let sql = "
-        SELECT a.pid, coalesce(a.usename::text, '?'), coalesce(a.state, ''), left(a.query, 200)
-        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-        WHERE l.locktype = 'relation' AND l.relation = to_regclass($1)
-          AND l.mode = 'AccessExclusiveLock'
-        ORDER BY l.granted DESC LIMIT 1";
-    let name = quote_relation(&shared.read.relation);
-    let rows = link
-        .rows(&shared.subject, sql, &[(&name, Type::TEXT)])
-        .await?;
-    Ok(rows.first().map(|row| {
-        let query: Option<String> = row.get(3);
-        one_line(&format!(
-            "session {} of {} ({}) holds it: {}",
-            row.get::<_, i32>(0),
-            row.get::<_, String>(1),
-            row.get::<_, String>(2),
-            query.unwrap_or_default()
-        ))
-    }))
 }
 
 /// Checks that the relation is what the plan was made for, and learns the snapshot's facts.
@@ -439,23 +461,26 @@ impl Snapshot for PgSnapshot {
             return count;
         }
         let mut coordinator = self.coordinator.lock().await;
-        if let Some(held) = coordinator.as_ref()
-            && !held.link.is_closed()
+        if coordinator
+            .as_ref()
+            .is_none_or(|held| held.link.is_closed())
         {
-            let count = self.count_on(&held.link).await;
-            if count.is_err() {
-                // Its transaction is over, and its export with it.
-                held.registration.withdraw();
-                *coordinator = None;
-            }
-            return count;
+            // Lost: a session that still has the snapshot hands it on to a new coordinator.
+            *coordinator = None;
+            let (link, registration) = self.shared.import().await?;
+            *coordinator = Some(Coordinator::new(link, registration));
         }
-        // Lost: a session that still has the snapshot hands it on, and the new one takes the part.
-        *coordinator = None;
-        let (link, registration) = self.shared.import().await?;
-        let count = self.count_on(&link).await?;
-        *coordinator = Some(Coordinator { link, registration });
-        Ok(count)
+        let Some(held) = coordinator.as_mut() else {
+            return Err(self.shared.lost());
+        };
+        held.counting = true;
+        let count = self.count_on(&held.link).await;
+        held.counting = false;
+        if count.is_err() {
+            // A failed statement ends the transaction, and its export with it.
+            *coordinator = None;
+        }
+        count
     }
 
     async fn blocked(&self) -> Result<Vec<BlockedSession>> {
@@ -492,18 +517,29 @@ impl Snapshot for PgSnapshot {
         let Some(coordinator) = self.coordinator.lock().await.take() else {
             return Ok(());
         };
-        let Coordinator { link, registration } = coordinator;
+        let Coordinator {
+            link,
+            registration,
+            counting,
+        } = coordinator;
         registration.withdraw();
-        // A coordinator that was lost held nothing at the end; every session checked for itself.
-        let outcome = if link.is_closed() {
-            Ok(())
-        } else {
-            self.shared.check_files(&link).await
-        };
-        if outcome.is_ok() && !link.is_closed() {
-            link.execute(&self.shared.subject, "COMMIT").await?;
+        if counting {
+            // Nobody waits for that count any more, and nothing is published on it.
+            let token = link.cancel_token();
+            let cancel = self.shared.base.connector.cancel(&token);
+            if tokio::time::timeout(CANCEL_LIMIT, cancel).await.is_err() {
+                tracing::debug!("the cancel request took longer than {CANCEL_LIMIT:?}");
+            }
+            link.abort();
+            return Ok(());
         }
+        // A coordinator that was lost held nothing at the end; every session checked for itself.
+        if link.is_closed() {
+            return Ok(());
+        }
+        self.shared.check_files(&link).await?;
+        link.execute(&self.shared.subject, "COMMIT").await?;
         link.close().await;
-        outcome
+        Ok(())
     }
 }
