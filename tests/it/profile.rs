@@ -63,9 +63,9 @@ fn tables() -> Database {
     let columns = "(id int8 PRIMARY KEY, k int8, x text) WITH (autovacuum_enabled = off)";
     database.exec(&format!(
         "CREATE TABLE analysed {columns}; CREATE TABLE never {columns};
+         CREATE INDEX ON never (k);
          INSERT INTO analysed SELECT i, i * 7, 'row ' || i FROM generate_series(1, {ROWS}) AS i;
-         INSERT INTO never SELECT * FROM analysed;
-         CREATE INDEX ON never (k); ANALYZE analysed"
+         INSERT INTO never SELECT * FROM analysed; ANALYZE analysed"
     ));
     database
 }
@@ -110,12 +110,10 @@ fn neither_profile_nor_plan_scans_the_table() {
     );
     let (scanned, read) = scans(&session, "never");
     assert_eq!(scanned, counted.0, "a scan of a table without statistics");
-    // A sample counts as rows read; it is bounded.
+    // A sample counts as rows read: at most 300 blocks of a hundred and fifty such rows, for the
+    // number of rows and again for the key, at each of four looks.
     let sampled = read - counted.1;
-    assert!(
-        sampled < 4 * ROWS / 5,
-        "{sampled} rows of {ROWS} sampled by four looks"
-    );
+    assert!(sampled <= 4 * 2 * 300 * 150, "{sampled} rows sampled");
 }
 
 #[test]
@@ -244,20 +242,17 @@ fn latency_and_headroom_are_shown() {
         .collect();
     assert!(trips.len() == 5 && trips.is_sorted(), "{latency}");
     assert!(latency["connect_us"].as_u64() > Some(0), "{latency}");
-    assert!(
-        limited["connections"]["max"].as_u64() <= Some(9),
-        "{}",
-        limited["connections"]
-    );
-    assert!(
-        limited["connections"]["active"].as_u64() >= Some(1),
-        "{}",
-        limited["connections"]
-    );
+    let connections = |profile: &Value| {
+        let number = |name: &str| profile["connections"][name].as_u64().expect("a number");
+        (number("max"), number("active"))
+    };
+    // One of the role's nine is the profiler's own.
+    let (max, active) = connections(&limited);
+    assert!(active >= 1 && max - active <= 8, "{max}, {active}");
 
     // Connections of the server, those kept for superusers apart.
     let free = profile(&cli, database.address(), "public.t");
-    let max = free["connections"]["max"].as_u64().expect("a number");
+    let (max, _) = connections(&free);
     assert!((150..=197).contains(&max), "{max} of 200 with 3 reserved");
 
     let words = cli

@@ -11,7 +11,12 @@ use crate::servers::{Database, postgres};
 #[track_caller]
 fn check(database: &Database, cli: &Cli, table: &str, flags: &[&str]) -> Published {
     let name = format!("{}_{}", table.replace(['.', '"'], "_"), flags.join("_"));
-    let flags = [&["--workers", "3", "--chunk-rows", "7"], flags].concat();
+    let mut flags = flags.to_vec();
+    for default in [["--workers", "3"], ["--chunk-rows", "7"]] {
+        if !flags.contains(&default[0]) {
+            flags.extend(default);
+        }
+    }
     let run = extract(cli, &database.url(), table, &name, &flags);
     expect_rows(
         &run,
@@ -71,13 +76,13 @@ fn gaps_and_heaps_of_keys() {
     let (database, cli) = (postgres().fresh_database(), Cli::new());
     database.exec(&format!(
         "CREATE TABLE gaps (id int8 PRIMARY KEY, x text);
-         INSERT INTO gaps SELECT i * i * i * 1000003, {WIDE} FROM generate_series(-40, 40) AS i;
+         INSERT INTO gaps SELECT i::int8 * i * i * 1000003, {WIDE} FROM generate_series(-40, 40) AS i;
          CREATE TABLE heap (k int4, n int4, x text);
          INSERT INTO heap SELECT 42, i, {WIDE} FROM generate_series(1, 60) AS i;
          CREATE INDEX ON heap (k);
          CREATE TABLE lopsided (id int8 PRIMARY KEY, x text);
          INSERT INTO lopsided SELECT i, {WIDE} FROM generate_series(1, 150) AS i;
-         INSERT INTO lopsided SELECT i * 1000000000, 'far' FROM generate_series(1, 10) AS i;
+         INSERT INTO lopsided SELECT i * 1000000000::int8, 'far' FROM generate_series(1, 10) AS i;
          CREATE TABLE unanalysed (LIKE lopsided INCLUDING ALL);
          ALTER TABLE unanalysed SET (autovacuum_enabled = off);
          INSERT INTO unanalysed SELECT * FROM lopsided;
@@ -122,14 +127,14 @@ fn chunks_follow_the_density_of_keys() {
 fn null_keys_have_a_chunk_of_their_own() {
     let (database, cli) = (postgres().fresh_database(), Cli::new());
     database.exec(
-        "CREATE TABLE some (k int8 UNIQUE, x text);
-         INSERT INTO some SELECT CASE WHEN i % 3 > 0 THEN i END, 'row ' || i
+        "CREATE TABLE part (k int8 UNIQUE, x text);
+         INSERT INTO part SELECT CASE WHEN i % 3 > 0 THEN i END, 'row ' || i
              FROM generate_series(1, 90) AS i;
-         CREATE TABLE all_ (k int8 UNIQUE, x text);
-         INSERT INTO all_ SELECT NULL, 'row ' || i FROM generate_series(1, 30) AS i;
-         ANALYZE some, all_",
+         CREATE TABLE whole (k int8 UNIQUE, x text);
+         INSERT INTO whole SELECT NULL, 'row ' || i FROM generate_series(1, 30) AS i;
+         ANALYZE part, whole",
     );
-    let run = check(&database, &cli, "public.some", &["--chunking", "key"]);
+    let run = check(&database, &cli, "public.part", &["--chunking", "key"]);
     let nulls = run
         .chunks()
         .iter()
@@ -137,13 +142,13 @@ fn null_keys_have_a_chunk_of_their_own() {
         .count();
     assert_eq!(nulls, 1, "{:?}", run.chunks());
     assert!(run.chunks().len() > 3, "{:?}", run.chunks());
-    check(&database, &cli, "public.all_", &["--chunking", "key"]);
+    check(&database, &cli, "public.whole", &["--chunking", "key"]);
     // A filter must not lose what a chunk's own condition says.
     let flags = ["--chunking", "key", "--workers", "2", "--chunk-rows", "7"];
     let filter = "x LIKE '%1' OR x LIKE '%2'";
     let flags = [&flags[..], &["--where", filter]].concat();
-    let run = extract(&cli, &database.url(), "public.some", "filtered", &flags);
-    let wanted = database.query_text(&format!("SELECT * FROM some WHERE {filter}"));
+    let run = extract(&cli, &database.url(), "public.part", "filtered", &flags);
+    let wanted = database.query_text(&format!("SELECT * FROM part WHERE {filter}"));
     expect_rows(&run, "filtered", wanted);
 }
 

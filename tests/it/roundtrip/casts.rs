@@ -46,7 +46,7 @@ fn clocks() -> Vec<Column> {
         column(
             "timetz_",
             "timetz",
-            Kind::Exact,
+            Kind::Cast,
             &[
                 "00:00:00+00",
                 "23:59:59.999999-15:59",
@@ -55,7 +55,7 @@ fn clocks() -> Vec<Column> {
             ],
             |random| format!("{}+{:02}:30", random.time(), random.below(15)),
         ),
-        column("interval_", "interval", Kind::Exact, INTERVAL, |random| {
+        column("interval_", "interval", Kind::Cast, INTERVAL, |random| {
             let [months, days] = [random.between(-500, 500), random.between(-500, 500)];
             let micros = random.between(-100_000_000_000, 100_000_000_000);
             format!("{months} months {days} days {micros} microseconds")
@@ -79,7 +79,7 @@ fn containers() -> Vec<Column> {
         column(
             "ints",
             "int4[]",
-            Kind::Exact,
+            Kind::Cast,
             &[
                 "{}",
                 "{1,NULL,-3}",
@@ -92,7 +92,7 @@ fn containers() -> Vec<Column> {
         column(
             "texts",
             "text[]",
-            Kind::Exact,
+            Kind::Cast,
             &[
                 "{}",
                 "{NULL,\"NULL\",\"\"}",
@@ -103,46 +103,46 @@ fn containers() -> Vec<Column> {
         column(
             "moments",
             "timestamptz[]",
-            Kind::Exact,
+            Kind::Cast,
             &["{2024-06-01 00:00+02}"],
             |random| format!("{{\"2024-01-02 {}\"}}", random.time()),
         ),
         column(
             "doubles",
             "float8[]",
-            Kind::Exact,
+            Kind::Cast,
             &["{0.1,NaN,-0,1e-300}"],
             |random| format!("{{{}}}", random.float64()),
         ),
         column(
             "blobs",
             "bytea[]",
-            Kind::Exact,
+            Kind::Cast,
             &["{\"\\\\x00ff\"}"],
             |random| format!("{{\"\\\\x{}\"}}", random.hex(3)),
         ),
         column(
             "mood_",
             "mood",
-            Kind::Exact,
+            Kind::Cast,
             &["sad", "so so", "glücklich"],
             |random| random.pick(&["sad", "so so", "glücklich"]).to_owned(),
         ),
-        column("odd", "\"Odd \"\"Type\"", Kind::Exact, &["x"], |_| {
+        column("odd", "\"Odd \"\"Type\"", Kind::Cast, &["x"], |_| {
             "x".to_owned()
         }),
         column(
             "percent_",
             "percent",
-            Kind::Exact,
+            Kind::Cast,
             &["0", "100", "0.01"],
             |random| format!("{}.{}", random.below(100), random.digits(2)),
         ),
-        column("nested_", "nested", Kind::Exact, &["0", "100"], |random| {
+        column("nested_", "nested", Kind::Cast, &["0", "100"], |random| {
             random.below(100).to_string()
         }),
-        column("code_", "code", Kind::Exact, &[""], word),
-        column("pair_", "pair", Kind::Exact, PAIR, |random| {
+        column("code_", "code", Kind::Cast, &[""], word),
+        column("pair_", "pair", Kind::Cast, PAIR, |random| {
             format!(
                 "({},\"{}\",2024-01-02 {})",
                 random.below(99),
@@ -153,7 +153,7 @@ fn containers() -> Vec<Column> {
         column(
             "range_",
             "int4range",
-            Kind::Exact,
+            Kind::Cast,
             &["empty", "(,)", "[1,5)", "(,5]"],
             |random| {
                 let low = random.between(-1000, 1000);
@@ -163,25 +163,25 @@ fn containers() -> Vec<Column> {
         column(
             "span",
             "tstzrange",
-            Kind::Exact,
+            Kind::Cast,
             &["empty", "(,)"],
             |random| format!("[2024-01-02 {},)", random.time()),
         ),
         column(
             "many",
             "int8multirange",
-            Kind::Exact,
+            Kind::Cast,
             &["{}", "{[1,3),[7,9)}"],
             |random| format!("{{[{},1000]}}", random.below(1000)),
         ),
         column(
             "hstore_",
             "hstore",
-            Kind::Exact,
+            Kind::Cast,
             &["", "a=>1,b=>NULL", "\"x y\"=>\"\""],
             |random| format!("k=>{}", random.below(100)),
         ),
-        column("citext_", "citext", Kind::Exact, &["", "ÄbC"], word),
+        column("citext_", "citext", Kind::Cast, &["", "ÄbC"], word),
     ]
 }
 
@@ -196,7 +196,7 @@ fn networks() -> Vec<Column> {
         column(
             "inet_",
             "inet",
-            Kind::Exact,
+            Kind::Cast,
             &["::1", "10.0.0.1/8", "::ffff:1.2.3.4"],
             |random| {
                 format!(
@@ -210,49 +210,45 @@ fn networks() -> Vec<Column> {
         column(
             "cidr_",
             "cidr",
-            Kind::Exact,
+            Kind::Cast,
             &["0.0.0.0/0", "2001:db8::/32"],
             |random| format!("10.{}.0.0/16", random.below(256)),
         ),
         column(
             "mac",
             "macaddr",
-            Kind::Exact,
+            Kind::Cast,
             &["00:00:00:00:00:00"],
             |random| random.hex(6),
         ),
         column(
             "bit_",
             "bit(10)",
-            Kind::Exact,
+            Kind::Cast,
             &["0000000000", "1111111111"],
             |random| format!("{:010b}", random.below(1024)),
         ),
-        column("varbit_", "varbit", Kind::Exact, &["", "1"], |random| {
+        column("varbit_", "varbit", Kind::Cast, &["", "1"], |random| {
             format!("{:b}", random.below(1 << 40))
         }),
         column(
             "lsn",
             "pg_lsn",
-            Kind::Exact,
+            Kind::Cast,
             &["0/0", "FFFFFFFF/FFFFFFFF"],
             |random| format!("{:X}/{:X}", random.below(1 << 32), random.below(1 << 32)),
         ),
         column(
             "xid8_",
             "xid8",
-            Kind::Exact,
+            Kind::Cast,
             &["0", "18446744073709551615"],
             |random| random.bits().to_string(),
         ),
-        column(
-            "table_",
-            "regclass",
-            Kind::Exact,
-            &["pg_class", "-"],
-            |_| "pg_type".to_owned(),
-        ),
-        column("money_", "money", Kind::Exact, MONEY, |random| {
+        column("table_", "regclass", Kind::Cast, &["pg_class", "-"], |_| {
+            "pg_type".to_owned()
+        }),
+        column("money_", "money", Kind::Cast, MONEY, |random| {
             format!(
                 "{}.{}",
                 random.between(-1_000_000, 1_000_000),
@@ -274,52 +270,52 @@ fn shapes() -> Vec<Column> {
         column(
             "point_",
             "point",
-            Kind::Exact,
+            Kind::Cast,
             &["(0,-0)", "(1e-300,Infinity)"],
             |random| format!("({},{})", random.float64(), random.float64()),
         ),
-        column("box_", "box", Kind::Exact, &["(0,0),(1,1)"], |random| {
+        column("box_", "box", Kind::Cast, &["(0,0),(1,1)"], |random| {
             format!("({},2),(0.1,0.2)", random.below(99))
         }),
         column(
             "path_",
             "path",
-            Kind::Exact,
+            Kind::Cast,
             &["[(0,0),(1,1)]", "((0,0),(1,0.1))"],
             |random| format!("[(0.3,{})]", random.below(99)),
         ),
         column(
             "circle_",
             "circle",
-            Kind::Exact,
+            Kind::Cast,
             &["<(0,0),0.1>"],
             |random| format!("<(0.1,0.2),{}>", random.below(99)),
         ),
         column(
             "xml_",
             "xml",
-            Kind::Exact,
+            Kind::Cast,
             &["<a/>", "text", "<a b=\"ü\">&amp;</a>"],
             |random| format!("<n>{}</n>", random.below(1000)),
         ),
         column(
             "vector",
             "tsvector",
-            Kind::Exact,
+            Kind::Cast,
             &["", "a:1A b:2 'c d'"],
             |random| format!("w{}:{}", random.below(99), random.below(99) + 1),
         ),
         column(
             "query",
             "tsquery",
-            Kind::Exact,
+            Kind::Cast,
             &["a & !b", "'c d' <-> e:*"],
             |random| format!("w{} | x", random.below(99)),
         ),
         column(
             "path_of_json",
             "jsonpath",
-            Kind::Exact,
+            Kind::Cast,
             &["$", "$.a[*] ? (@ > 1)"],
             |random| format!("$.k{}", random.below(99)),
         ),

@@ -7,6 +7,8 @@ use crate::readers::Row;
 pub(super) enum Kind {
     /// The same text.
     Exact,
+    /// The same text, as the server casts the value to text: for some types another than it prints.
+    Cast,
     /// `t`, `f`
     Bool,
     /// Any spelling of the same single-precision number, NaNs all alike.
@@ -29,7 +31,7 @@ impl Kind {
     /// The reader's text for a value that the server writes as `text`.
     pub(super) fn canonical(self, text: &str) -> String {
         match self {
-            Self::Exact => text.to_owned(),
+            Self::Exact | Self::Cast => text.to_owned(),
             Self::Bool => (if text == "t" { "true" } else { "false" }).to_owned(),
             Self::Float32 => float32(text),
             Self::Float64 => float64(text),

@@ -70,6 +70,15 @@ impl Filled {
 
     fn read(session: &Session, columns: &[Column]) -> Self {
         session.exec(PINNED);
+        let value = |column: &Column| {
+            let cast = if column.kind == Kind::Cast {
+                "::text"
+            } else {
+                ""
+            };
+            format!(", {}{cast}", column.name)
+        };
+        let values: String = columns.iter().map(value).collect();
         Self {
             names: ["id"]
                 .into_iter()
@@ -79,7 +88,7 @@ impl Filled {
                 .into_iter()
                 .chain(columns.iter().map(|column| column.kind))
                 .collect(),
-            expected: session.query_text("SELECT * FROM public.t ORDER BY id"),
+            expected: session.query_text(&format!("SELECT id{values} FROM public.t ORDER BY id")),
         }
     }
 
