@@ -87,14 +87,19 @@ impl Shared {
                 quote_literal(Dialect::PostgreSql, id)
             )
         });
-        let limit = match self.base.statement_timeout.as_millis() {
-            0 => String::new(),
-            limit => format!("SET LOCAL statement_timeout = {limit};"),
+        let limit = self.base.statement_timeout.as_millis();
+        // How casts print names; a filter, and the functions inside a view, mean what they mean to
+        // the role. Not among the pins: the coordinator compares types as they were described.
+        let names = if self.read.filter.is_none() && self.read.kind != RelationKind::View {
+            "SET LOCAL quote_all_identifiers = off;SET LOCAL search_path = pg_catalog;"
+        } else {
+            "SET LOCAL quote_all_identifiers = off;"
         };
         // Each reader is one process of the server: parallelism is our workers', and compiling the
         // statement anew for every chunk costs more than it saves.
         format!(
-            "{BEGIN}{import}{}{limit}SET LOCAL jit = off;SET LOCAL max_parallel_workers_per_gather = 0;{}",
+            "{BEGIN}{import}{}{names}SET LOCAL statement_timeout = {limit};SET LOCAL jit = off;\
+             SET LOCAL max_parallel_workers_per_gather = 0;{}",
             self.pins(),
             self.holding()
         )
@@ -118,7 +123,7 @@ impl Shared {
             "SET LOCAL DateStyle = ISO;SET LOCAL IntervalStyle = iso_8601;SET LOCAL TimeZone = 'UTC';\
              SET LOCAL bytea_output = hex;SET LOCAL extra_float_digits = 3;\
              SET LOCAL client_encoding = 'UTF8';SET LOCAL enable_tidscan = on;\
-             SET LOCAL idle_in_transaction_session_timeout = 0;\
+             SET LOCAL statement_timeout = 0;SET LOCAL idle_in_transaction_session_timeout = 0;\
              SET LOCAL lock_timeout = {lock_wait};{transaction_timeout}{row_security}"
         )
     }
