@@ -207,7 +207,7 @@ fn check_source(
     planned: &SourceIdentity,
     found: &SourceIdentity,
     relation: &Relation,
-) -> Result<(), SourceError> {
+) -> Result<(), Failure> {
     let same_place = match (&planned.name, &found.name) {
         (Some(planned), Some(found)) => planned == found,
         _ => (&planned.host, planned.port) == (&found.host, found.port),
@@ -215,20 +215,20 @@ fn check_source(
     if same_place && planned.kind == found.kind && planned.database == found.database {
         return Ok(());
     }
-    Err(SourceError::PlanMismatch {
-        table: relation.to_string(),
-        why: format!("the plan is for {planned}, this is {found}"),
-    })
+    Err(mismatch(
+        relation,
+        format!("the plan is for {planned}, this is {found}"),
+    ))
+}
+
+fn mismatch(relation: &Relation, why: String) -> Failure {
+    let table = relation.to_string();
+    SourceError::PlanMismatch { table, why }.into()
 }
 
 /// The table still has the plan's columns and key, as the plan knows them.
-fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), SourceError> {
-    let mismatch = |why: String| {
-        Err(SourceError::PlanMismatch {
-            table: planned.relation.to_string(),
-            why,
-        })
-    };
+fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), Failure> {
+    let mismatch = |why: String| Err(mismatch(&planned.relation, why));
     if planned.kind != found.kind {
         return mismatch(format!("it was {:?}, it is {:?}", planned.kind, found.kind));
     }

@@ -7,37 +7,36 @@ use super::{table, units};
 use crate::model::{ExecutionPlan, ReadAs, SourceKind, Strategy, TypeMode};
 
 /// Most chunks that are listed one by one.
-const CHUNKS_SHOWN: usize = 12;
+const CHUNKS_SHOWN: usize = 10;
 
 /// The plan in a few lines: what `run` shows before it begins.
 pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     let plan = document.plan;
     let spec = &plan.spec;
+    let heading = format!("Plan for {} on {}", document.table, document.server);
+    let order = because(
+        plan,
+        Topic::Scheduling,
+        wording::scheduling(spec.scheduling),
+    );
+    let consistency = wording::consistency(spec.consistency);
     let mut lines = vec![
-        Line::Heading(format!(
-            "Plan for {} on {}",
-            document.table, document.server
-        )),
+        Line::Heading(heading),
         Line::fact("source", spec.source.to_string()),
-        Line::fact("output", document.output),
-        Line::fact("strategy", strategy(plan)),
-        Line::fact("workers", workers(plan)),
-        Line::fact(
-            "scheduling",
-            because(
-                plan,
-                Topic::Scheduling,
-                wording::scheduling(spec.scheduling),
-            ),
-        ),
-        Line::fact("consistency", wording::consistency(spec.consistency)),
-        Line::fact("proof", wording::proof(spec.proof)),
-        Line::fact("expected", expected(plan)),
-        Line::fact("fingerprint", plan.fingerprint.clone()),
     ];
+    lines.extend(spec.read.filter.iter().map(|f| Line::fact("where", f)));
+    lines.push(Line::fact("output", document.output));
+    lines.push(Line::fact("strategy", strategy(plan)));
+    lines.push(Line::fact("workers", workers(plan)));
+    lines.push(Line::fact("scheduling", order));
+    // A file has no connections to share.
     if spec.source.kind != SourceKind::Sqlite {
-        lines.insert(6, Line::fact("connections", connections(document)));
+        lines.push(Line::fact("connections", connections(document)));
     }
+    lines.push(Line::fact("consistency", consistency));
+    lines.push(Line::fact("proof", wording::proof(spec.proof)));
+    lines.push(Line::fact("expected", expected(plan)));
+    lines.push(Line::fact("fingerprint", &plan.fingerprint));
     lines.extend(warnings(document));
     lines.push(verdict(document));
     lines
@@ -76,9 +75,6 @@ pub fn full(document: &PlanDocument<'_>) -> Vec<Line> {
     let more = plan.spec.chunks.len().saturating_sub(CHUNKS_SHOWN);
     if more > 0 {
         lines.push(Line::Text(format!("  and {more} more")));
-    }
-    if let Some(filter) = &plan.spec.read.filter {
-        lines.push(Line::fact("where", filter.clone()));
     }
     lines.push(Line::Blank);
     if let Some(file) = &document.written {
@@ -194,4 +190,98 @@ fn chunks(plan: &ExecutionPlan) -> String {
         vec![chunk.id(), chunk.bounds.to_string(), rows, bytes]
     });
     table::grid(&["chunk", "holds", "rows", "size"], rows.collect(), &[2, 3])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planner::fixtures;
+    use crate::ui::json::VerdictDocument;
+    use crate::ui::plain;
+
+    fn document<'a>(plan: &'a ExecutionPlan, reason: Option<&str>) -> PlanDocument<'a> {
+        PlanDocument {
+            table: plan.spec.read.relation.to_string(),
+            server: "PostgreSQL 15.18",
+            connections: crate::model::ConnectionLoad {
+                max: 100,
+                active: 10,
+            },
+            output: "out/public.orders",
+            verdict: VerdictDocument {
+                verdict: match reason {
+                    None => wording::SAFE,
+                    Some(_) => wording::NOT_RECOMMENDED,
+                },
+                reason: reason.map(str::to_owned),
+            },
+            plan,
+            written: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_plan_fits_a_screen_and_says_why() {
+        let mut plan = fixtures::plan(fixtures::profile(3_000_000));
+        plan.fingerprint = "f00d".to_owned();
+        insta::assert_snapshot!(plain(&full(&document(&plan, None))), @"
+        Plan for public.orders on PostgreSQL 15.18
+          source       postgresql://db.example:5432/shop
+          output       out/public.orders
+          strategy     12 chunks, key ranges of id
+                       · rows are stored in the order of id (correlation 1.00)
+                       · bounds at equal numbers of rows, from the catalogue's statistics
+          workers      6
+                       · 6 recommended by the profile
+          scheduling   plan order
+          connections  7 of 100 (7%), 90 free now
+          consistency  one point in time, with fewer workers where it cannot be shared
+          proof        the server counts the rows in the same snapshot
+          expected     3.0M rows, 300.0 MB at the source, 5s at 600.0K rows/s (no history yet: a cautious guess)
+          fingerprint  f00d
+
+        Columns (portable types, mapping 1)
+          column  source type  parquet  null  note
+          id      bigint       int64    no
+
+        Chunks
+          chunk      holds                 rows     size
+          chunk_001  […, 250001)         250.0K  25.0 MB
+          chunk_002  [250001, 500001)    250.0K  25.0 MB
+          chunk_003  [500001, 750001)    250.0K  25.0 MB
+          chunk_004  [750001, 1000001)   250.0K  25.0 MB
+          chunk_005  [1000001, 1250001)  250.0K  25.0 MB
+          chunk_006  [1250001, 1500001)  250.0K  25.0 MB
+          chunk_007  [1500001, 1750001)  250.0K  25.0 MB
+          chunk_008  [1750001, 2000001)  250.0K  25.0 MB
+          chunk_009  [2000001, 2250001)  250.0K  25.0 MB
+          chunk_010  [2250001, 2500001)  250.0K  25.0 MB
+          and 2 more
+
+          verdict      SAFE
+        ");
+    }
+
+    #[test]
+    fn a_plan_that_is_not_recommended_says_so_in_its_last_line() {
+        let plan = fixtures::plan(fixtures::profile(3_000_000));
+        let document = document(&plan, Some("the disk is full"));
+        for lines in [brief(&document), full(&document)] {
+            let last = plain(&lines).lines().next_back().map(str::to_owned);
+            let want = "  verdict      NOT RECOMMENDED: the disk is full";
+            assert_eq!(last.as_deref(), Some(want));
+        }
+        assert!(plain(&[short(&document)]).contains("NOT RECOMMENDED"));
+    }
+
+    #[test]
+    fn a_filter_is_shown_and_a_file_has_no_connections() {
+        let mut plan = fixtures::plan(fixtures::profile(3_000_000));
+        plan.spec.read.filter = Some("a > 1".to_owned());
+        plan.spec.source.kind = SourceKind::Sqlite;
+        let text = plain(&brief(&document(&plan, None)));
+        assert!(text.contains("  where        a > 1\n"), "{text}");
+        assert!(!text.contains("connections"), "{text}");
+    }
 }

@@ -1,7 +1,5 @@
 //! A profile for people: what is known of a table, and from where.
 
-use std::time::Duration;
-
 use super::json::ProfileDocument;
 use super::{Line, table, units, wording};
 use crate::model::{KeyProfile, SourceProfile};
@@ -71,7 +69,7 @@ fn known_key(found: &KeyProfile) -> String {
         text.push_str(&format!(", {min} to {max}"));
     }
     text.push_str(&format!(
-        "\nspread from {}, variation {:.2}",
+        "\nspread known from {}, variation {:.2}",
         wording::origin(found.density.origin),
         f64::from(found.cv_permille) / 1000.0
     ));
@@ -98,18 +96,17 @@ fn latency(profile: &SourceProfile) -> String {
         time(latency.p50_us()),
         time(latency.p95_us()),
         latency.round_trips_us.len(),
-        units::elapsed(Duration::from_micros(latency.connect_us))
+        time(latency.connect_us)
     )
 }
 
 fn connections(profile: &SourceProfile) -> String {
     let load = profile.connections;
+    // Where a snapshot is shared by fewer readers than there are connections, they are the limit.
+    let ours = load.safe().min(profile.max_readers);
     format!(
-        "{} of {} in use; at most {} for us, {} in one snapshot",
-        load.active,
-        load.max,
-        load.safe(),
-        profile.max_readers
+        "{} of {} in use; at most {ours} for us",
+        load.active, load.max
     )
 }
 
@@ -127,4 +124,52 @@ fn columns(profile: &SourceProfile) -> String {
         rows.collect(),
         &[],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planner::fixtures;
+    use crate::ui::plain;
+
+    #[test]
+    fn a_profile_says_what_is_known_and_from_where() {
+        let profile = fixtures::profile(3_000_000);
+        let document = ProfileDocument {
+            source: fixtures::source().to_string(),
+            file: false,
+            profile: &profile,
+        };
+        insta::assert_snapshot!(plain(&view(&document)), @"
+        public.orders on PostgreSQL 15.18
+          source       postgresql://db.example:5432/shop
+          rows         about 3,000,000, from the catalogue's statistics
+          size         300.0 MB, about 100 B a row
+          key          id bigint, primary key, 1 to 3000000
+                       spread known from the catalogue's statistics, variation 0.00, correlation with storage 1.00
+          latency      220 µs median, 300 µs at worst of 5; connected in 900 µs
+          blocks       37,500
+          connections  10 of 100 in use; at most 45 for us
+
+        1 column
+          column  source type  parquet  null
+          id      bigint       int64    no
+        ");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_made_up() {
+        let mut profile = fixtures::profile(0);
+        profile.key = None;
+        profile.statistics.estimate.origin = crate::model::Origin::Unknown;
+        let document = ProfileDocument {
+            source: fixtures::source().to_string(),
+            file: true,
+            profile: &profile,
+        };
+        let text = plain(&view(&document));
+        assert!(text.contains("about 0, from nothing: a guess"), "{text}");
+        assert!(text.contains("none that chunks could be cut on"), "{text}");
+        assert!(!text.contains("connections"), "{text}");
+    }
 }

@@ -151,7 +151,7 @@ fn remark(event: &Event) -> Option<String> {
 
 fn bar_style() -> ProgressStyle {
     // The template is constant and valid; the default style is the harmless answer if it were not.
-    ProgressStyle::with_template("{bar:14.cyan/dim} {percent:>3}% {msg}")
+    ProgressStyle::with_template("{bar:12.cyan/dim} {percent:>3}% {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸─")
 }

@@ -83,7 +83,7 @@ fn consistency(run: &RunDocument) -> String {
         moment(&facts.taken_at)
     );
     if let Some(position) = &facts.position {
-        text.push_str(&format!(" at {position}"));
+        text.push_str(&format!(", position {position}"));
     }
     for note in &facts.notes {
         text.push_str(&format!("\n{note}"));
@@ -200,4 +200,96 @@ pub fn verified(found: &VerifyDocument) -> Vec<Line> {
         ),
         Line::fact("run", found.run.clone()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ConsistencyLevel, RunId, SnapshotFacts};
+    use crate::ui::json::ProofDocument;
+    use crate::ui::plain;
+
+    fn run() -> RunDocument {
+        RunDocument {
+            status: "success",
+            run: RunId::stored("rx-20260131-120000-0badcafe"),
+            table: "public.orders".to_owned(),
+            dataset: "/srv/out/public.orders".to_owned(),
+            manifest: "/srv/out/public.orders/_manifest.json".to_owned(),
+            files: 8,
+            rows: 6_001_215,
+            bytes: 231_000_000,
+            compression: "snappy".to_owned(),
+            duration_s: 5.6,
+            predicted_s: 6.2,
+            throughput: 1_071_645.5,
+            chunks: 8,
+            workers: 2,
+            effective_workers: 1.96,
+            consistency: SnapshotFacts {
+                level: ConsistencyLevel::SharedSnapshot,
+                readers: 2,
+                position: Some("0/1A2B3C4D".to_owned()),
+                taken_at: "2026-01-31T12:00:01.123456Z".to_owned(),
+                held_by: "ACCESS SHARE lock".to_owned(),
+                notes: Vec::new(),
+            },
+            proof: ProofDocument {
+                level: ProofLevel::Count,
+                counted: Some(6_001_215),
+                count_ms: Some(900),
+            },
+            fingerprint: "f00d".to_owned(),
+            adaptations: Vec::new(),
+            warnings: Vec::new(),
+            state: Some("/home/etl/.local/state/ixtract/state.db".to_owned()),
+            teaches: true,
+        }
+    }
+
+    #[test]
+    fn a_summary_fits_a_screen() {
+        insta::assert_snapshot!(plain(&view(&run())), @"
+        Published /srv/out/public.orders
+          rows         6,001,215 in 5.60s (1.1M rows/s)
+          files        8 files, 231.0 MB, snappy
+          work         8 chunks by 2 workers (busy on average: 2.0)
+          consistency  one snapshot shared by all readers (2 readers), as of 2026-01-31 12:00:01 UTC, position 0/1A2B3C4D
+          proof        the server counts 6,001,215 rows too (its count took 0.90s)
+          predicted    6.20s, and it took 5.60s
+          fingerprint  f00d
+          run          rx-20260131-120000-0badcafe
+          history      /home/etl/.local/state/ixtract/state.db (the next plan learns from this run)
+        ");
+    }
+
+    #[test]
+    fn what_went_otherwise_is_told_but_never_floods_the_screen() {
+        let mut run = run();
+        run.adaptations = (1..=9).map(|n| format!("deviation {n}")).collect();
+        run.warnings = vec!["the old version could not be removed".to_owned()];
+        run.state = None;
+        run.proof.level = ProofLevel::Stream;
+        run.proof.counted = None;
+        let text = plain(&view(&run));
+        assert!(text.contains("deviation 4\n               and 5 more, in the manifest"));
+        assert!(text.contains("  warning: the old version could not be removed"));
+        assert!(text.contains("history      not recorded"));
+        assert!(text.contains("not counted by the server"));
+        assert!(text.lines().count() < 24, "{text}");
+    }
+
+    #[test]
+    fn a_tour_compares_predictions_with_what_runs_took() {
+        let demo = DemoDocument {
+            database: "demo/shop.db".to_owned(),
+            runs: vec![run()],
+            state: None,
+        };
+        let text = plain(&tour(&demo));
+        assert!(
+            text.contains("public.orders  6,001,215        2      6.20s  5.60s"),
+            "{text}"
+        );
+    }
 }

@@ -276,6 +276,8 @@ mod tests {
         ));
         drop(first);
         assert!(!path.exists());
+        fs::write(&path, "").unwrap();
+        // What a killed run left is nobody's lock.
         drop(Lock::take(path.clone(), Path::new("d")).unwrap());
     }
 

@@ -347,12 +347,12 @@ impl Dataset {
             return Ok(vec![FileEntry::of(&receipt, ChunkBounds::All)]);
         }
         let bounds = |chunk: u32| spec.chunks.iter().find(|c| c.number == chunk);
-        let mut files: Vec<FileEntry> = evidence
-            .receipts
-            .iter()
+        let mut parts: Vec<&PartReceipt> = evidence.receipts.iter().collect();
+        parts.sort_by_key(|part| (part.chunk, part.segment));
+        let files = parts
+            .into_iter()
             .filter_map(|part| Some(FileEntry::of(part, bounds(part.chunk)?.bounds.clone())))
             .collect();
-        files.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(files)
     }
 

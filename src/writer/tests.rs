@@ -18,6 +18,8 @@ use super::publish::{Dataset, Evidence, Published, Step, WriteBudget};
 use super::verify::{hash, verify};
 use super::{PartReceipt, Result, WriteError, names, place};
 use crate::model::*;
+// Both globs bring a `Strategy`.
+use crate::model::Strategy;
 
 const BUDGET: WriteBudget = WriteBudget {
     row_group_bytes_cap: 64 << 20,
@@ -30,9 +32,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
+fn instant(number: u32) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + i64::from(number)).unwrap()
+}
+
 fn run_id(number: u32) -> RunId {
-    let start = Timestamp::from_second(1_790_000_000 + i64::from(number)).unwrap();
-    RunId::new(start, number.wrapping_mul(0x9e37_79b9))
+    RunId::new(instant(number), number.wrapping_mul(0x9e37_79b9))
 }
 
 fn column(name: &str, field: FieldType, nullable: bool) -> Column {
@@ -164,7 +169,7 @@ fn snapshot() -> SnapshotFacts {
 
 /// A run that has read: all that `publish` wants, owned, so that a test can spoil any of it.
 struct Read {
-    run: RunId,
+    number: u32,
     plan: ExecutionPlan,
     receipts: Vec<PartReceipt>,
     chunks: Vec<ChunkRecord>,
@@ -181,35 +186,21 @@ impl Read {
         dataset: Dataset,
         after: &mut (dyn FnMut(Step) + Send),
     ) -> Result<Published> {
-        let snapshot = snapshot();
-        let second =
-            1_790_000_000 + i64::from(u32::from_str_radix(self.run.tag(), 16).unwrap() % 7);
-        let started_at = Timestamp::from_second(second).unwrap();
+        let (run, snapshot) = (run_id(self.number), snapshot());
+        let now = instant(self.number);
         let evidence = Evidence {
-            run: &self.run,
+            run: &run,
             plan: &self.plan,
             snapshot: &snapshot,
             receipts: &self.receipts,
             chunks: &self.chunks,
             counted: self.counted,
             adaptations: &[],
-            started_at,
-            // Ids carry the order of runs, to the second.
-            now: self.run.as_str()[3..18].parse_stamp(),
+            started_at: now,
+            now,
             freshness: None,
         };
         block_on(dataset.publish_with(evidence, after))
-    }
-}
-
-trait ParseStamp {
-    fn parse_stamp(&self) -> Timestamp;
-}
-
-impl ParseStamp for str {
-    fn parse_stamp(&self) -> Timestamp {
-        let when = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", self).unwrap();
-        when.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp()
     }
 }
 
@@ -218,22 +209,22 @@ fn id_column() -> Vec<Column> {
 }
 
 /// Two chunks of `id`, cut at 100: `rows` rows in each.
-fn write_ids(dataset: &Dataset, run: &RunId, rows: i64) -> Read {
+fn write_ids(dataset: &Dataset, number: u32, rows: i64) -> Read {
     let plan = plan(id_column(), &[100]);
     let sink = dataset.sink(&plan.spec.format, BUDGET);
     let schema = arrow_schema(&plan.spec.read.columns);
     let mut receipts = Vec::new();
     let mut chunks = Vec::new();
-    for (number, start) in [(1, 0), (2, 100)] {
-        let mut writer = block_on(sink.open(number, schema.clone())).unwrap();
+    for (chunk, start) in [(1, 0), (2, 100)] {
+        let mut writer = block_on(sink.open(chunk, schema.clone())).unwrap();
         let ids = Int64Array::from_iter_values(start..start + rows);
         let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(ids)]).unwrap();
         block_on(writer.write(&batch)).unwrap();
         receipts.extend(block_on(writer.finish()).unwrap());
-        chunks.push(record(number, rows as u64));
+        chunks.push(record(chunk, rows as u64));
     }
     Read {
-        run: run.clone(),
+        number,
         plan,
         receipts,
         chunks,
@@ -244,7 +235,7 @@ fn write_ids(dataset: &Dataset, run: &RunId, rows: i64) -> Read {
 fn publish_ids(target: &Path, number: u32, rows: i64, layout: Layout, keep: u32) -> Published {
     let run = run_id(number);
     let dataset = Dataset::prepare(target, &run, layout, keep).unwrap();
-    let read = write_ids(&dataset, &run, rows);
+    let read = write_ids(&dataset, number, rows);
     read.publish(dataset).unwrap()
 }
 
@@ -264,6 +255,7 @@ fn read_back(path: &Path) -> RecordBatch {
 }
 
 /// A value of every output type: edges, then ordinary ones, every third a null.
+#[allow(clippy::too_many_lines, reason = "a table of values")]
 fn every_type() -> Vec<(FieldType, ArrayRef)> {
     use FieldType as F;
     fn a<T: Array + 'static>(array: T) -> ArrayRef {
@@ -436,7 +428,7 @@ fn publish_batches(target: &Path, columns: Vec<Column>, batches: &[RecordBatch])
     }
     let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
     let read = Read {
-        run,
+        number: 1,
         plan,
         receipts: block_on(writer.finish()).unwrap(),
         chunks: vec![record(1, rows)],
@@ -667,7 +659,7 @@ fn an_empty_table_is_one_readable_file_with_its_schema() {
         let run = run_id(1);
         let dataset = Dataset::prepare(&target, &run, layout, 0).unwrap();
         let read = Read {
-            run,
+            number: 1,
             plan: plan(all_columns(), &[5]),
             receipts: Vec::new(),
             chunks: vec![record(1, 0), record(2, 0)],
@@ -771,7 +763,7 @@ fn a_stranger_that_came_during_the_read_stops_the_publish() {
     let target = root.path().join("d");
     publish_ids(&target, 1, 10, Layout::Replace, 0);
     let dataset = Dataset::prepare(&target, &run_id(2), Layout::Replace, 0).unwrap();
-    let read = write_ids(&dataset, &run_id(2), 20);
+    let read = write_ids(&dataset, 2, 20);
     fs::write(target.join("late.txt"), "mine").unwrap();
     let refused = read.publish(dataset);
     assert!(
@@ -833,7 +825,7 @@ fn refused_proof(spoil: impl FnOnce(&mut Read, &Path)) -> String {
     let staging = root
         .path()
         .join(format!(".d.ixtract-staging-{}", run_id(2).tag()));
-    let mut read = write_ids(&dataset, &run_id(2), 20);
+    let mut read = write_ids(&dataset, 2, 20);
     spoil(&mut read, &staging);
     let outcome = read.publish(dataset);
     assert_eq!(
@@ -853,8 +845,8 @@ fn nothing_is_published_unless_every_proof_holds() {
     let part = |read: &Read, staging: &Path| staging.join(&read.receipts[0].name);
     assert!(refused_proof(|read, _| read.counted = Some(41)).contains("41"));
     assert!(refused_proof(|read, _| read.counted = None).contains("count"));
-    assert!(refused_proof(|read, _| drop(read.chunks.pop())).contains("chunk 2"));
-    assert!(refused_proof(|read, _| drop(read.receipts.pop())).contains("chunk 2"));
+    assert!(refused_proof(|read, _| read.chunks.truncate(1)).contains("chunk 2"));
+    assert!(refused_proof(|read, _| read.receipts.truncate(1)).contains("chunk 2"));
     assert!(refused_proof(|read, _| read.receipts[0].rows = 21).contains("21"));
     assert!(refused_proof(|read, _| read.receipts[0].bytes += 1).contains("bytes"));
     assert!(
@@ -862,7 +854,7 @@ fn nothing_is_published_unless_every_proof_holds() {
     );
     assert!(refused_proof(|read, _| read.chunks.push(record(1, 20))).contains("twice"));
     assert!(refused_proof(|read, _| read.chunks.push(record(3, 0))).contains("chunk 3"));
-    assert!(refused_proof(|read, _| drop(read.plan.spec.chunks.remove(0))).contains("cover"));
+    assert!(refused_proof(|read, _| read.plan.spec.chunks.truncate(1)).contains("cover"));
     assert!(
         refused_proof(|read, _| read.plan.spec.read.columns[0].nullable = true).contains("column")
     );
@@ -897,7 +889,7 @@ fn a_stream_proof_needs_no_count() {
     let root = tempfile::tempdir().unwrap();
     let target = root.path().join("d");
     let dataset = Dataset::prepare(&target, &run_id(1), Layout::Replace, 0).unwrap();
-    let mut read = write_ids(&dataset, &run_id(1), 20);
+    let mut read = write_ids(&dataset, 1, 20);
     read.plan.spec.proof = ProofLevel::Stream;
     read.counted = None;
     let published = read.publish(dataset).unwrap();
@@ -981,7 +973,7 @@ fn a_manifest_that_points_outside_is_not_followed() {
 fn publish_and_die(target: &Path, number: u32, layout: Layout, keep: u32, step: Step) {
     let run = run_id(number);
     let dataset = Dataset::prepare(target, &run, layout, keep).unwrap();
-    let read = write_ids(&dataset, &run, i64::from(number));
+    let read = write_ids(&dataset, number, i64::from(number));
     let died = catch_unwind(AssertUnwindSafe(|| {
         read.publish_with(dataset, &mut |done| {
             // `resume_unwind` does not print.
@@ -1023,6 +1015,37 @@ fn a_crash_at_any_step_leaves_one_whole_version_and_the_next_run_sweeps() {
             assert_eq!(versions.len(), 2, "{layout:?} {step}: {versions:?}");
         }
     }
+}
+
+#[test]
+fn a_version_exchanged_out_by_a_run_that_died_is_still_kept() {
+    for step in [Step::Switched, Step::Settled] {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("d");
+        publish_ids(&target, 1, 1, Layout::Replace, 2);
+        publish_and_die(&target, 2, Layout::Replace, 2, step);
+        publish_ids(&target, 3, 3, Layout::Replace, 2);
+        for number in [1, 2] {
+            let kept = format!(".d.ixtract-kept-{}", run_id(number).tag());
+            let found = verify(&root.path().join(kept)).unwrap();
+            assert_eq!(found.run, run_id(number), "{step}");
+        }
+    }
+}
+
+#[test]
+fn a_removal_that_was_cut_short_is_never_taken_for_a_version() {
+    let root = tempfile::tempdir().unwrap();
+    let target = root.path().join("d");
+    publish_ids(&target, 1, 1, Layout::Replace, 1);
+    publish_and_die(&target, 2, Layout::Replace, 1, Step::Switched);
+    let old = root
+        .path()
+        .join(format!(".d.ixtract-staging-{}", run_id(2).tag()));
+    fs::remove_file(old.join(names::MANIFEST)).unwrap();
+    publish_ids(&target, 3, 3, Layout::Replace, 2);
+    let kept = format!(".d.ixtract-kept-{}", run_id(2).tag());
+    assert_eq!(names_in(root.path()), [kept.as_str(), "d"]);
 }
 
 #[test]

@@ -317,7 +317,7 @@ impl Worker {
             if decoders.rows() % TIMED == 0 {
                 let start = job.clock.monotonic();
                 decoders.append(row)?;
-                timer.add(job.clock.monotonic().saturating_sub(start));
+                timer.add(start, job.clock.monotonic());
             } else {
                 decoders.append(row)?;
             }
@@ -398,32 +398,58 @@ fn micros(time: Duration) -> u64 {
 /// Estimates the time of decoding from some of the rows: a clock read costs as much as a row.
 #[derive(Default)]
 struct Timer {
+    /// When the first timed row began.
+    first: Option<Duration>,
     spent: Duration,
     rows: u32,
 }
 
 impl Timer {
-    fn add(&mut self, spent: Duration) {
-        self.spent += spent;
+    fn add(&mut self, start: Duration, end: Duration) {
+        self.first.get_or_insert(start);
+        self.spent += end.saturating_sub(start);
         self.rows += 1;
     }
 
-    /// The time of `rows` rows, going by those that were timed; starts anew.
-    fn take(&mut self, rows: usize) -> Duration {
-        let Self { spent, rows: timed } = std::mem::take(self);
+    /// The time of `rows` rows, going by those that were timed; starts anew. Never more than went by
+    /// since the first of them: a thread that lost the CPU while it was timed would multiply that.
+    fn take(&mut self, rows: usize, now: Duration) -> Duration {
+        let Self {
+            first,
+            spent,
+            rows: timed,
+        } = std::mem::take(self);
         let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-        spent.checked_mul(rows).unwrap_or(spent) / timed.max(1)
+        let all = spent.checked_mul(rows).unwrap_or(spent) / timed.max(1);
+        all.min(now.saturating_sub(first.unwrap_or(now)))
     }
 }
 
 fn finish(decoders: &mut Decoders, timer: &mut Timer, clock: &SharedClock) -> Result<Batch> {
     let wire_bytes = decoders.bytes() as u64;
-    let decode = timer.take(decoders.rows());
     let start = clock.monotonic();
+    let decode = timer.take(decoders.rows(), start);
     let rows = decoders.finish()?;
     Ok(Batch {
         rows,
         wire_bytes,
         decode: decode + clock.monotonic().saturating_sub(start),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_all_rows_follows_from_some_and_stays_possible() {
+        let ms = Duration::from_millis;
+        let mut timer = Timer::default();
+        timer.add(ms(0), ms(1));
+        timer.add(ms(64), ms(67));
+        assert_eq!(timer.take(100, ms(500)), ms(200));
+        timer.add(ms(500), ms(510));
+        assert_eq!(timer.take(100, ms(540)), ms(40));
+        assert_eq!(timer.take(0, ms(540)), Duration::ZERO);
+    }
 }
