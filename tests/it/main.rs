@@ -8,6 +8,8 @@ mod extraction; // A table, the directory it is extracted to, and what came out.
 mod gate; // Stops readers in the middle of their rows until the test lets them go.
 mod ixtract; // The real program, started in a home of its own.
 mod proxy; // A network that is slow, hangs or breaks.
+mod published; // What one run published, and what it left.
+mod random; // Data that follows from a seed.
 mod readers; // Parquet read back by other people's code.
 mod servers; // PostgreSQL, shared by all tests or private to one.
 mod versions; // A table whose rows say which version of it they are of.
@@ -18,7 +20,14 @@ mod consistency; // One point in time while others write, alter, block and termi
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
 mod demo; // The tour.
 mod docs; // README.md says what --help says, and back.
+mod keys; // Every row once, whatever the keys are like.
+mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
+mod releases; // PostgreSQL from the oldest to the newest.
+mod roundtrip; // Every type, value by value.
+mod sink_contract; // What every sink promises.
+mod source_contract; // What every source promises.
+mod state; // What is remembered, and for whom.
 mod tidy; // Who may know whom, and how long a file may be.
 
 /// What `tests/run` found out about this machine.
@@ -29,4 +38,13 @@ mod tidy; // Who may know whom, and how long a file may be.
 fn setting(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: start the tests with `tests/run`"))
+}
+
+/// What the caller of `tests/run` may choose.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where tests read the environment"
+)]
+fn setting_or(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }

@@ -346,16 +346,22 @@ fn map_column(
         None => Ok(mapped),
         Some(field) if *field == mapped.field => Ok(mapped),
         Some(FieldType::Utf8) => Ok(types::as_text(&column.server)),
-        Some(field) => Err(SourceError::Unsupported {
-            what: format!("cannot write {} as {field}", column.name),
-            why: format!(
-                "it is {} at the source, which is written as {} or as text",
-                column.source_type, mapped.field
-            ),
-            fix: format!(
-                "leave out --type {0}={field}, or pass --type {0}=text",
-                column.name
-            ),
+        Some(field) => types::as_wanted(&column.server, field).ok_or_else(|| {
+            let as_text = match mapped.field {
+                FieldType::Utf8 => "",
+                _ => " or as text",
+            };
+            SourceError::Unsupported {
+                what: format!("cannot write {} as {field}", column.name),
+                why: format!(
+                    "it is {} at the source, which is written as {}{as_text}",
+                    column.source_type, mapped.field
+                ),
+                fix: format!(
+                    "leave out --type {0}={field}, or pass --type {0}=text",
+                    column.name
+                ),
+            }
         }),
     }
 }

@@ -14,7 +14,7 @@ use super::classify::{Subject, one_line};
 use super::connect::Link;
 use super::registry::{Registration, Registry};
 use crate::clock::SharedClock;
-use crate::model::{Consistency, ReadSpec};
+use crate::model::{Consistency, ReadSpec, RelationKind};
 
 /// Tries for the lock, sharing the wait, and for a relation that was replaced under our eyes.
 pub(super) const TRIES: u32 = 3;
@@ -77,14 +77,21 @@ impl Shared {
                 quote_literal(Dialect::PostgreSql, id)
             )
         });
-        let limit = match self.base.statement_timeout.as_millis() {
-            0 => String::new(),
-            limit => format!("SET LOCAL statement_timeout = {limit};"),
+        // Zero is no limit at all, whatever the role's or the database's own is.
+        let limit = self.base.statement_timeout.as_millis();
+        // How casts print names. A filter, and the functions inside a view, mean what they mean to
+        // the role. Not among the pins: the coordinator compares types as they were described.
+        let path = if self.read.filter.is_none() && self.read.kind != RelationKind::View {
+            "SET LOCAL search_path = pg_catalog;"
+        } else {
+            ""
         };
         // Each reader is one process of the server: parallelism is our workers', and compiling the
         // statement anew for every chunk costs more than it saves.
         format!(
-            "{BEGIN}{import}{}{limit}SET LOCAL jit = off;SET LOCAL max_parallel_workers_per_gather = 0;{}",
+            "{BEGIN}{import}{}SET LOCAL quote_all_identifiers = off;{path}\
+             SET LOCAL statement_timeout = {limit};SET LOCAL jit = off;\
+             SET LOCAL max_parallel_workers_per_gather = 0;{}",
             self.pins(),
             self.holding()
         )
@@ -223,7 +230,8 @@ fn pins(version: u32, lock_wait: Duration, allow_row_security: bool) -> String {
         "SET LOCAL DateStyle = ISO;SET LOCAL IntervalStyle = iso_8601;SET LOCAL TimeZone = 'UTC';\
          SET LOCAL bytea_output = hex;SET LOCAL extra_float_digits = 3;\
          SET LOCAL client_encoding = 'UTF8';SET LOCAL enable_tidscan = on;\
-         SET LOCAL idle_in_transaction_session_timeout = 0;SET LOCAL lock_timeout = {};",
+         SET LOCAL statement_timeout = 0;SET LOCAL idle_in_transaction_session_timeout = 0;\
+         SET LOCAL lock_timeout = {};",
         // Zero would mean to wait for ever.
         lock_wait.as_millis().max(1)
     );

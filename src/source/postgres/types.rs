@@ -1,5 +1,6 @@
 //! The type mapping, version 1: what each of PostgreSQL's types is in Arrow.
 
+use super::decode;
 use crate::model::{FieldType, ReadAs, TimeUnit, TypeMode};
 
 /// A column's type as the catalogue has it, domains resolved.
@@ -50,6 +51,19 @@ pub(super) fn as_text(server: &ServerType) -> Mapped {
     }
 }
 
+/// The mapping that `--type COLUMN=TYPE` asks for, where there is a decoder that checks every value
+/// or loses none.
+pub(super) fn as_wanted(server: &ServerType, field: &FieldType) -> Option<Mapped> {
+    let base_type = map(server, TypeMode::Portable).base_type;
+    // A name that we know means what we know only where the server itself defined it.
+    let known = server.built_in || server.is_enum || server.name == "citext";
+    (known && decode::can_read(&base_type, field)).then(|| Mapped {
+        base_type,
+        read: ReadAs::Native,
+        field: field.clone(),
+    })
+}
+
 /// The output type of what we decode ourselves; `None` leaves it to the server's text cast.
 fn native_field(server: &ServerType, mode: TypeMode) -> Option<FieldType> {
     if server.is_enum {
@@ -68,11 +82,16 @@ fn native_field(server: &ServerType, mode: TypeMode) -> Option<FieldType> {
         "int2" => FieldType::Int16,
         "int4" => FieldType::Int32,
         "int8" => FieldType::Int64,
-        "oid" | "xid" | "cid" => FieldType::UInt32,
-        "xid8" => FieldType::UInt64,
+        "oid" | "xid" | "cid" if mode == TypeMode::Native => FieldType::UInt32,
+        "oid" | "xid" | "cid" => FieldType::Int64,
+        "xid8" if mode == TypeMode::Native => FieldType::UInt64,
+        "xid8" => FieldType::Decimal {
+            precision: 20,
+            scale: 0,
+        },
         "float4" => FieldType::Float32,
         "float8" => FieldType::Float64,
-        "numeric" => return decimal(server.modifier),
+        "numeric" => return decimal(server.modifier, mode),
         "text" | "varchar" | "bpchar" | "name" => FieldType::Utf8,
         "bytea" => FieldType::Binary,
         "date" => FieldType::Date,
@@ -86,18 +105,31 @@ fn native_field(server: &ServerType, mode: TypeMode) -> Option<FieldType> {
     })
 }
 
-/// `numeric(p,s)` with 0 ≤ s ≤ p ≤ 38. Others travel as text: no precision, more digits than 128 bits
-/// hold, and the scales outside the precision that version 15 allows.
-fn decimal(modifier: i32) -> Option<FieldType> {
+/// The decimal that holds every `numeric(p,s)`; `None` leaves it to text: no precision, more digits
+/// than Parquet's readers or, in native mode, Arrow's 256 bits hold.
+fn decimal(modifier: i32, mode: TypeMode) -> Option<FieldType> {
     // The modifier is 4 more than precision in the high half and scale in the low 11 bits, signed.
     let packed = modifier.checked_sub(4).filter(|packed| *packed >= 0)?;
     let precision = (packed >> 16) & 0xffff;
     let scale = ((packed & 0x7ff) ^ 1024) - 1024;
-    let precision = u8::try_from(precision)
-        .ok()
-        .filter(|p| (1..=38).contains(p))?;
-    let scale = u8::try_from(scale).ok().filter(|s| *s <= precision)?;
-    Some(FieldType::Decimal { precision, scale })
+    let (precision, scale) = if scale < 0 {
+        // Rounded to tens, hundreds, …: whole numbers that are longer by as many zeros.
+        (precision - scale, 0)
+    } else if scale > precision {
+        // As many zeros stand between the point and the digits.
+        (scale, scale)
+    } else {
+        (precision, scale)
+    };
+    let longest = match mode {
+        TypeMode::Native => 76,
+        TypeMode::Portable => 38,
+    };
+    let precision = u8::try_from(precision).ok()?;
+    let scale = u8::try_from(scale).ok()?;
+    (1..=longest)
+        .contains(&precision)
+        .then_some(FieldType::Decimal { precision, scale })
 }
 
 #[cfg(test)]
@@ -119,14 +151,58 @@ mod tests {
 
     #[test]
     fn decimals_that_fit_are_decimals() {
-        let field = |precision, scale| decimal(modifier(precision, scale));
         let some = |precision, scale| Some(FieldType::Decimal { precision, scale });
-        assert_eq!(field(15, 2), some(15, 2));
-        assert_eq!(field(38, 38), some(38, 38));
-        assert_eq!(field(39, 0), None);
-        assert_eq!(field(5, -2), None);
-        assert_eq!(field(2, 5), None);
-        assert_eq!(decimal(-1), None);
+        for (declared, portable, native) in [
+            ((15, 2), some(15, 2), some(15, 2)),
+            ((38, 38), some(38, 38), some(38, 38)),
+            ((39, 0), None, some(39, 0)),
+            ((76, 76), None, some(76, 76)),
+            ((77, 0), None, None),
+            // Version 15 allows scales outside the precision.
+            ((5, -2), some(7, 0), some(7, 0)),
+            ((38, -5), None, some(43, 0)),
+            ((2, 5), some(5, 5), some(5, 5)),
+            ((2, 40), None, some(40, 40)),
+            ((1000, -1000), None, None),
+        ] {
+            let modifier = modifier(declared.0, declared.1);
+            let found = |mode| decimal(modifier, mode);
+            assert_eq!(found(TypeMode::Portable), portable, "{declared:?}");
+            assert_eq!(found(TypeMode::Native), native, "{declared:?}");
+        }
+        assert_eq!(decimal(-1, TypeMode::Native), None);
+    }
+
+    #[test]
+    fn unsigned_numbers_are_signed_where_not_every_reader_knows_them() {
+        let field = |name, mode| map(&server(name, -1), mode).field;
+        assert_eq!(field("oid", TypeMode::Portable), FieldType::Int64);
+        assert_eq!(field("oid", TypeMode::Native), FieldType::UInt32);
+        assert_eq!(field("xid8", TypeMode::Native), FieldType::UInt64);
+        assert_eq!(
+            field("xid8", TypeMode::Portable).to_string(),
+            "decimal(20,0)"
+        );
+    }
+
+    #[test]
+    fn an_override_needs_a_decoder() {
+        let can = |name, field: &str| {
+            let field = field.parse().expect("an output type");
+            as_wanted(&server(name, -1), &field).is_some()
+        };
+        assert!(can("numeric", "decimal(38,9)") && can("numeric", "decimal(76,0)"));
+        assert!(can("uuid", "uuid") && can("text", "binary") && can("int4", "int64"));
+        assert!(!can("numeric", "int64") && !can("text", "int64") && !can("int8", "int32"));
+        assert!(!can("timestamp", "timestamp(ns)") && !can("timestamp", "timestamp(us,utc)"));
+        let foreign = ServerType {
+            built_in: false,
+            ..server("numeric", -1)
+        };
+        assert_eq!(
+            as_wanted(&foreign, &"decimal(9,0)".parse().expect("a type")),
+            None
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, NullBufferBuilder, PrimitiveArray};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type,
+    Int64Type, UInt32Type, UInt64Type,
 };
 
 use super::{Block, Decode, Fault};
@@ -95,6 +95,21 @@ pub(super) fn int16() -> Box<dyn Decode> {
     total::<Int16Type, 2>(i16::from_be_bytes)
 }
 
+/// int2 as a wider integer
+pub(super) fn int16_as_int32() -> Box<dyn Decode> {
+    total::<Int32Type, 2>(|raw| i32::from(i16::from_be_bytes(raw)))
+}
+
+/// int2 as a wider integer
+pub(super) fn int16_as_int64() -> Box<dyn Decode> {
+    total::<Int64Type, 2>(|raw| i64::from(i16::from_be_bytes(raw)))
+}
+
+/// int4 as a wider integer
+pub(super) fn int32_as_int64() -> Box<dyn Decode> {
+    total::<Int64Type, 4>(|raw| i64::from(i32::from_be_bytes(raw)))
+}
+
 /// int4
 pub(super) fn int32() -> Box<dyn Decode> {
     total::<Int32Type, 4>(i32::from_be_bytes)
@@ -110,9 +125,28 @@ pub(super) fn uint32() -> Box<dyn Decode> {
     total::<UInt32Type, 4>(u32::from_be_bytes)
 }
 
+/// oid, xid, cid, for readers that know no unsigned integers
+pub(super) fn uint32_as_int64() -> Box<dyn Decode> {
+    total::<Int64Type, 4>(|raw| i64::from(u32::from_be_bytes(raw)))
+}
+
+/// xid8, for the same readers: a decimal of twenty digits holds every 64-bit number
+pub(super) fn uint64_as_decimal() -> Box<dyn Decode> {
+    fixed::<Decimal128Type, 8>(
+        DataType::Decimal128(20, 0),
+        |raw| Some(i128::from(u64::from_be_bytes(raw))),
+        |_| (String::new(), "it is always representable"),
+    )
+}
+
 /// xid8
 pub(super) fn uint64() -> Box<dyn Decode> {
     total::<UInt64Type, 8>(u64::from_be_bytes)
+}
+
+/// float4 as a double, exactly
+pub(super) fn float32_as_float64() -> Box<dyn Decode> {
+    total::<Float64Type, 4>(|raw| f64::from(f32::from_be_bytes(raw)))
 }
 
 /// float4

@@ -10,7 +10,7 @@ mod text;
 
 use arrow::array::ArrayRef;
 
-use crate::model::{Column, FieldType, ReadAs};
+use crate::model::{Column, FieldType, ReadAs, TimeUnit};
 
 /// A field of a row inside a block's bytes.
 #[derive(Clone, Copy, Debug)]
@@ -98,36 +98,75 @@ pub(super) fn decoder(column: &Column) -> Result<Box<dyn Decode>, String> {
             ref other => Err(format!("text cannot be read as {other}")),
         };
     }
-    let found: Option<Box<dyn Decode>> = match (column.base_type.as_str(), &column.field) {
-        ("bool", FieldType::Bool) => Some(fixed::boolean()),
-        ("int2", FieldType::Int16) => Some(fixed::int16()),
-        ("int4", FieldType::Int32) => Some(fixed::int32()),
-        ("int8", FieldType::Int64) => Some(fixed::int64()),
-        ("oid" | "xid" | "cid", FieldType::UInt32) => Some(fixed::uint32()),
-        ("xid8", FieldType::UInt64) => Some(fixed::uint64()),
-        ("float4", FieldType::Float32) => Some(fixed::float32()),
-        ("float8", FieldType::Float64) => Some(fixed::float64()),
+    native(&column.base_type, &column.field)
+        .ok_or_else(|| format!("{} cannot be read as {}", column.base_type, column.field))
+}
+
+/// Whether a built-in type's own wire format can be read as an output type.
+pub(super) fn can_read(base_type: &str, field: &FieldType) -> bool {
+    native(base_type, field).is_some()
+}
+
+fn native(base_type: &str, field: &FieldType) -> Option<Box<dyn Decode>> {
+    const MICRO: TimeUnit = TimeUnit::Micro;
+    Some(match (base_type, field) {
+        ("bool", FieldType::Bool) => fixed::boolean(),
+        ("int2", FieldType::Int16) => fixed::int16(),
+        ("int2", FieldType::Int32) => fixed::int16_as_int32(),
+        ("int2", FieldType::Int64) => fixed::int16_as_int64(),
+        ("int4", FieldType::Int32) => fixed::int32(),
+        ("int4", FieldType::Int64) => fixed::int32_as_int64(),
+        ("int8", FieldType::Int64) => fixed::int64(),
+        ("oid" | "xid" | "cid", FieldType::UInt32) => fixed::uint32(),
+        ("oid" | "xid" | "cid", FieldType::Int64) => fixed::uint32_as_int64(),
+        ("xid8", FieldType::UInt64) => fixed::uint64(),
+        (
+            "xid8",
+            FieldType::Decimal {
+                precision: 20,
+                scale: 0,
+            },
+        ) => fixed::uint64_as_decimal(),
+        ("float4", FieldType::Float32) => fixed::float32(),
+        ("float4", FieldType::Float64) => fixed::float32_as_float64(),
+        ("float8", FieldType::Float64) => fixed::float64(),
         ("numeric", FieldType::Decimal { precision, scale }) if *precision <= 38 => {
-            Some(numeric::decimal128(*precision, *scale))
+            numeric::decimal128(*precision, *scale)
         }
-        ("date", FieldType::Date) => Some(temporal::date()),
-        ("time", FieldType::Time(_)) => Some(temporal::time()),
-        ("timestamp", FieldType::Timestamp { utc: false, .. }) => Some(temporal::timestamp(None)),
-        ("timestamptz", FieldType::Timestamp { utc: true, .. }) => {
-            Some(temporal::timestamp(Some("UTC".into())))
+        ("numeric", FieldType::Decimal { precision, scale }) => {
+            numeric::decimal256(*precision, *scale)
         }
-        ("bytea", FieldType::Binary) => Some(text::binary()),
-        ("uuid", FieldType::Uuid) => Some(text::uuid()),
-        ("uuid", FieldType::Utf8) => Some(text::uuid_text()),
-        ("json", FieldType::Json | FieldType::Utf8) => Some(text::utf8(0)),
+        ("date", FieldType::Date) => temporal::date(),
+        ("time", FieldType::Time(MICRO)) => temporal::time(),
+        (
+            "timestamp",
+            FieldType::Timestamp {
+                unit: MICRO,
+                utc: false,
+            },
+        ) => temporal::timestamp(),
+        (
+            "timestamptz",
+            FieldType::Timestamp {
+                unit: MICRO,
+                utc: true,
+            },
+        ) => temporal::instant(),
+        ("bytea", FieldType::Binary) => text::binary(),
+        ("uuid", FieldType::Uuid) => text::uuid(),
+        ("uuid", FieldType::Utf8) => text::uuid_text(),
+        ("json", FieldType::Json | FieldType::Utf8) => text::utf8(0),
         // jsonb travels as one version byte and the text.
-        ("jsonb", FieldType::Json | FieldType::Utf8) => Some(text::utf8(1)),
+        ("jsonb", FieldType::Json | FieldType::Utf8) => text::utf8(1),
         ("text" | "varchar" | "bpchar" | "name" | "citext" | "enum", FieldType::Utf8) => {
-            Some(text::utf8(0))
+            text::utf8(0)
         }
-        _ => None,
-    };
-    found.ok_or_else(|| format!("{} cannot be read as {}", column.base_type, column.field))
+        // The bytes that are not text in a SQL_ASCII database.
+        ("text" | "varchar" | "bpchar" | "name" | "citext" | "enum", FieldType::Binary) => {
+            text::binary()
+        }
+        _ => return None,
+    })
 }
 
 /// An integer key's value for a message.

@@ -8,9 +8,9 @@
 use std::mem;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Decimal128Array, NullBufferBuilder};
+use arrow::array::{ArrayRef, Decimal128Array, Decimal256Array, NullBufferBuilder};
 use arrow::buffer::ScalarBuffer;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, i256};
 
 use super::{Block, Decode, Fault};
 
@@ -78,6 +78,66 @@ impl Decode for Decimal {
         let data_type = DataType::Decimal128(self.precision, self.scale as i8);
         Ok(Arc::new(array.with_data_type(data_type)))
     }
+}
+
+/// numeric into Decimal256(precision, scale), 39 ≤ precision ≤ 76.
+pub(super) fn decimal256(precision: u8, scale: u8) -> Box<dyn Decode> {
+    Box::new(Wide {
+        precision,
+        scale,
+        values: Vec::new(),
+        nulls: NullBufferBuilder::new(0),
+    })
+}
+
+/// Rare, so that it needs no short cuts.
+struct Wide {
+    precision: u8,
+    scale: u8,
+    values: Vec<i256>,
+    nulls: NullBufferBuilder,
+}
+
+impl Decode for Wide {
+    fn append(&mut self, block: &Block, column: usize) -> Result<(), Fault> {
+        // 10^76 fits 256 bits.
+        let limit = ten_to(u32::from(self.precision.min(76)));
+        for (row, cell) in block.column(column).enumerate() {
+            let Some(bytes) = cell else {
+                self.values.push(i256::ZERO);
+                self.nulls.append_null();
+                continue;
+            };
+            let parts = Parts::read(bytes).ok_or_else(|| {
+                Fault::Malformed("a numeric is not as long as it says".to_owned())
+            })?;
+            match parts.scaled_wide(i32::from(self.scale), limit) {
+                Some(value) => self.values.push(value),
+                None => {
+                    return Err(Fault::Unrepresentable {
+                        row,
+                        value: parts.text(),
+                        why: parts.why_not(),
+                    });
+                }
+            }
+            self.nulls.append_non_null();
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, Fault> {
+        let values = ScalarBuffer::from(mem::take(&mut self.values));
+        let array = Decimal256Array::try_new(values, self.nulls.finish())
+            .map_err(|error| Fault::Malformed(error.to_string()))?;
+        // Scales are at most 76 here.
+        let data_type = DataType::Decimal256(self.precision, self.scale as i8);
+        Ok(Arc::new(array.with_data_type(data_type)))
+    }
+}
+
+fn ten_to(power: u32) -> i256 {
+    i256::from_i128(10).wrapping_pow(power)
 }
 
 /// A numeric as it travels.
@@ -167,6 +227,35 @@ impl<'a> Parts<'a> {
                 _ => Some(whole),
             }
         }
+    }
+
+    /// The value times 10^scale, when that is a whole number smaller than `limit` in magnitude.
+    fn scaled_wide(&self, scale: i32, limit: i256) -> Option<i256> {
+        if self.sign & !NEGATIVE != 0 {
+            return None;
+        }
+        let mut magnitude = i256::ZERO;
+        // The power of ten of each group's ones digit, at this scale.
+        let powers = (0..).map(|index| 4 * (self.weight - index) + scale);
+        for (group, power) in self.groups.iter().zip(powers) {
+            let group = i256::from_i128(i128::from(u16::from_be_bytes(*group)));
+            let part = match power {
+                _ if group == i256::ZERO => continue,
+                0..=76 => group.checked_mul(ten_to(power.unsigned_abs()))?,
+                -3..0 => {
+                    let cut = ten_to(power.unsigned_abs());
+                    Some(group.wrapping_div(cut))
+                        .filter(|_| group.wrapping_rem(cut) == i256::ZERO)?
+                }
+                _ => return None,
+            };
+            magnitude = magnitude.checked_add(part).filter(|sum| *sum < limit)?;
+        }
+        Some(if self.sign == NEGATIVE {
+            magnitude.wrapping_neg()
+        } else {
+            magnitude
+        })
     }
 
     fn why_not(&self) -> &'static str {
@@ -331,6 +420,27 @@ mod tests {
     }
 
     #[test]
+    fn wide_decimals_hold_76_digits_and_no_more() {
+        let value = |text: &str, scale| -> Result<String, Fault> {
+            let array = decode(decimal256(76, scale), &[Some(&wire(text)), None])?;
+            let array = array.as_primitive::<arrow::datatypes::Decimal256Type>();
+            Ok(array.value(0).to_string())
+        };
+        let nines = "9".repeat(76);
+        assert_eq!(value(&nines, 0), Ok(nines.clone()));
+        assert_eq!(value(&format!("-0.{nines}"), 76), Ok(format!("-{nines}")));
+        assert_eq!(value("12345.6", 3), Ok("12345600".to_owned()));
+        assert_eq!(value("0", 38), Ok("0".to_owned()));
+        for refused in ["1.2345".to_owned(), format!("1{nines}")] {
+            let found = value(&refused, 3);
+            assert!(
+                matches!(found, Err(Fault::Unrepresentable { .. })),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
     fn more_digits_than_declared_are_refused_not_rounded() {
         assert_eq!(refused(&wire("1.234"), 10, 2), "1.234");
         assert_eq!(refused(&wire("0.000000001"), 10, 2), "0.000000001");
@@ -378,6 +488,8 @@ mod tests {
             let sign = if unscaled < 0 { "-" } else { "" };
             let text = if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") };
             prop_assert_eq!(value(&text, 38, scale), Ok(unscaled));
+            let wide = Parts::read(&wire(&text)).unwrap().scaled_wide(i32::from(scale), ten_to(76));
+            prop_assert_eq!(wide, Some(i256::from_i128(unscaled)));
             let raw = wire(&text);
             prop_assert_eq!(Parts::read(&raw).unwrap().text(), text);
         }

@@ -1,0 +1,13 @@
+//! Every type, value by value: the server is the oracle, other people's programs read the files.
+//!
+//! A test makes a table with one column for each type, edge values first, then random ones, NULLs
+//! between; asks the server for its own text of every value under pinned settings; extracts the table
+//! in several ways; and holds each value that a reader gets against the server's.
+
+mod casts; // Types that the server turns into text.
+mod hostile; // Defaults of databases and roles that must not matter.
+mod oracle; // From a server's text to the readers'.
+mod sqlite; // SQLite, where a column's type promises little.
+mod table; // A table of many types, and what it must become.
+mod unrepresentable; // Values that stop the run.
+mod wire; // Types that travel in their own binary form.

@@ -1,0 +1,136 @@
+//! Whatever an administrator made the default for a database or a role: the output is the same.
+
+use super::oracle::{Kind, expect_same};
+use super::table::PINNED;
+use crate::ixtract::Cli;
+use crate::published::extract;
+use crate::readers::{Engine, Row};
+use crate::servers::{Address, Database, postgres};
+
+/// Settings that change how values look, what names mean, or how long a statement may take.
+const HOSTILE: &[&str] = &[
+    "DateStyle = 'German, DMY'",
+    "TimeZone = 'America/St_Johns'",
+    "bytea_output = escape",
+    "extra_float_digits = -15",
+    "IntervalStyle = sql_standard",
+    "search_path = evil, public",
+    "default_transaction_read_only = on",
+    "default_transaction_isolation = 'serializable'",
+    "default_transaction_deferrable = on",
+    "standard_conforming_strings = off",
+    "escape_string_warning = off",
+    "quote_all_identifiers = on",
+    "enable_tidscan = off",
+    "enable_seqscan = off",
+    "xmlbinary = hex",
+    "client_min_messages = debug1",
+    "client_encoding = LATIN1",
+    "statement_timeout = '250ms'",
+    "lock_timeout = '100ms'",
+    "idle_in_transaction_session_timeout = '200ms'",
+    "default_statistics_target = 1",
+    "max_parallel_workers_per_gather = 2",
+    "parallel_setup_cost = 0",
+    "parallel_tuple_cost = 0",
+    "min_parallel_table_scan_size = 0",
+    "plan_cache_mode = force_generic_plan",
+];
+
+/// The table's name, shadowed.
+const EVIL: &str = "CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC;
+    CREATE TABLE evil.t (id int PRIMARY KEY, wrong text);
+    GRANT SELECT ON ALL TABLES IN SCHEMA evil TO PUBLIC";
+
+/// The last column takes long: 40 ms a row, so that a chunk outlasts the time limits above.
+const TABLE: &str = r#"
+    CREATE TABLE public.t (id int8 PRIMARY KEY, "b\s'q" bytea, f float8, d date, ts timestamptz,
+        i interval, x text, tz timetz,
+        "class" regclass, range tstzrange);
+    INSERT INTO public.t SELECT n, decode(md5(n::text), 'hex'), 1.0 / n, date '2024-02-03' + n,
+        timestamptz '2024-03-10 07:00:00+00' + n * interval '17 minutes', n * interval '1 day 2 hours',
+        'a\b''ü' || n, timetz '12:34:56+02', 'public.t',
+        tstzrange(timestamptz '2024-03-10 07:00:00+00', NULL) FROM generate_series(1, 300) AS n;
+    ANALYZE public.t;
+    CREATE VIEW public.slow AS
+        SELECT n AS id, pg_sleep(0.04)::text AS nothing FROM generate_series(1, 12) AS n"#;
+
+const NAMES: [&str; 10] = [
+    "id", "b\\s'q", "f", "d", "ts", "i", "x", "tz", "class", "range",
+];
+const KINDS: [Kind; 10] = [
+    Kind::Exact,
+    Kind::Bytes,
+    Kind::Float64,
+    Kind::Date,
+    Kind::Instant,
+    Kind::Exact,
+    Kind::Exact,
+    Kind::Exact,
+    Kind::Exact,
+    Kind::Exact,
+];
+
+#[test]
+fn defaults_of_the_database_do_not_matter() {
+    let database = filled();
+    let server = database.name().to_owned();
+    let before = oracle(&database);
+    harden(&database, &format!("DATABASE {server}"));
+    expect_output(database.address(), &before);
+}
+
+#[test]
+fn defaults_of_the_role_do_not_matter() {
+    let database = filled();
+    let role = database.limited_role();
+    database.exec(&format!(
+        "GRANT SELECT ON public.t, public.slow TO {}",
+        role.user
+    ));
+    let before = oracle(&database);
+    harden(&database, &format!("ROLE {}", role.user));
+    expect_output(&role, &before);
+}
+
+fn filled() -> Database {
+    let database = postgres().fresh_database();
+    database.exec(TABLE);
+    database.exec(EVIL);
+    database
+}
+
+fn oracle(database: &Database) -> Vec<Row> {
+    let session = database.session();
+    session.exec(PINNED);
+    session.query_text("SELECT * FROM public.t ORDER BY id")
+}
+
+fn harden(database: &Database, whose: &str) {
+    let session = database.session();
+    for setting in HOSTILE {
+        session.exec(&format!("ALTER {whose} SET {setting}"));
+    }
+}
+
+fn expect_output(role: &Address, before: &[Row]) {
+    let cli = Cli::new();
+    let url = role.to_string();
+    for chunking in ["key", "ctid"] {
+        let flags = [
+            "--workers",
+            "3",
+            "--chunk-rows",
+            "20",
+            "--chunking",
+            chunking,
+        ];
+        let run = extract(&cli, &url, "public.t", chunking, &flags);
+        run.expect_exact_cover(300);
+        let read = run.rows(Engine::Pyarrow, &["id"]);
+        expect_same(chunking, &NAMES, &KINDS, before, &read);
+        assert!(run.chunks().len() > 1, "{chunking}: {:?}", run.chunks());
+    }
+    let slow = extract(&cli, &url, "public.slow", "slow", &[]);
+    slow.expect_exact_cover(12);
+}
