@@ -131,7 +131,10 @@ fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
                 primary: true,
                 unique: true,
                 nullable: false,
+                order: KeyOrder::Integer,
+                rest: Vec::new(),
             }),
+            leaves: Vec::new(),
             filter: None,
         },
         types: TypeMapping {
@@ -267,7 +270,7 @@ impl Session for MemorySession {
             panic!("only key chunks here")
         };
         let int = |value: &Option<KeyValue>, open: i64| match value {
-            Some(KeyValue::Int(value)) => i64::try_from(*value).unwrap(),
+            Some(value) => i64::try_from(value.as_int().unwrap()).unwrap(),
             None => open,
         };
         self.chunk = planned.number;

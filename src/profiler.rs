@@ -17,35 +17,48 @@ const PINGS: usize = 5;
 /// Parts that a key's spread is asked for in: as many as a plan has chunks at most by default.
 const DENSITY_PARTS: u32 = 200;
 
+/// The most parts that a spread is asked for in, as many as a plan has chunks at most.
+const MOST_PARTS: u32 = 10_000;
+
 /// Rows that a spread's variation is measured with; it does not depend on their number.
 const SPREAD_ROWS: u64 = 1_000_000;
 
-/// Asks `source` what a plan needs to know of `table`.
+/// Asks `source` what a plan needs to know of `table`; `chunk_rows` is the user's wish, if any.
 ///
 /// # Errors
 /// Whatever the source answers; nothing is guessed in place of a failed question.
 pub async fn profile(
     source: &dyn Source,
     table: Table,
+    chunk_rows: Option<u64>,
     clock: &dyn Clock,
 ) -> Result<SourceProfile, SourceError> {
     let capabilities = source.capabilities();
     let mut statistics = source.statistics(&table).await?;
     let latency = latency(source, clock).await?;
     let connections = source.load().await?;
+    let parts = density_parts(statistics.estimate.rows, chunk_rows);
     let key = match best_key(&table.keys) {
-        Some(key) => Some(key_profile(source, &table, key).await?),
+        Some(key) => Some(key_profile(source, &table, key, parts).await?),
         None => None,
     };
-    let blocks_addressable = capabilities.blocks_addressable
-        && statistics.blocks.is_some()
-        && matches!(
-            table.kind,
-            RelationKind::Table | RelationKind::MaterializedView
-        );
-    if !blocks_addressable {
+    let whole_key = match key
+        .as_ref()
+        .and_then(|key| whole_key(&table.keys, key, parts))
+    {
+        Some(whole) => Some(key_profile(source, &table, whole, parts).await?),
+        None => None,
+    };
+    let plain = matches!(
+        table.kind,
+        RelationKind::Table | RelationKind::MaterializedView
+    );
+    if !plain || !capabilities.blocks_addressable {
         statistics.blocks = None;
     }
+    let apart = !statistics.leaves.is_empty();
+    let blocks_addressable =
+        capabilities.blocks_addressable && (apart || statistics.blocks.is_some());
     Ok(SourceProfile {
         warnings: warnings(source.identity().kind, &statistics, key.as_ref()),
         server: capabilities.server.clone(),
@@ -53,6 +66,7 @@ pub async fn profile(
         table,
         statistics,
         key,
+        whole_key,
         latency,
         connections,
         blocks_addressable,
@@ -63,15 +77,36 @@ pub async fn profile(
 /// the source's order holds.
 fn best_key(keys: &[Key]) -> Option<&Key> {
     keys.iter()
+        .filter(|key| key.rest.is_empty())
         .min_by_key(|key| (!key.primary, !key.unique, key.nullable))
+}
+
+/// All columns of the primary key, where its first one alone was found too coarse to cut on: it has
+/// fewer values than a third of the parts asked for.
+fn whole_key<'a>(keys: &'a [Key], first: &KeyProfile, parts: u32) -> Option<&'a Key> {
+    let coarse = 3 * first.density.distinct() < parts as usize;
+    keys.iter()
+        .find(|key| !key.rest.is_empty() && key.column == first.key.column)
+        .filter(|_| coarse)
+}
+
+/// Parts to ask a spread for. Nothing is known between the bounds of a key that only the server can
+/// order, so there must be some for every chunk.
+fn density_parts(rows: u64, chunk_rows: Option<u64>) -> u32 {
+    let chunks = chunk_rows.map_or(0, |size| rows.div_ceil(size.max(1)));
+    let parts = chunks.saturating_mul(2);
+    u32::try_from(parts)
+        .unwrap_or(u32::MAX)
+        .clamp(DENSITY_PARTS, MOST_PARTS)
 }
 
 async fn key_profile(
     source: &dyn Source,
     table: &Table,
     key: &Key,
+    parts: u32,
 ) -> Result<KeyProfile, SourceError> {
-    let (density, correlation_permille) = source.density(table, key, DENSITY_PARTS).await?;
+    let (density, correlation_permille) = source.density(table, key, parts).await?;
     let cv_permille = Spread::new(&density, SPREAD_ROWS).map_or(0, |spread| spread.cv_permille());
     Ok(KeyProfile {
         key: key.clone(),
@@ -174,7 +209,7 @@ mod tests {
         }
 
         async fn profile(&self, table: Table) -> SourceProfile {
-            profile(self, table, &self.clock)
+            profile(self, table, None, &self.clock)
                 .await
                 .expect("the fake answers everything")
         }

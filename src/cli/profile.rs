@@ -4,7 +4,7 @@ use super::args::ProfileArgs;
 use super::context::Context;
 use super::history::History;
 use super::settings::{self, SourceSettings, StateSettings};
-use super::survey;
+use super::survey::{self, Wanted};
 use crate::error::Failure;
 use crate::model::SourceKind;
 use crate::ui;
@@ -17,7 +17,13 @@ pub(super) async fn command(context: &Context, args: &ProfileArgs) -> Result<(),
     let state = StateSettings::settle(&args.state, &context.environment);
     let source = survey::connect(context, &source_settings, None).await?;
     let types = settings::types(&args.types);
-    let profile = survey::profile(context, &source, &args.table, &selection, &types).await?;
+    let wanted = Wanted {
+        table: &args.table,
+        selection: &selection,
+        types: &types,
+        chunk_rows: None,
+    };
+    let profile = survey::profile(context, &source, &wanted).await?;
     let mut history = History::open(context, &state)?;
     let scope = history.scope(source.identity(), &profile.table.relation, &selection);
     history.save_profile(&scope, &profile, context)?;

@@ -43,18 +43,34 @@ pub(super) async fn connect(
     context.interrupt.or(source::connect(options)).await
 }
 
-/// Profiles a table by the name that the user wrote.
+/// What of which table is to be profiled.
+pub(super) struct Wanted<'a> {
+    /// By the name that the user wrote.
+    pub(super) table: &'a str,
+    /// Columns and rows.
+    pub(super) selection: &'a Selection,
+    /// How columns are mapped.
+    pub(super) types: &'a TypeOptions,
+    /// Rows of a chunk, where the user said so.
+    pub(super) chunk_rows: Option<u64>,
+}
+
+/// Profiles a table.
 pub(super) async fn profile(
     context: &Context,
     source: &Arc<dyn Source>,
-    table: &str,
-    selection: &Selection,
-    types: &TypeOptions,
+    wanted: &Wanted<'_>,
 ) -> Result<SourceProfile, Failure> {
     context.printer.detail("looking at the table");
+    let Wanted {
+        table,
+        selection,
+        types,
+        chunk_rows,
+    } = *wanted;
     let look = async {
         let table = source.describe(table, selection, types).await?;
-        crate::profiler::profile(source.as_ref(), table, context.clock.as_ref()).await
+        crate::profiler::profile(source.as_ref(), table, chunk_rows, context.clock.as_ref()).await
     };
     context.interrupt.or::<_, SourceError>(look).await
 }
@@ -67,14 +83,13 @@ impl Survey {
         source: Arc<dyn Source>,
         request: &RunRequest,
     ) -> Result<Self, Failure> {
-        let profile = profile(
-            context,
-            &source,
-            &request.table,
-            &request.selection,
-            &request.types,
-        )
-        .await?;
+        let wanted = Wanted {
+            table: &request.table,
+            selection: &request.selection,
+            types: &request.types,
+            chunk_rows: request.work.chunk_rows,
+        };
+        let profile = profile(context, &source, &wanted).await?;
         let relation = &profile.table.relation;
         let scope = history.scope(source.identity(), relation, &request.selection);
         history.save_profile(&scope, &profile, context)?;
@@ -109,7 +124,13 @@ impl Survey {
             overrides: Vec::new(),
         };
         let name = literal(&read.relation);
-        let profile = profile(context, &source, &name, &selection, &types).await?;
+        let wanted = Wanted {
+            table: &name,
+            selection: &selection,
+            types: &types,
+            chunk_rows: None,
+        };
+        let profile = profile(context, &source, &wanted).await?;
         check_table(read, &profile.table)?;
         let scope = history.scope(source.identity(), &read.relation, &selection);
         Ok(Self {
@@ -243,8 +264,7 @@ fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), Failure> {
     }
     match &planned.key {
         Some(key) if !found.keys.contains(key) => mismatch(format!(
-            "the key {} of its chunks is not a key any more, or is another",
-            key.column
+            "the key {key} of its chunks is not a key any more, or is another"
         )),
         _ => Ok(()),
     }
@@ -296,6 +316,7 @@ mod tests {
             kind: RelationKind::Table,
             columns: vec![column],
             key: None,
+            leaves: Vec::new(),
             filter: None,
         }
     }

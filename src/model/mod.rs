@@ -13,6 +13,7 @@ mod request;
 mod run;
 mod snapshot;
 mod spread;
+mod steps;
 
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
@@ -22,12 +23,13 @@ pub use plan::{
     SpecError, Strategy, TYPE_MAP_VERSION, TypeMapping,
 };
 pub use profile::{
-    ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Origin, SourceProfile,
+    ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Leaf, Origin, SourceProfile,
     Statistics,
 };
 pub use reason::Reason;
 pub use relation::{
-    Column, Key, ReadAs, Relation, RelationKind, SourceIdentity, SourceKind, Table,
+    Column, Key, KeyColumn, KeyOrder, ReadAs, Relation, RelationKind, SourceIdentity, SourceKind,
+    Table,
 };
 pub use request::{
     Chunking, Layout, OutputOptions, ParquetOptions, RunRequest, Selection, TypeMode, TypeOptions,
@@ -40,3 +42,4 @@ pub use run::{
 };
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;
+pub use steps::Steps;

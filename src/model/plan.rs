@@ -140,6 +140,9 @@ pub struct ReadSpec {
     pub columns: Vec<Column>,
     /// The key that key chunks are cut on.
     pub key: Option<Key>,
+    /// The leaves that block chunks are cut on, each read by itself; together they are the table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaves: Vec<Relation>,
     /// The filter, parameters filled in.
     pub filter: Option<String>,
 }
@@ -264,6 +267,11 @@ impl ExecutionSpec {
         let bounds: Vec<ChunkBounds> = self.chunks.iter().map(|c| c.bounds.clone()).collect();
         let nullable = self.read.key.as_ref().is_some_and(|key| key.nullable);
         check_cover(&bounds, nullable)?;
+        let mut leaves: Vec<&Relation> = bounds.iter().filter_map(ChunkBounds::leaf).collect();
+        leaves.dedup();
+        if !leaves.iter().copied().eq(&self.read.leaves) {
+            return Err(SpecError::Leaves);
+        }
         let mut ranks: Vec<u32> = self.chunks.iter().map(|chunk| chunk.rank).collect();
         ranks.sort_unstable();
         let ranked = ranks.iter().zip(0u32..).all(|(rank, want)| *rank == want);
@@ -289,6 +297,9 @@ pub enum SpecError {
     /// The chunks do not tile the table.
     #[error("the plan's chunks do not cover the table exactly: {0}")]
     Cover(#[from] CoverError),
+    /// The leaves that the chunks read are not those that make up the table.
+    #[error("the plan's chunks do not read the leaves that it names")]
+    Leaves,
     /// Numbers or ranks have gaps or repeat.
     #[error("the plan's chunk numbers or ranks have gaps or repeat")]
     Order,

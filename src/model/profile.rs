@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::KeyValue;
-use super::relation::{Key, Table};
+use super::relation::{Key, Relation, Table};
 use super::run::ChangeCounters;
 
 /// Where an estimate comes from.
@@ -38,8 +38,21 @@ pub struct Statistics {
     pub bytes: u64,
     /// Physical blocks of the main data, where blocks can be addressed (PostgreSQL tables).
     pub blocks: Option<u32>,
+    /// The leaves of a partitioned table or inheritance tree, where each may be read by itself in
+    /// block ranges and together they are the table; empty elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaves: Vec<Leaf>,
     /// The source's change counters now.
     pub counters: ChangeCounters,
+}
+
+/// A table that holds some of a partitioned table's rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaf {
+    /// Exact name.
+    pub relation: Relation,
+    /// Its blocks now.
+    pub blocks: u32,
 }
 
 /// How a key's values are spread, from statistics or a bounded sample; never from a scan.
@@ -50,12 +63,20 @@ pub struct KeyDensity {
     /// Largest key now.
     pub max: Option<KeyValue>,
     /// Ascending key values that cut the rows into parts of equal estimated count. Values may
-    /// repeat where one key value holds many rows. Empty when nothing is known.
+    /// repeat where one key value holds many rows; values that the server holds equal are then
+    /// spelt alike. Empty when nothing is known.
     pub bounds: Vec<KeyValue>,
     /// Estimated share of NULL keys, in thousandths.
     pub null_permille: u32,
     /// Where `bounds` comes from.
     pub origin: Origin,
+}
+
+impl KeyDensity {
+    /// How many different values there are among the bounds.
+    pub fn distinct(&self) -> usize {
+        self.bounds.chunk_by(|one, next| one == next).count()
+    }
 }
 
 /// A key together with what is known of its values.
@@ -127,6 +148,9 @@ pub struct SourceProfile {
     pub statistics: Statistics,
     /// The best key and its spread, where there is one.
     pub key: Option<KeyProfile>,
+    /// All columns of the primary key, where `key` is its first one and has few values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_key: Option<KeyProfile>,
     /// Latency.
     pub latency: LatencySample,
     /// Connections.

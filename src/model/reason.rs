@@ -52,10 +52,20 @@ pub enum Reason {
     },
     /// What would have been cut on gives too few chunks: a key of few values, a table of few blocks.
     CutTooCoarse {
-        /// `key COLUMN` or `blocks`.
+        /// `key COLUMN`, `key (COLUMN, COLUMN)` or `blocks`.
         cut: String,
         /// Chunks it would give.
         chunks: u32,
+    },
+    /// What is cut on in place of what was too coarse.
+    CutInstead {
+        /// `key COLUMN`, `key (COLUMN, COLUMN)` or `blocks`.
+        cut: String,
+    },
+    /// Every leaf of a partitioned table or inheritance tree is read by itself.
+    LeavesApart {
+        /// Leaves.
+        leaves: u32,
     },
     /// Chunk bounds at equal estimated rows.
     BoundsFrom {

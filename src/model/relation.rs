@@ -127,19 +127,88 @@ pub struct Column {
     pub generated: Option<String>,
 }
 
-/// A column that chunks can be cut on: the leading column of an index, compared as the server does.
+/// How the bounds of a key column are compared, and written for the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyOrder {
+    /// As integers, by us too.
+    #[default]
+    Integer,
+    /// By the server alone, in the column's own order.
+    Server {
+        /// The type that a bound's text is cast to, as the server reads it; `None` where values
+        /// carry their own type (SQLite).
+        cast: Option<String>,
+        /// The collation that the key's index is in, as the server reads it; `None` where the
+        /// type has none, or the database's own.
+        collation: Option<String>,
+    },
+}
+
+impl KeyOrder {
+    /// Whether we can compare, too.
+    pub fn is_integer(&self) -> bool {
+        *self == Self::Integer
+    }
+}
+
+/// A further column of a key of several.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Key {
+pub struct KeyColumn {
     /// Exact column name.
     pub column: String,
-    /// The type as the server writes it.
+    /// How its bounds are compared.
+    #[serde(default, skip_serializing_if = "KeyOrder::is_integer")]
+    pub order: KeyOrder,
+}
+
+/// What chunks can be cut on: the leading column of an index, or all columns of a primary key,
+/// compared as the server does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// Exact name of the (first) column.
+    pub column: String,
+    /// Its type as the server writes it.
     pub source_type: String,
+    /// How its bounds are compared.
+    #[serde(default, skip_serializing_if = "KeyOrder::is_integer")]
+    pub order: KeyOrder,
     /// It is (the first column of) the primary key.
     pub primary: bool,
-    /// The column alone is unique.
+    /// It is unique.
     pub unique: bool,
-    /// The column may hold NULLs, which then need a chunk of their own.
+    /// The column may hold NULLs, which then need a chunk of their own. Never of several columns.
     pub nullable: bool,
+    /// The further columns of a key of several, compared one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rest: Vec<KeyColumn>,
+}
+
+impl Key {
+    /// Every column with its order, the first first.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, &KeyOrder)> {
+        let rest = self
+            .rest
+            .iter()
+            .map(|more| (more.column.as_str(), &more.order));
+        std::iter::once((self.column.as_str(), &self.order)).chain(rest)
+    }
+
+    /// Whether it is one integer column, whose values we can compare and count between.
+    pub fn is_integer(&self) -> bool {
+        self.rest.is_empty() && self.order.is_integer()
+    }
+}
+
+/// The columns' names: `id`, or `(tenant, id)`.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rest.is_empty() {
+            return f.write_str(&self.column);
+        }
+        let names: Vec<&str> = self.columns().map(|(name, _)| name).collect();
+        write!(f, "({})", names.join(", "))
+    }
 }
 
 /// A relation as the catalogue describes it, cut down to the selected columns.
@@ -151,8 +220,9 @@ pub struct Table {
     pub kind: RelationKind,
     /// The selected columns in the catalogue's order.
     pub columns: Vec<Column>,
-    /// Integer keys that chunks may be cut on, best first (primary key, then unique, then others).
-    /// Keys need not be among the selected columns.
+    /// Keys that chunks may be cut on, best first (primary key, then unique, then others); after
+    /// the first column of a primary key of several, all of them. Keys need not be among the
+    /// selected columns.
     pub keys: Vec<Key>,
     /// The filter of `--where`, parameters filled in.
     pub filter: Option<String>,

@@ -23,20 +23,20 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Spreads `rows` over the keys; `None` where there is no key at all.
+    /// Spreads `rows` over the keys; `None` where there is no key at all, or none of integers.
     ///
     /// Statistics may be older than the smallest and largest key: bounds outside them are left out.
     pub fn new(density: &KeyDensity, rows: u64) -> Option<Self> {
-        let (KeyValue::Int(min), KeyValue::Int(max)) =
-            (density.min.as_ref()?, density.max.as_ref()?);
-        let (min, max) = (*min.min(max), *max.max(min));
+        let min = density.min.as_ref()?.as_int()?;
+        let max = density.max.as_ref()?.as_int()?;
+        let (min, max) = (min.min(max), max.max(min));
         let mut edges = Vec::with_capacity(density.bounds.len() + 2);
         edges.push(min);
         edges.extend(
             density
                 .bounds
                 .iter()
-                .map(|KeyValue::Int(bound)| *bound)
+                .filter_map(KeyValue::as_int)
                 .filter(|bound| (min..=max).contains(bound)),
         );
         edges.sort_unstable();

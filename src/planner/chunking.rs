@@ -4,7 +4,9 @@
 //! first is open below, the last open above, and NULL keys have a chunk of their own. Statistics only
 //! decide where the cuts are, so stale ones cost balance, never rows.
 
-use crate::model::{BlockRange, ChunkBounds, Key, KeyDensity, KeyRange, KeyValue, Spread};
+use crate::model::{
+    BlockRange, ChunkBounds, Key, KeyDensity, KeyRange, KeyValue, Leaf, Relation, Spread, Steps,
+};
 
 /// Estimated rows above which a chunk is worth a further cut.
 const ROWS_PER_CHUNK: u64 = 500_000;
@@ -20,6 +22,17 @@ const MOST_FORCED_CHUNKS: u64 = 10_000;
 pub(super) struct Piece {
     pub(super) bounds: ChunkBounds,
     pub(super) rows: u64,
+}
+
+impl Piece {
+    /// The same blocks, of a leaf.
+    fn of_leaf(mut self, leaf: &Relation) -> Self {
+        if let ChunkBounds::Blocks(blocks) = self.bounds {
+            let leaf = leaf.clone();
+            self.bounds = ChunkBounds::LeafBlocks { leaf, blocks };
+        }
+        self
+    }
 }
 
 /// How many chunks to aim at. `chunk_rows` is `--chunk-rows`.
@@ -52,27 +65,17 @@ pub(super) fn by_key(key: &Key, density: &KeyDensity, rows: u64, count: u32) -> 
         0
     };
     let keyed = rows - nulls;
-    let (cuts, below) = match Spread::new(density, keyed) {
-        None => (Vec::new(), Vec::new()),
-        Some(spread) => {
-            // A cut at the smallest key, or above the largest, would cut nothing off.
-            let inside = spread.min() + 1..spread.end();
-            let mut cuts: Vec<i128> = (1..count)
-                .map(|index| spread.cut(index, count))
-                .filter(|cut| inside.contains(cut))
-                .collect();
-            cuts.dedup();
-            let below = cuts.iter().map(|cut| spread.rows_below(*cut)).collect();
-            (cuts, below)
-        }
+    let (cuts, below): (Vec<KeyValue>, Vec<u64>) = if key.is_integer() {
+        Spread::new(density, keyed)
+            .map(|spread| integer_cuts(&spread, count))
+            .unwrap_or_default()
+    } else {
+        Steps::new(density, keyed).cuts(count).into_iter().unzip()
     };
     let mut pieces: Vec<Piece> = tiles(&cuts)
         .zip(shares(&below, keyed))
         .map(|((lower, upper), rows)| Piece {
-            bounds: ChunkBounds::Key(KeyRange {
-                lower: lower.map(KeyValue::Int),
-                upper: upper.map(KeyValue::Int),
-            }),
+            bounds: ChunkBounds::Key(KeyRange { lower, upper }),
             rows,
         })
         .collect();
@@ -83,6 +86,44 @@ pub(super) fn by_key(key: &Key, density: &KeyDensity, rows: u64, count: u32) -> 
         });
     }
     pieces
+}
+
+/// Cuts into `count` parts between keys that we can count, with the rows below each.
+fn integer_cuts(spread: &Spread, count: u32) -> (Vec<KeyValue>, Vec<u64>) {
+    // A cut at the smallest key, or above the largest, would cut nothing off.
+    let inside = spread.min() + 1..spread.end();
+    let mut cuts: Vec<i128> = (1..count)
+        .map(|index| spread.cut(index, count))
+        .filter(|cut| inside.contains(cut))
+        .collect();
+    cuts.dedup();
+    cuts.into_iter()
+        .map(|cut| (KeyValue::Int(cut), spread.rows_below(cut)))
+        .unzip()
+}
+
+/// Ranges of blocks of each leaf, in the leaves' order: about `count` in all, but one a leaf at
+/// least. Rows are taken to be as dense everywhere.
+pub(super) fn by_leaves(leaves: &[Leaf], rows: u64, count: u32) -> Vec<Piece> {
+    let total: u64 = leaves.iter().map(|leaf| u64::from(leaf.blocks)).sum();
+    let rows_of = |blocks: u64| {
+        let share = (u128::from(rows) * u128::from(blocks)).checked_div(u128::from(total));
+        share.map_or(0, |share| share as u64)
+    };
+    let mut before = 0;
+    leaves
+        .iter()
+        .flat_map(|leaf| {
+            let blocks = u64::from(leaf.blocks);
+            // Rounded up: no chunk is larger than its share.
+            let chunks = (blocks * u64::from(count)).div_ceil(total.max(1));
+            let rows = rows_of(before + blocks) - rows_of(before);
+            before += blocks;
+            by_blocks(leaf.blocks, rows, u32::try_from(chunks).unwrap_or(u32::MAX))
+                .into_iter()
+                .map(|piece| piece.of_leaf(&leaf.relation))
+        })
+        .collect()
 }
 
 /// Ranges of as nearly as possible equally many blocks; never more than there are blocks.
@@ -107,9 +148,9 @@ pub(super) fn by_blocks(blocks: u32, rows: u64, count: u32) -> Vec<Piece> {
 }
 
 /// The ranges between neighbouring cuts, open at both extremes: one more than there are cuts.
-fn tiles<T: Copy>(cuts: &[T]) -> impl Iterator<Item = (Option<T>, Option<T>)> {
-    let lower = std::iter::once(None).chain(cuts.iter().copied().map(Some));
-    let upper = cuts.iter().copied().map(Some).chain(std::iter::once(None));
+fn tiles<T: Clone>(cuts: &[T]) -> impl Iterator<Item = (Option<T>, Option<T>)> {
+    let lower = std::iter::once(None).chain(cuts.iter().cloned().map(Some));
+    let upper = cuts.iter().cloned().map(Some).chain(std::iter::once(None));
     lower.zip(upper)
 }
 
@@ -127,7 +168,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Origin, check_cover};
+    use crate::model::{KeyOrder, Origin, check_cover};
 
     const ROWS: u64 = 1_000_000;
 
@@ -138,6 +179,8 @@ mod tests {
             primary: !nullable,
             unique: !nullable,
             nullable,
+            order: KeyOrder::Integer,
+            rest: Vec::new(),
         }
     }
 
@@ -317,11 +360,9 @@ mod tests {
             let rows_of = |key: i128| spread.rows_below(key + 1) - spread.rows_below(key);
             for piece in &pieces {
                 let ChunkBounds::Key(range) = &piece.bounds else { unreachable!() };
-                let first = range.lower.as_ref().map_or(0, |KeyValue::Int(key)| rows_of(*key));
-                let last = range.upper.as_ref().map_or_else(
-                    || rows_of(spread.end() - 1),
-                    |KeyValue::Int(key)| rows_of(key - 1),
-                );
+                let int = |bound: &Option<KeyValue>| bound.as_ref().and_then(KeyValue::as_int);
+                let first = int(&range.lower).map_or(0, rows_of);
+                let last = rows_of(int(&range.upper).unwrap_or(spread.end()) - 1);
                 let share = ROWS / u64::from(count);
                 // Four rows for what the integer divisions drop.
                 prop_assert!(piece.rows <= share + first + last + 4, "{} of {share}", piece.rows);

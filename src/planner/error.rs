@@ -69,17 +69,17 @@ impl From<PlanError> for Failure {
         let (exit, why, fix) = match error {
             E::NoKey { blocks, .. } => (
                 ExitCode::Refused,
-                "it has no index whose first column is an integer".to_owned(),
+                "it has no index whose first column has an order that we know".to_owned(),
                 if blocks {
                     "leave --chunking away: it is then cut into physical blocks".to_owned()
                 } else {
-                    "leave --chunking away to read it in one pass, or add an index on an integer column".to_owned()
+                    "leave --chunking away to read it in one pass, or add a plain index on a column of it".to_owned()
                 },
             ),
             E::NoBlocks { server, key, .. } => (
                 ExitCode::Refused,
                 format!(
-                    "block ranges need a plain table on PostgreSQL 14 or later; this is {server}"
+                    "block ranges need PostgreSQL 14 or later, and tables that may be read one by one; this is {server}"
                 ),
                 if key {
                     "pass --chunking key, or leave --chunking away".to_owned()

@@ -4,10 +4,10 @@ use super::{Inputs, Limits, plan as make_plan};
 use crate::estimator::{Method, ThroughputEstimate};
 use crate::model::{
     ChangeCounters, Chunking, Column, Compression, ConnectionLoad, Consistency, Estimate,
-    ExecutionPlan, FieldType, Format, Key, KeyDensity, KeyProfile, KeyValue, LatencySample, Layout,
-    Origin, OutputOptions, ParquetOptions, ProofLevel, ReadAs, Relation, RelationKind, RunRequest,
-    Selection, SourceIdentity, SourceKind, SourceProfile, Statistics, Table, TypeOptions,
-    WorkOptions,
+    ExecutionPlan, FieldType, Format, Key, KeyDensity, KeyOrder, KeyProfile, KeyValue,
+    LatencySample, Layout, Origin, OutputOptions, ParquetOptions, ProofLevel, ReadAs, Relation,
+    RelationKind, RunRequest, Selection, SourceIdentity, SourceKind, SourceProfile, Statistics,
+    Table, TypeOptions, WorkOptions,
 };
 
 /// `public.orders` of a PostgreSQL server.
@@ -81,6 +81,7 @@ pub(crate) fn profile(rows: u64) -> SourceProfile {
             },
             bytes: rows * 100,
             blocks: Some((rows / 80) as u32),
+            leaves: Vec::new(),
             counters: ChangeCounters::default(),
         },
         key: Some(KeyProfile {
@@ -95,6 +96,7 @@ pub(crate) fn profile(rows: u64) -> SourceProfile {
             correlation_permille: Some(1000),
             cv_permille: 0,
         }),
+        whole_key: None,
         latency: LatencySample {
             connect_us: 900,
             round_trips_us: vec![200, 210, 220, 230, 300],
@@ -118,6 +120,8 @@ pub(crate) fn key() -> Key {
         primary: true,
         unique: true,
         nullable: false,
+        order: KeyOrder::Integer,
+        rest: Vec::new(),
     }
 }
 

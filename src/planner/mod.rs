@@ -174,6 +174,11 @@ fn spec(
             kind: profile.table.kind,
             columns: profile.table.columns.clone(),
             key: cutting.key.map(|profile| profile.key.clone()),
+            leaves: cutting
+                .leaves
+                .iter()
+                .map(|leaf| leaf.relation.clone())
+                .collect(),
             filter: profile.table.filter.clone(),
         },
         types: TypeMapping {

@@ -3,7 +3,9 @@
 use super::Inputs;
 use super::chunking::{self, Piece};
 use super::error::PlanError;
-use crate::model::{Chunking, Estimate, KeyProfile, Origin, Reason, SourceProfile, Strategy};
+use crate::model::{
+    Chunking, Estimate, KeyProfile, Leaf, Origin, Reason, SourceProfile, Statistics, Strategy,
+};
 
 /// A table of fewer rows is read in one pass.
 const SMALL_ROWS: u64 = 100_000;
@@ -20,20 +22,22 @@ const CORRELATED_PERMILLE: u32 = 900;
 pub(super) enum Cut<'a> {
     Key(&'a KeyProfile),
     Blocks(u32),
+    /// Blocks of each leaf of a partitioned table.
+    Leaves(&'a [Leaf]),
 }
 
 impl Cut<'_> {
     fn strategy(self) -> Strategy {
         match self {
             Self::Key(_) => Strategy::RangeChunking,
-            Self::Blocks(_) => Strategy::CtidChunking,
+            Self::Blocks(_) | Self::Leaves(_) => Strategy::CtidChunking,
         }
     }
 
     fn name(self) -> String {
         match self {
-            Self::Key(profile) => format!("key {}", profile.key.column),
-            Self::Blocks(_) => "blocks".to_owned(),
+            Self::Key(profile) => format!("key {}", profile.key),
+            Self::Blocks(_) | Self::Leaves(_) => "blocks".to_owned(),
         }
     }
 
@@ -41,6 +45,7 @@ impl Cut<'_> {
         match self {
             Self::Key(profile) => chunking::by_key(&profile.key, &profile.density, rows, count),
             Self::Blocks(blocks) => chunking::by_blocks(blocks, rows, count),
+            Self::Leaves(leaves) => chunking::by_leaves(leaves, rows, count),
         }
     }
 }
@@ -59,6 +64,8 @@ pub(super) struct Cutting<'a> {
     pub(super) strategy: Strategy,
     /// The key that was cut on.
     pub(super) key: Option<&'a KeyProfile>,
+    /// The leaves that are read apart.
+    pub(super) leaves: &'a [Leaf],
     pub(super) pieces: Vec<Piece>,
     pub(super) reasons: Vec<Reason>,
 }
@@ -66,48 +73,63 @@ pub(super) struct Cutting<'a> {
 /// Chooses what to cut on, before it is known how finely.
 pub(super) fn choose<'a>(inputs: &Inputs<'a>) -> Result<Choice<'a>, PlanError> {
     let (work, profile) = (&inputs.request.work, inputs.profile);
-    let key = profile.key.as_ref();
-    let blocks = profile
-        .statistics
-        .blocks
-        .filter(|_| profile.blocks_addressable);
-    let forced = |cut, chunking: &str| Choice {
-        cuts: vec![cut],
-        reasons: vec![Reason::ChunkingForced {
-            chunking: chunking.to_owned(),
-        }],
-    };
+    let blocks = physical(profile);
     match work.chunking {
         Chunking::None => Ok(one_pass(Reason::ChunkingOff)),
-        Chunking::Key => match key {
-            Some(key) => Ok(forced(Cut::Key(key), "key")),
+        Chunking::Key => match &profile.key {
+            Some(_) => Ok(forced(keys(profile), "key")),
             None => Err(PlanError::NoKey {
                 relation: profile.table.relation.to_string(),
                 blocks: blocks.is_some(),
             }),
         },
         Chunking::Ctid => match blocks {
-            Some(blocks) => Ok(forced(Cut::Blocks(blocks), "ctid")),
+            Some(blocks) => Ok(forced(vec![blocks], "ctid")),
             None => Err(PlanError::NoBlocks {
                 relation: profile.table.relation.to_string(),
                 server: profile.server.clone(),
-                key: key.is_some(),
+                key: profile.key.is_some(),
             }),
         },
         Chunking::Auto => {
             let many = work.workers.is_some_and(|workers| workers > 1) || work.chunk_rows.is_some();
-            Ok(by_statistics(profile, key, blocks, many))
+            Ok(by_statistics(profile, blocks, many))
         }
     }
 }
 
+/// The physical blocks, where they can be addressed.
+fn physical(profile: &SourceProfile) -> Option<Cut<'_>> {
+    let Statistics { blocks, leaves, .. } = &profile.statistics;
+    if !profile.blocks_addressable {
+        return None;
+    }
+    let leaves = (!leaves.is_empty()).then_some(Cut::Leaves(leaves));
+    blocks.map(Cut::Blocks).or(leaves)
+}
+
+/// The key, then all columns of it where its first one may be too coarse.
+fn keys(profile: &SourceProfile) -> Vec<Cut<'_>> {
+    let keys = [&profile.key, &profile.whole_key];
+    keys.into_iter().flatten().map(Cut::Key).collect()
+}
+
+fn forced<'a>(cuts: Vec<Cut<'a>>, chunking: &str) -> Choice<'a> {
+    Choice {
+        cuts,
+        reasons: vec![Reason::ChunkingForced {
+            chunking: chunking.to_owned(),
+        }],
+    }
+}
+
 fn by_statistics<'a>(
-    profile: &SourceProfile,
-    key: Option<&'a KeyProfile>,
-    blocks: Option<u32>,
+    profile: &'a SourceProfile,
+    blocks: Option<Cut<'a>>,
     many: bool,
 ) -> Choice<'a> {
-    let (cuts, reason) = match (key, blocks) {
+    let mut cuts = keys(profile);
+    let reason = match (&profile.key, blocks) {
         (None, None) => return one_pass(Reason::NothingToCutOn),
         _ if !many && is_small(profile) => {
             return one_pass(Reason::SmallTable {
@@ -115,32 +137,33 @@ fn by_statistics<'a>(
                 bytes: profile.statistics.bytes,
             });
         }
-        (None, Some(blocks)) => (vec![Cut::Blocks(blocks)], Reason::BlocksNoKey),
-        (Some(key), None) => {
-            let column = key.key.column.clone();
-            (vec![Cut::Key(key)], Reason::KeyOnly { key: column })
-        }
+        (None, Some(_)) => Reason::BlocksNoKey,
+        (Some(key), None) => Reason::KeyOnly {
+            key: key.key.to_string(),
+        },
         (Some(profile), Some(blocks)) => {
-            let (key, correlation) = (profile.key.column.clone(), profile.correlation_permille);
-            let (by_key, by_blocks) = (Cut::Key(profile), Cut::Blocks(blocks));
+            let (key, correlation) = (profile.key.to_string(), profile.correlation_permille);
             match correlation {
-                Some(correlation) if correlation.unsigned_abs() >= CORRELATED_PERMILLE => (
-                    vec![by_key, by_blocks],
+                Some(correlation) if correlation.unsigned_abs() >= CORRELATED_PERMILLE => {
+                    cuts.push(blocks);
                     Reason::KeyCorrelated {
                         key,
                         correlation_permille: correlation,
-                    },
-                ),
-                _ => (
-                    vec![by_blocks, by_key],
+                    }
+                }
+                _ => {
+                    cuts.insert(0, blocks);
                     Reason::BlocksUncorrelated {
                         key,
                         correlation_permille: correlation,
-                    },
-                ),
+                    }
+                }
             }
         }
     };
+    if cuts.is_empty() {
+        cuts.extend(blocks);
+    }
     Choice {
         cuts,
         reasons: vec![reason],
@@ -160,31 +183,47 @@ fn is_small(profile: &SourceProfile) -> bool {
     profile.statistics.bytes < SMALL_BYTES || (origin != Origin::Unknown && rows < SMALL_ROWS)
 }
 
-/// Cuts into about `count` chunks: on the first choice, unless it gives less than half of them and
-/// the stand-in gives more.
+/// Cuts into about `count` chunks: on the first choice that gives at least half of them, else on the
+/// one that gives most.
 pub(super) fn cut<'a>(cuts: &[Cut<'a>], rows: u64, count: u32) -> Cutting<'a> {
-    let Some(first) = cuts.first().copied() else {
-        return whole(rows, Vec::new());
-    };
-    let mut chosen = (first, first.pieces(rows, count));
     let mut reasons = Vec::new();
-    if 2 * chosen.1.len() < count as usize {
-        reasons.push(Reason::CutTooCoarse {
-            cut: first.name(),
-            chunks: u32::try_from(chosen.1.len()).unwrap_or(u32::MAX),
-        });
-        let stand_in = cuts.get(1).map(|cut| (*cut, cut.pieces(rows, count)));
-        if let Some(stand_in) = stand_in.filter(|(_, pieces)| pieces.len() > chosen.1.len()) {
-            chosen = stand_in;
+    let mut chosen: Option<(Cut<'a>, Vec<Piece>)> = None;
+    for cut in cuts {
+        let pieces = cut.pieces(rows, count);
+        let fine = 2 * pieces.len() >= count as usize;
+        if !fine {
+            reasons.push(Reason::CutTooCoarse {
+                cut: cut.name(),
+                chunks: u32::try_from(pieces.len()).unwrap_or(u32::MAX),
+            });
+        }
+        if chosen
+            .as_ref()
+            .is_none_or(|(_, most)| pieces.len() > most.len())
+        {
+            chosen = Some((*cut, pieces));
+        }
+        if fine {
+            break;
         }
     }
-    let (cut, pieces) = chosen;
+    let Some((cut, pieces)) = chosen else {
+        return whole(rows, reasons);
+    };
     if pieces.len() == 1 {
         return whole(rows, reasons);
     }
+    if cuts.first().is_some_and(|first| first.name() != cut.name()) {
+        reasons.push(Reason::CutInstead { cut: cut.name() });
+    }
+    if let Cut::Leaves(leaves) = cut {
+        reasons.push(Reason::LeavesApart {
+            leaves: u32::try_from(leaves.len()).unwrap_or(u32::MAX),
+        });
+    }
     let key = match cut {
         Cut::Key(profile) => Some(profile),
-        Cut::Blocks(_) => None,
+        Cut::Blocks(_) | Cut::Leaves(_) => None,
     };
     if let Some(profile) = key {
         reasons.push(Reason::BoundsFrom {
@@ -194,6 +233,10 @@ pub(super) fn cut<'a>(cuts: &[Cut<'a>], rows: u64, count: u32) -> Cutting<'a> {
     Cutting {
         strategy: cut.strategy(),
         key,
+        leaves: match cut {
+            Cut::Leaves(leaves) => leaves,
+            Cut::Key(_) | Cut::Blocks(_) => &[],
+        },
         pieces,
         reasons,
     }
@@ -203,6 +246,7 @@ fn whole<'a>(rows: u64, reasons: Vec<Reason>) -> Cutting<'a> {
     Cutting {
         strategy: Strategy::SinglePass,
         key: None,
+        leaves: &[],
         pieces: chunking::whole(rows),
         reasons,
     }

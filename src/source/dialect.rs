@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-use crate::model::{BlockRange, ChunkBounds, Key, KeyRange, KeyValue, Relation};
+use crate::model::{BlockRange, ChunkBounds, Key, KeyOrder, KeyRange, KeyValue, Relation};
 
 /// The SQL spelling of a database family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub enum DialectError {
     /// A block chunk for a database whose blocks have no address.
     #[error("blocks cannot be addressed here")]
     NoBlocks,
+    /// A bound that is no value of the key's columns, or that cannot be written as a literal here.
+    #[error("the bound {0} does not fit the key {1}")]
+    Misfit(String, String),
 }
 
 /// Quotes an identifier as standard SQL does; PostgreSQL and SQLite both read it literally.
@@ -63,47 +66,160 @@ impl Dialect {
         bounds: &ChunkBounds,
         key: Option<&Key>,
     ) -> Result<Option<String>, DialectError> {
-        let column = || key.map(|key| quote_identifier(&key.column));
         match bounds {
             ChunkBounds::All => Ok(None),
             ChunkBounds::KeyNull => {
-                let column = column().ok_or(DialectError::NoKey)?;
-                Ok(Some(format!("{column} IS NULL")))
+                let key = key.ok_or(DialectError::NoKey)?;
+                Ok(Some(format!("{} IS NULL", quote_identifier(&key.column))))
             }
             ChunkBounds::Key(range) => {
-                let column = column().ok_or(DialectError::NoKey)?;
-                Ok(Some(self.key_range(&column, range)))
+                let key = key.ok_or(DialectError::NoKey)?;
+                let predicate = if key.is_integer() {
+                    self.integer_range(key, range)
+                } else {
+                    self.range(key, range)
+                };
+                predicate.map(Some)
             }
-            ChunkBounds::Blocks(range) => match self {
-                Self::PostgreSql => Ok(block_range(range)),
-                Self::Sqlite => Err(DialectError::NoBlocks),
-            },
+            ChunkBounds::Blocks(range) | ChunkBounds::LeafBlocks { blocks: range, .. } => {
+                match self {
+                    Self::PostgreSql => Ok(block_range(range)),
+                    Self::Sqlite => Err(DialectError::NoBlocks),
+                }
+            }
         }
     }
 
-    /// A range of a quoted key column. NULL keys are in no range, so a range that is open at both
-    /// ends says so; a bound that no 64-bit key can reach is not written, because a literal beyond
-    /// 64 bits would turn the comparison into one that no index serves.
-    fn key_range(self, column: &str, range: &KeyRange) -> String {
+    /// Whether a range's bounds ascend, as a question for the server; `None` where we know it, and
+    /// where there are not two bounds. The cover of a plan is checked for its seams alone when only
+    /// the server can order the key.
+    ///
+    /// # Errors
+    /// [`DialectError::Misfit`].
+    pub fn ascends(self, key: &Key, range: &KeyRange) -> Result<Option<String>, DialectError> {
+        let (Some(lower), Some(upper)) = (&range.lower, &range.upper) else {
+            return Ok(None);
+        };
+        if key.is_integer() {
+            return Ok(None);
+        }
+        let lower = row(&self.literals(key, lower)?);
+        let upper = row(&self.literals(key, upper)?);
+        Ok(Some(format!("{lower} < {upper}")))
+    }
+
+    /// A range of an integer key. NULL keys are in no range, so a range that is open at both ends
+    /// says so; a bound that no 64-bit key can reach is not written, because a literal beyond 64 bits
+    /// would turn the comparison into one that no index serves.
+    fn integer_range(self, key: &Key, range: &KeyRange) -> Result<String, DialectError> {
+        let column = quote_identifier(&key.column);
+        let int = |bound: &Option<KeyValue>| match bound {
+            None => Ok(None),
+            Some(bound) => bound.as_int().map(Some).ok_or_else(|| misfit(bound, key)),
+        };
         let mut parts = Vec::with_capacity(2);
-        if let Some(KeyValue::Int(lower)) = range.lower {
+        if let Some(lower) = int(&range.lower)? {
             match i64::try_from(lower) {
                 Ok(lower) => parts.push(format!("{column} >= {}", self.integer(lower))),
-                Err(_) if lower > 0 => return "false".to_owned(),
+                Err(_) if lower > 0 => return Ok("false".to_owned()),
                 Err(_) => {}
             }
         }
-        if let Some(KeyValue::Int(upper)) = range.upper {
+        if let Some(upper) = int(&range.upper)? {
             match i64::try_from(upper) {
                 Ok(upper) => parts.push(format!("{column} < {}", self.integer(upper))),
-                Err(_) if upper < 0 => return "false".to_owned(),
+                Err(_) if upper < 0 => return Ok("false".to_owned()),
                 Err(_) => {}
             }
         }
         if parts.is_empty() {
-            format!("{column} IS NOT NULL")
+            Ok(format!("{column} IS NOT NULL"))
         } else {
-            parts.join(" AND ")
+            Ok(parts.join(" AND "))
+        }
+    }
+
+    /// A range of a key that the server orders: in any total order exactly the rows from `lower` on
+    /// that are below `upper`, column after column.
+    ///
+    /// Columns in which both bounds are alike are compared for equality: it means the same, and the
+    /// server's planner then knows how few rows there are.
+    fn range(self, key: &Key, range: &KeyRange) -> Result<String, DialectError> {
+        let columns: Vec<String> = key
+            .columns()
+            .map(|(name, _)| quote_identifier(name))
+            .collect();
+        let literals = |bound: &Option<KeyValue>| {
+            bound
+                .as_ref()
+                .map(|bound| self.literals(key, bound))
+                .transpose()
+        };
+        let (lower, upper) = (literals(&range.lower)?, literals(&range.upper)?);
+        let fixed = match (&lower, &upper) {
+            (Some(lower), Some(upper)) => {
+                let alike = lower
+                    .iter()
+                    .zip(upper)
+                    .take_while(|(one, other)| one == other);
+                // Bounds that are alike throughout hold nothing between them.
+                alike.count().min(columns.len() - 1)
+            }
+            _ => 0,
+        };
+        let mut parts: Vec<String> = lower
+            .iter()
+            .flat_map(|lower| columns.iter().zip(lower).take(fixed))
+            .map(|(column, value)| format!("{column} = {value}"))
+            .collect();
+        let side = |operator: &str, values: &Vec<String>| {
+            format!(
+                "{} {operator} {}",
+                row(&columns[fixed..]),
+                row(&values[fixed..])
+            )
+        };
+        parts.extend(lower.as_ref().map(|lower| side(">=", lower)));
+        parts.extend(upper.as_ref().map(|upper| side("<", upper)));
+        if parts.is_empty() {
+            parts.extend(columns.iter().map(|column| format!("{column} IS NOT NULL")));
+        }
+        Ok(parts.join(" AND "))
+    }
+
+    /// A bound as one literal a column.
+    fn literals(self, key: &Key, bound: &KeyValue) -> Result<Vec<String>, DialectError> {
+        let columns: Vec<(&str, &KeyOrder)> = key.columns().collect();
+        if bound.parts().len() != columns.len() {
+            return Err(misfit(bound, key));
+        }
+        bound
+            .parts()
+            .iter()
+            .zip(columns)
+            .map(|(value, (_, order))| self.literal(value, order).ok_or_else(|| misfit(bound, key)))
+            .collect()
+    }
+
+    /// A value as a literal of exactly its type, in exactly its collation.
+    fn literal(self, value: &KeyValue, order: &KeyOrder) -> Option<String> {
+        match (value, order) {
+            (KeyValue::Int(value), KeyOrder::Integer) => {
+                i64::try_from(*value).ok().map(|value| self.integer(value))
+            }
+            (value, KeyOrder::Server { cast, collation }) => {
+                let literal = match self {
+                    Self::PostgreSql => cast.as_ref().zip(as_text(value)).map(|(cast, text)| {
+                        format!("{}::{cast}", quote_literal(self, text).trim_start())
+                    }),
+                    Self::Sqlite => stored(value),
+                }?;
+                let collate = collation
+                    .as_ref()
+                    .map_or_else(String::new, |collation| format!(" COLLATE {collation}"));
+                Some(format!("{literal}{collate}"))
+            }
+            (_, KeyOrder::Integer) => None,
         }
     }
 
@@ -114,6 +230,49 @@ impl Dialect {
             Self::PostgreSql => format!("'{value}'::int8"),
             Self::Sqlite => value.to_string(),
         }
+    }
+}
+
+/// The server's own text of a value.
+fn as_text(value: &KeyValue) -> Option<&str> {
+    match value {
+        KeyValue::Typed { text, .. } => Some(text),
+        KeyValue::Int(_) | KeyValue::Tuple(_) => None,
+    }
+}
+
+/// A stored value of SQLite as a literal of its storage class, which has no affinity and so changes
+/// no comparison. All chunks write a bound alike, so a real that is read back a hair beside the stored
+/// one moves the seam between two chunks and opens none.
+fn stored(value: &KeyValue) -> Option<String> {
+    match value {
+        KeyValue::Int(value) => i64::try_from(*value).ok().map(|value| value.to_string()),
+        KeyValue::Typed { kind, text } => match kind.as_str() {
+            "text" => (!text.contains('\0')).then(|| quote_literal(Dialect::Sqlite, text)),
+            "real" => text
+                .parse::<f64>()
+                .ok()
+                .filter(|real| real.is_finite())
+                .map(|real| format!("{real:?}")),
+            "blob" => text
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit())
+                .then(|| format!("x'{text}'")),
+            _ => None,
+        },
+        KeyValue::Tuple(_) => None,
+    }
+}
+
+fn misfit(bound: &KeyValue, key: &Key) -> DialectError {
+    DialectError::Misfit(bound.to_string(), key.to_string())
+}
+
+/// One term, or a row of several.
+fn row(terms: &[String]) -> String {
+    match terms {
+        [one] => one.clone(),
+        several => format!("({})", several.join(", ")),
     }
 }
 
@@ -147,6 +306,7 @@ pub fn where_clause(filter: Option<&str>, predicate: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::KeyColumn;
     use proptest::prelude::*;
 
     fn key() -> Key {
@@ -156,6 +316,8 @@ mod tests {
             primary: true,
             unique: true,
             nullable: false,
+            order: KeyOrder::Integer,
+            rest: Vec::new(),
         }
     }
 
@@ -245,6 +407,116 @@ mod tests {
             Dialect::PostgreSql.predicate(&ChunkBounds::KeyNull, None),
             Err(DialectError::NoKey)
         );
+    }
+
+    fn composite() -> Key {
+        let server = |cast: &str, collation: Option<&str>| KeyOrder::Server {
+            cast: Some(cast.to_owned()),
+            collation: collation.map(str::to_owned),
+        };
+        Key {
+            column: "a".to_owned(),
+            order: server("pg_catalog.text", Some("pg_catalog.\"C\"")),
+            rest: vec![
+                KeyColumn {
+                    column: "b".to_owned(),
+                    order: KeyOrder::Integer,
+                },
+                KeyColumn {
+                    column: "c".to_owned(),
+                    order: server("pg_catalog.uuid", None),
+                },
+            ],
+            ..key()
+        }
+    }
+
+    fn tuple(a: &str, b: i128, c: &str) -> Option<KeyValue> {
+        Some(KeyValue::Tuple(vec![
+            KeyValue::typed("text", a),
+            KeyValue::Int(b),
+            KeyValue::typed("uuid", c),
+        ]))
+    }
+
+    #[test]
+    fn text_is_a_literal_of_its_type_and_collation() {
+        let mut key = composite();
+        key.rest.clear();
+        let bound = |text: &str| Some(KeyValue::typed("text", text));
+        let range = KeyRange {
+            lower: bound("it's"),
+            upper: bound("back\\slash"),
+        };
+        let predicate = |range: KeyRange| {
+            let bounds = ChunkBounds::Key(range);
+            Dialect::PostgreSql
+                .predicate(&bounds, Some(&key))
+                .unwrap()
+                .unwrap()
+        };
+        assert_eq!(
+            predicate(range.clone()),
+            "\"a\" >= 'it''s'::pg_catalog.text COLLATE pg_catalog.\"C\" \
+             AND \"a\" < E'back\\\\slash'::pg_catalog.text COLLATE pg_catalog.\"C\""
+        );
+        let open = KeyRange {
+            lower: None,
+            upper: None,
+        };
+        assert_eq!(predicate(open.clone()), "\"a\" IS NOT NULL");
+        let ascends = |range| Dialect::PostgreSql.ascends(&key, range).unwrap();
+        assert!(ascends(&range).unwrap().contains(" < E'back"));
+        assert_eq!(ascends(&open), None);
+        let bounds = ChunkBounds::Key(range);
+        let sqlite = Dialect::Sqlite.predicate(&bounds, Some(&key)).unwrap();
+        assert!(sqlite.unwrap().starts_with("\"a\" >= 'it''s' COLLATE"));
+    }
+
+    #[test]
+    fn several_columns_are_compared_as_rows_from_where_bounds_differ() {
+        let key = composite();
+        let predicate = |lower, upper| {
+            let bounds = ChunkBounds::Key(KeyRange { lower, upper });
+            let sql = Dialect::PostgreSql.predicate(&bounds, Some(&key));
+            let sql = sql.unwrap().unwrap();
+            let sql = sql.replace("::pg_catalog.text COLLATE pg_catalog.\"C\"", "");
+            sql.replace("::pg_catalog.uuid", "").replace("::int8", "")
+        };
+        assert_eq!(
+            predicate(tuple("x", 1, "u"), tuple("y", 2, "v")),
+            "(\"a\", \"b\", \"c\") >= ('x', '1', 'u') AND (\"a\", \"b\", \"c\") < ('y', '2', 'v')"
+        );
+        assert_eq!(
+            predicate(tuple("x", 1, "u"), tuple("x", 2, "v")),
+            "\"a\" = 'x' AND (\"b\", \"c\") >= ('1', 'u') AND (\"b\", \"c\") < ('2', 'v')"
+        );
+        assert_eq!(
+            predicate(tuple("x", 1, "u"), tuple("x", 1, "v")),
+            "\"a\" = 'x' AND \"b\" = '1' AND \"c\" >= 'u' AND \"c\" < 'v'"
+        );
+        assert_eq!(
+            predicate(None, tuple("x", 1, "u")),
+            "(\"a\", \"b\", \"c\") < ('x', '1', 'u')"
+        );
+    }
+
+    #[test]
+    fn a_bound_of_another_shape_is_refused() {
+        let misfits = |key: &Key, lower| {
+            let bounds = ChunkBounds::Key(KeyRange { lower, upper: None });
+            matches!(
+                Dialect::PostgreSql.predicate(&bounds, Some(key)),
+                Err(DialectError::Misfit(..))
+            )
+        };
+        assert!(misfits(&key(), Some(KeyValue::typed("text", "1"))));
+        assert!(misfits(&composite(), Some(KeyValue::Int(1))));
+        assert!(misfits(
+            &composite(),
+            Some(KeyValue::Tuple(vec![KeyValue::Int(1); 3]))
+        ));
+        assert!(!misfits(&composite(), tuple("x", 1, "u")));
     }
 
     #[test]

@@ -89,11 +89,7 @@ fn strategy(plan: &ExecutionPlan) -> String {
     let chunks = units::plural(spec.chunks.len() as u64, "chunk");
     let how = match &spec.read.key {
         Some(key) if spec.chunks.len() > 1 && spec.strategy == Strategy::RangeChunking => {
-            format!(
-                "{chunks}, {} of {}",
-                wording::strategy(spec.strategy),
-                key.column
-            )
+            format!("{chunks}, {} of {key}", wording::strategy(spec.strategy),)
         }
         _ => format!("{chunks}, {}", wording::strategy(spec.strategy)),
     };

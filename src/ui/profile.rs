@@ -53,7 +53,10 @@ fn size(profile: &SourceProfile) -> String {
 fn key(profile: &SourceProfile) -> String {
     match &profile.key {
         None => "none that chunks could be cut on".to_owned(),
-        Some(key) => known_key(key),
+        Some(key) => match &profile.whole_key {
+            Some(whole) => format!("{}\n{}", known_key(key), known_key(whole)),
+            None => known_key(key),
+        },
     }
 }
 
@@ -64,7 +67,10 @@ fn known_key(found: &KeyProfile) -> String {
         (false, true) => "unique",
         (false, false) => "indexed",
     };
-    let mut text = format!("{} {}, {kind}", key.column, key.source_type);
+    let mut text = match key.rest.len() {
+        0 => format!("{} {}, {kind}", key.column, key.source_type),
+        _ => format!("{key}, {kind}"),
+    };
     if let (Some(min), Some(max)) = (&found.density.min, &found.density.max) {
         text.push_str(&format!(", {min} to {max}"));
     }

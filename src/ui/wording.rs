@@ -24,7 +24,7 @@ pub fn reason(reason: &Reason) -> String {
             units::bytes(*bytes)
         ),
         Reason::NothingToCutOn => {
-            "there is no integer key and no addressable block to cut on: one chunk".to_owned()
+            "there is no key and no addressable block to cut on: one chunk".to_owned()
         }
         Reason::ChunkingOff => "one chunk, by --chunking none".to_owned(),
         Reason::KeyCorrelated {
@@ -46,7 +46,7 @@ pub fn reason(reason: &Reason) -> String {
             key,
             correlation_permille: None,
         } => format!("nobody knows whether rows are stored in the order of {key}; blocks are safe"),
-        Reason::BlocksNoKey => "there is no integer key, but blocks can be addressed".to_owned(),
+        Reason::BlocksNoKey => "there is no key, but blocks can be addressed".to_owned(),
         Reason::ChunkingForced { chunking } => format!("asked for by --chunking {chunking}"),
         Reason::ChunkRowsForced { rows } => {
             format!(
@@ -57,6 +57,11 @@ pub fn reason(reason: &Reason) -> String {
         Reason::CutTooCoarse { cut, chunks } => format!(
             "cutting by {cut} would give only {}",
             units::plural(u64::from(*chunks), "chunk")
+        ),
+        Reason::CutInstead { cut } => format!("it is cut by {cut} instead"),
+        Reason::LeavesApart { leaves } => format!(
+            "each of its {} is read by itself, so no row comes by way of the parent",
+            units::plural(u64::from(*leaves), "table")
         ),
         Reason::BoundsFrom { origin } => match origin {
             Origin::Unknown => "the spread of values is not known: bounds are a guess".to_owned(),
@@ -108,6 +113,8 @@ pub fn topic(reason: &Reason) -> Topic {
         | Reason::ChunkingForced { .. }
         | Reason::ChunkRowsForced { .. }
         | Reason::CutTooCoarse { .. }
+        | Reason::CutInstead { .. }
+        | Reason::LeavesApart { .. }
         | Reason::BoundsFrom { .. } => Topic::Strategy,
         Reason::WorkersForced { .. }
         | Reason::WorkersProfiled { .. }
@@ -235,6 +242,10 @@ mod tests {
                 cut: "key id".to_owned(),
                 chunks: 1,
             },
+            Reason::CutInstead {
+                cut: "key (id, line)".to_owned(),
+            },
+            Reason::LeavesApart { leaves: 3 },
             Reason::WorkersRaised { from: 1, to: 2 },
             Reason::UnequalChunks {
                 smallest: 10,

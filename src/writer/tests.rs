@@ -94,6 +94,7 @@ fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
                 kind: RelationKind::Table,
                 columns,
                 key: None,
+                leaves: Vec::new(),
                 filter: None,
             },
             types: TypeMapping {

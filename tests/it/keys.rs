@@ -1,9 +1,12 @@
 //! Every row once, whatever the keys are like: extremes, gaps, heaps, NULLs, statistics that are
 //! absent or wrong, and tables that hold other tables.
 
+mod leaves; // Partitions and children, each read by itself.
+mod ordered; // Keys that only the server can order.
 mod postgres; // Keys of PostgreSQL, and tables without one.
 mod rowids; // Keys of SQLite.
 mod shapes; // Random tables.
+mod stored; // Keys of SQLite's tables without a rowid.
 
 use crate::published::Published;
 use crate::readers::{Engine, Row};

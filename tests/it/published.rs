@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ixtract::model::{ChunkBounds, ExecutionPlan, KeyValue, RunId};
+use ixtract::model::{ChunkBounds, ExecutionPlan, KeyValue, Relation, RunId};
 use ixtract::state::Store;
 use serde_json::Value;
 
@@ -136,48 +136,56 @@ impl Published {
 }
 
 /// Fails the test unless key or block ranges join without a gap or an overlap, are open at both
-/// ends, and each could hold something. Written again here: the program must not be its own judge.
+/// ends, and each could hold something; of leaves, those of each. Written again here: the program
+/// must not be its own judge.
 #[track_caller]
 fn expect_tiles(chunks: &[ChunkBounds]) {
-    let ranges: Vec<(Option<i128>, Option<i128>)> = chunks
+    let nulls = chunks
         .iter()
-        .filter_map(|bounds| match bounds {
-            ChunkBounds::All => Some((None, None)),
-            ChunkBounds::KeyNull => None,
-            ChunkBounds::Blocks(range) => {
-                Some((range.start.map(i128::from), range.end.map(i128::from)))
+        .filter(|bounds| **bounds == ChunkBounds::KeyNull)
+        .count();
+    assert!(nulls <= 1, "{nulls} chunks for NULL: {chunks:?}");
+    let mut leaves: Vec<Option<&Relation>> = Vec::new();
+    let ranged: Vec<&ChunkBounds> = chunks
+        .iter()
+        .filter(|bounds| **bounds != ChunkBounds::KeyNull)
+        .collect();
+    for chunks in ranged.chunk_by(|one, next| one.leaf() == next.leaf()) {
+        let leaf = chunks[0].leaf();
+        assert!(!leaves.contains(&leaf), "{leaf:?} twice: {chunks:?}");
+        leaves.push(leaf);
+        expect_joined(chunks);
+    }
+}
+
+#[track_caller]
+fn expect_joined(chunks: &[&ChunkBounds]) {
+    let number = |block: &Option<u32>| block.map(|block| KeyValue::Int(block.into()));
+    let ranges: Vec<(Option<KeyValue>, Option<KeyValue>)> = chunks
+        .iter()
+        .map(|bounds| match bounds {
+            ChunkBounds::All | ChunkBounds::KeyNull => (None, None),
+            ChunkBounds::Blocks(blocks) | ChunkBounds::LeafBlocks { blocks, .. } => {
+                (number(&blocks.start), number(&blocks.end))
             }
-            ChunkBounds::Key(range) => {
-                let integer = |KeyValue::Int(value): &KeyValue| *value;
-                Some((
-                    range.lower.as_ref().map(integer),
-                    range.upper.as_ref().map(integer),
-                ))
-            }
+            ChunkBounds::Key(range) => (range.lower.clone(), range.upper.clone()),
         })
         .collect();
-    let nulls = chunks.len() - ranges.len();
-    assert!(nulls <= 1, "{nulls} chunks for NULL: {chunks:?}");
-    assert_eq!(
-        ranges.first().map(|range| range.0),
-        Some(None),
-        "closed below: {chunks:?}"
-    );
-    assert_eq!(
-        ranges.last().map(|range| range.1),
-        Some(None),
-        "closed above: {chunks:?}"
-    );
+    let (first, last) = (&ranges[0], &ranges[ranges.len() - 1]);
+    assert_eq!(first.0, None, "closed below: {chunks:?}");
+    assert_eq!(last.1, None, "closed above: {chunks:?}");
     for pair in ranges.windows(2) {
         assert!(
             pair[0].1.is_some() && pair[0].1 == pair[1].0,
             "a seam in {chunks:?}"
         );
     }
-    for (lower, upper) in ranges {
-        let empty = lower
-            .zip(upper)
-            .is_some_and(|(lower, upper)| lower >= upper);
+    for (lower, upper) in &ranges {
+        let empty = match (lower, upper) {
+            (Some(KeyValue::Int(lower)), Some(KeyValue::Int(upper))) => lower >= upper,
+            (Some(lower), Some(upper)) => lower == upper,
+            _ => false,
+        };
         assert!(!empty, "an empty range in {chunks:?}");
     }
 }

@@ -12,8 +12,9 @@ use super::classify::{Subject, grant_select};
 use super::connect::Link;
 use super::resolve::{self, Found, Known};
 use super::types::{self, Mapped, ServerType};
+use super::{keys, leaves};
 use crate::model::{
-    Column, FieldType, Key, ReadSpec, Relation, RelationKind, Selection, Table, TypeOptions,
+    Column, FieldType, ReadSpec, Relation, RelationKind, Selection, Table, TypeOptions,
 };
 
 /// Columns of a relation, domains followed to their base type. A NOT NULL that was never validated
@@ -40,19 +41,6 @@ const COLUMNS: &str = "
     JOIN pg_namespace n ON n.oid = t.typnamespace
     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'd'
     ORDER BY a.attnum";
-
-/// Columns that lead a usable B-tree index in the integers' own order, best first.
-const KEYS: &str = "
-    SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), i.indisprimary,
-           i.indisunique AND i.indnkeyatts = 1
-    FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
-    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-    JOIN pg_opclass o ON o.oid = i.indclass[0]
-    WHERE i.indrelid = $1 AND i.indisvalid AND i.indisready AND i.indpred IS NULL
-      AND m.amname = 'btree' AND o.opcdefault
-      AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
-    ORDER BY i.indisprimary DESC, i.indisunique AND i.indnkeyatts = 1 DESC, i.indnkeyatts,
-             i.indexrelid";
 
 /// How many relations are looked at for a name that resembles the one written.
 const NEAR_LIMIT: i64 = 10_000;
@@ -128,7 +116,12 @@ pub(super) async fn describe(
     let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
     let chosen = choose_columns(&all, selection, &relation)?;
     check_readable(base, &relation, &all, &chosen)?;
-    let keys = keys(&link, &subject, &entry, &all).await?;
+    // An index of a parent says nothing of what inherits from it.
+    let keys = if entry.inherited {
+        Vec::new()
+    } else {
+        keys::keys(&link, &subject, entry.oid).await?
+    };
     let columns = map_columns(&all, &chosen, &entry, types, &relation)?;
     Ok(Table {
         relation,
@@ -366,37 +359,6 @@ fn map_column(
     }
 }
 
-async fn keys(
-    link: &Link,
-    subject: &Subject,
-    entry: &Entry,
-    all: &[Described],
-) -> Result<Vec<Key>> {
-    if entry.inherited {
-        return Ok(Vec::new());
-    }
-    let rows = link.rows(subject, KEYS, &[(&entry.oid, Type::OID)]).await?;
-    let mut seen = BTreeSet::new();
-    Ok(rows
-        .iter()
-        .map(|row| {
-            let column: String = row.get(0);
-            // Partitions cannot drop what their parent promises, so the parent's word is enough.
-            let not_null = all
-                .iter()
-                .any(|described| described.name == column && described.not_null);
-            Key {
-                source_type: row.get(1),
-                primary: row.get(2),
-                unique: row.get(3),
-                nullable: !not_null,
-                column,
-            }
-        })
-        .filter(|key| seen.insert(key.column.clone()))
-        .collect())
-}
-
 /// Fails when the relation's columns are not what the plan was made for.
 pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> Result<()> {
     let subject = Subject::relation(base.connector.place(), &read.relation);
@@ -434,12 +396,16 @@ pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> 
             )));
         }
     }
-    if let Some(key) = &read.key {
-        let not_null = all
-            .iter()
-            .any(|described| described.name == key.column && described.not_null);
-        if !key.nullable && !not_null {
-            return Err(mismatch(format!("the key {} may be NULL now", key.column)));
+    if let Some(key) = read.key.as_ref().filter(|key| !key.nullable) {
+        let promised = |name: &str| all.iter().any(|now| now.name == name && now.not_null);
+        if !key.columns().all(|(name, _)| promised(name)) {
+            return Err(mismatch(format!("the key {key} may be NULL now")));
+        }
+    }
+    if !read.leaves.is_empty() {
+        let now = leaves::names(link, &subject, &read.relation).await?;
+        if now != read.leaves {
+            return Err(mismatch("its leaves are not those of the plan".to_owned()));
         }
     }
     Ok(())

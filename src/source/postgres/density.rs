@@ -7,6 +7,7 @@ use super::super::dialect::{quote_identifier, quote_relation};
 use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
+use super::ordered;
 use super::spread::{self, Histogram};
 use super::statistics::{bounded, files, sample_clause};
 use crate::model::{Key, KeyDensity, KeyValue, Origin, RelationKind, Table};
@@ -23,6 +24,9 @@ pub(super) async fn density(
 ) -> Result<(KeyDensity, Option<i32>)> {
     let link = base.link().await?;
     let subject = Subject::relation(base.connector.place(), &table.relation);
+    if !key.is_integer() {
+        return ordered::density(&link, &subject, table, key, buckets).await;
+    }
     let (min, max) = ends(&link, &subject, table, key).await?;
     let known = statistics(&link, &subject, table, key).await?;
     let (Some(low), Some(high)) = (min, max) else {

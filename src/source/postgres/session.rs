@@ -66,16 +66,40 @@ impl PgSession {
 
     async fn start(&mut self, chunk: &ChunkBounds) -> Result<()> {
         let sql = copy_statement(self.shared.read(), chunk)?;
-        let subject = self.shared.subject();
         if self.shared.per_chunk() {
-            self.link
-                .execute(subject, &self.shared.opening(None))
-                .await?;
+            let opening = self.shared.opening(None);
+            self.link.execute(self.shared.subject(), &opening).await?;
         }
+        self.check_ascends(chunk).await?;
         self.rows.reset();
-        let stream = self.link.copy_out(subject, &sql).await?;
+        let stream = self.link.copy_out(self.shared.subject(), &sql).await?;
         self.stream = Some(Box::pin(stream));
         Ok(())
+    }
+
+    /// Asks the server whether it, too, takes the chunk's bounds to be in order: a plan may come from
+    /// another server, or from before its collation changed.
+    async fn check_ascends(&mut self, chunk: &ChunkBounds) -> Result<()> {
+        let read = self.shared.read();
+        let (ChunkBounds::Key(range), Some(key)) = (chunk, read.key.as_ref()) else {
+            return Ok(());
+        };
+        let question = Dialect::PostgreSql
+            .ascends(key, range)
+            .map_err(|error| mismatch(read, error.to_string()))?;
+        let Some(question) = question else {
+            return Ok(());
+        };
+        let subject = self.shared.subject();
+        let sql = format!("SELECT coalesce({question}, false)");
+        if self.link.row(subject, &sql, &[]).await?.get(0) {
+            Ok(())
+        } else {
+            Err(mismatch(
+                read,
+                format!("the server orders the bounds {chunk} of {key} the other way round"),
+            ))
+        }
     }
 
     /// Gathers the next batch; an empty one only at the stream's proven end.
@@ -153,10 +177,11 @@ impl Drop for PgSession {
 fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
     let predicate = Dialect::PostgreSql
         .predicate(chunk, read.key.as_ref())
-        .map_err(|error| SourceError::PlanMismatch {
-            table: read.relation.to_string(),
-            why: error.to_string(),
-        })?;
+        .map_err(|error| mismatch(read, error.to_string()))?;
+    let from = match chunk.leaf() {
+        Some(leaf) => format!("ONLY {}", quote_relation(leaf)),
+        None => quote_relation(&read.relation),
+    };
     let columns: Vec<String> = read
         .columns
         .iter()
@@ -169,11 +194,17 @@ fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
         })
         .collect();
     Ok(format!(
-        "COPY (SELECT {} FROM {}{}) TO STDOUT (FORMAT binary)",
+        "COPY (SELECT {} FROM {from}{}) TO STDOUT (FORMAT binary)",
         columns.join(", "),
-        quote_relation(&read.relation),
         where_clause(read.filter.as_deref(), predicate.as_deref())
     ))
+}
+
+fn mismatch(read: &ReadSpec, why: String) -> SourceError {
+    SourceError::PlanMismatch {
+        table: read.relation.to_string(),
+        why,
+    }
 }
 
 /// Frames a stream, decodes it block by block, and cuts it into batches.

@@ -223,13 +223,16 @@ fn is_stale(error: &tokio_postgres::Error) -> bool {
     .any(|code| error.code() == Some(code))
 }
 
+/// How values are written as text and read from it, so that what one session writes another reads.
+pub(super) const OUTPUT: &str = "\
+    SET LOCAL DateStyle = ISO;SET LOCAL IntervalStyle = iso_8601;SET LOCAL TimeZone = 'UTC';\
+    SET LOCAL bytea_output = hex;SET LOCAL extra_float_digits = 3;SET LOCAL client_encoding = 'UTF8';";
+
 /// What every transaction of ours fixes, whatever the role's or database's settings are. `SET LOCAL`,
 /// so that a transaction pooler hands no setting on.
 fn pins(version: u32, lock_wait: Duration, allow_row_security: bool) -> String {
     let mut sql = format!(
-        "SET LOCAL DateStyle = ISO;SET LOCAL IntervalStyle = iso_8601;SET LOCAL TimeZone = 'UTC';\
-         SET LOCAL bytea_output = hex;SET LOCAL extra_float_digits = 3;\
-         SET LOCAL client_encoding = 'UTF8';SET LOCAL enable_tidscan = on;\
+        "{OUTPUT}SET LOCAL enable_tidscan = on;\
          SET LOCAL statement_timeout = 0;SET LOCAL idle_in_transaction_session_timeout = 0;\
          SET LOCAL lock_timeout = {};",
         // Zero would mean to wait for ever.

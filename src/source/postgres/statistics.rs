@@ -9,6 +9,8 @@ use super::super::dialect::quote_relation;
 use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
+use super::leaves;
+use super::shared::OUTPUT;
 use crate::model::{
     ChangeCounters, ConnectionLoad, Estimate, Origin, RelationKind, Statistics, Table,
 };
@@ -93,6 +95,7 @@ pub(super) async fn statistics(base: &Base, table: &Table) -> Result<Statistics>
         blocks: addressable
             .then(|| u32::try_from(files.blocks).ok())
             .flatten(),
+        leaves: leaves::apart(base, &link, &subject, table).await?,
         counters: counters(&link, &subject, table).await?,
     })
 }
@@ -190,7 +193,7 @@ pub(super) async fn bounded(
     sql: &str,
 ) -> Result<Vec<Vec<Option<String>>>> {
     let opening = format!(
-        "BEGIN READ ONLY;SET LOCAL statement_timeout = {QUESTION_LIMIT_MS};\
+        "BEGIN READ ONLY;{OUTPUT}SET LOCAL statement_timeout = {QUESTION_LIMIT_MS};\
          SET LOCAL lock_timeout = {QUESTION_LIMIT_MS};SET LOCAL enable_seqscan = off;\
          SET LOCAL max_parallel_workers_per_gather = 0;SET LOCAL jit = off"
     );

@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use super::failure::translate;
+use super::keys;
 use super::sql::{self, Part, Reading};
 use super::types::Storage;
 use crate::model::{
@@ -15,21 +16,21 @@ const SCHEMA: &str = "main";
 
 /// A relation as `PRAGMA table_list` has it.
 #[derive(Clone, Debug)]
-struct Listed {
+pub(super) struct Listed {
     name: String,
     kind: RelationKind,
-    without_rowid: bool,
-    strict: bool,
+    pub(super) without_rowid: bool,
+    pub(super) strict: bool,
 }
 
 /// A column as `PRAGMA table_xinfo` has it.
 #[derive(Clone, Debug)]
-struct Declared {
-    name: String,
-    declared: String,
+pub(super) struct Declared {
+    pub(super) name: String,
+    pub(super) declared: String,
     not_null: bool,
     /// Position in the primary key from 1; 0 outside it.
-    primary: u32,
+    pub(super) primary: u32,
     generated: Option<&'static str>,
 }
 
@@ -46,17 +47,20 @@ pub(super) fn describe(
         schema: SCHEMA.to_owned(),
         name: listed.name.clone(),
     };
-    let (all, key) = columns_and_key(connection, &relation, &listed)?;
+    let (all, keys) = columns_and_keys(connection, &relation, &listed)?;
     let keep = selected(&relation, &all, selection)?;
     let overrides = overrides(&relation, &all, types)?;
-    let alias = key.as_ref().filter(|key| key.primary);
+    let never_null: Vec<&str> = keys
+        .iter()
+        .filter(|key| key.primary)
+        .flat_map(|key| key.columns().map(|(name, _)| name))
+        .collect();
     let columns: Vec<Column> = all
         .iter()
         .zip(&keep)
         .filter(|(_, keep)| **keep)
         .map(|(declared, _)| {
-            let promised =
-                declared.not_null || alias.is_some_and(|key| key.column == declared.name);
+            let promised = declared.not_null || never_null.contains(&declared.name.as_str());
             column(
                 declared,
                 &overrides,
@@ -75,7 +79,7 @@ pub(super) fn describe(
         relation,
         kind: listed.kind,
         columns,
-        keys: key.into_iter().collect(),
+        keys,
         filter: selection.filter.clone(),
     })
 }
@@ -88,7 +92,7 @@ pub(super) fn recheck(
     connection: &Connection,
     relation: &Relation,
     planned: &[Column],
-) -> Result<Option<Key>> {
+) -> Result<Vec<Key>> {
     let mismatch = |why: String| SourceError::PlanMismatch {
         table: relation.to_string(),
         why,
@@ -97,7 +101,7 @@ pub(super) fn recheck(
         .into_iter()
         .find(|listed| listed.name == relation.name)
         .ok_or_else(|| mismatch("it is gone".to_owned()))?;
-    let (now, key) = columns_and_key(connection, relation, &listed)?;
+    let (now, keys) = columns_and_keys(connection, relation, &listed)?;
     for column in planned {
         let declared = now
             .iter()
@@ -110,18 +114,21 @@ pub(super) fn recheck(
             )));
         }
     }
-    Ok(key)
+    Ok(keys)
 }
 
-fn columns_and_key(
+fn columns_and_keys(
     connection: &Connection,
     relation: &Relation,
     listed: &Listed,
-) -> Result<(Vec<Declared>, Option<Key>)> {
+) -> Result<(Vec<Declared>, Vec<Key>)> {
     let wrong = |error: rusqlite::Error| translate(&error, &relation.to_string());
     let columns = declared(connection, relation).map_err(wrong)?;
-    let key = key(connection, relation, listed, &columns).map_err(wrong)?;
-    Ok((columns, key))
+    let keys = match listed.kind {
+        RelationKind::Table => keys::keys(connection, relation, listed, &columns).map_err(wrong)?,
+        _ => Vec::new(),
+    };
+    Ok((columns, keys))
 }
 
 fn list(connection: &Connection, object: &str) -> Result<Vec<Listed>> {
@@ -216,69 +223,6 @@ fn declared(connection: &Connection, relation: &Relation) -> rusqlite::Result<Ve
         })
     })?;
     rows.collect()
-}
-
-/// The key that a relation's rows are stored by, where it is an integer that is unique, never NULL
-/// and reachable by a name.
-fn key(
-    connection: &Connection,
-    relation: &Relation,
-    listed: &Listed,
-    columns: &[Declared],
-) -> rusqlite::Result<Option<Key>> {
-    if listed.kind != RelationKind::Table {
-        return Ok(None);
-    }
-    let primary: Vec<&Declared> = columns.iter().filter(|column| column.primary > 0).collect();
-    let single = match primary.as_slice() {
-        [single] => Some(*single),
-        _ => None,
-    };
-    let of_column = |column: &Declared| Key {
-        column: column.name.clone(),
-        source_type: column.declared.clone(),
-        primary: true,
-        unique: true,
-        nullable: false,
-    };
-    if listed.without_rowid {
-        // Without STRICT an INTEGER column may hold text, which no range of integers contains.
-        let provable = single.filter(|column| {
-            listed.strict
-                && ["INT", "INTEGER"]
-                    .iter()
-                    .any(|name| column.declared.eq_ignore_ascii_case(name))
-        });
-        return Ok(provable.map(of_column));
-    }
-    if let Some(column) = single
-        && column.declared.eq_ignore_ascii_case("INTEGER")
-        && !has_primary_index(connection, relation)?
-    {
-        return Ok(Some(of_column(column)));
-    }
-    let free = ["rowid", "_rowid_", "oid"].into_iter().find(|spelling| {
-        columns
-            .iter()
-            .all(|column| !column.name.eq_ignore_ascii_case(spelling))
-    });
-    Ok(free.map(|spelling| Key {
-        column: spelling.to_owned(),
-        source_type: "INTEGER".to_owned(),
-        primary: false,
-        unique: true,
-        nullable: false,
-    }))
-}
-
-/// A primary key with an index of its own is no alias of the rowid: `INTEGER PRIMARY KEY DESC` is
-/// such a one, by a mistake that SQLite keeps for compatibility.
-fn has_primary_index(connection: &Connection, relation: &Relation) -> rusqlite::Result<bool> {
-    connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1, ?2) WHERE origin = 'pk')",
-        [&relation.name, &relation.schema],
-        |row| row.get(0),
-    )
 }
 
 /// Finds a column as the user wrote it: exactly, then without regard to ASCII case.

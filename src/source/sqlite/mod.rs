@@ -9,6 +9,8 @@ mod catalog;
 mod decode;
 mod failure;
 mod file;
+mod keys;
+mod ordered;
 mod reader;
 mod snapshot;
 mod spread;
@@ -34,6 +36,7 @@ use crate::model::{
     Statistics, Table, TypeOptions,
 };
 use file::{Access, DatabaseFile};
+use ordered::Walk;
 use snapshot::Opening;
 use spread::Spread;
 
@@ -243,11 +246,27 @@ impl Source for Sqlite {
         key: &Key,
         buckets: u32,
     ) -> Result<(KeyDensity, Option<i32>)> {
-        let (relation, key) = (table.relation.clone(), key.clone());
+        let (table, key) = (table.clone(), key.clone());
         self.ask(move |connection, _| {
-            let spread = Spread::probe(connection, &relation, &key)
-                .map_err(|error| failure::translate(&error, &relation.to_string()))?;
-            Ok((spread.density(buckets), Some(STORED_IN_ORDER)))
+            let relation = &table.relation;
+            let look = || -> rusqlite::Result<KeyDensity> {
+                if key.is_integer() {
+                    return Ok(Spread::probe(connection, relation, &key)?.density(buckets));
+                }
+                let walk = Walk::along(connection, relation, &key)?;
+                let rows = match walk.rows() {
+                    Some(rows) => rows,
+                    None => {
+                        statistics::statistics(connection, &table, None)?
+                            .estimate
+                            .rows
+                    }
+                };
+                Ok(walk.density(rows, buckets))
+            };
+            let density =
+                look().map_err(|error| failure::translate(&error, &relation.to_string()))?;
+            Ok((density, Some(STORED_IN_ORDER)))
         })
         .await
     }

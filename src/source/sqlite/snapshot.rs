@@ -18,6 +18,7 @@ use super::reader::{Answer, Command, Job, Reader};
 use super::sql;
 use crate::clock::SharedClock;
 use crate::model::{ChunkBounds, Key, ReadSpec, RelationKind, SnapshotFacts};
+use crate::source::dialect::Dialect;
 use crate::source::{
     Batch, BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError,
 };
@@ -77,20 +78,18 @@ impl Opening {
             forbid_text_in_double_quotes(connection, self.read.kind)
                 .map_err(|error| translate(&error, &relation.to_string()))?;
         }
-        let key = match acquired.connections.first() {
+        let keys = match acquired.connections.first() {
             Some(connection) => catalog::recheck(connection, relation, &self.read.columns)?,
-            None => None,
+            None => Vec::new(),
         };
         // Ranges of anything but the stored key might leave rows out.
-        if let Some(planned) = &self.read.key
-            && key.as_ref().is_none_or(|key| key.column != planned.column)
-        {
+        if let Some(planned) = self.read.key.as_ref().filter(|key| !keys.contains(key)) {
             return Err(SourceError::PlanMismatch {
                 table: relation.to_string(),
-                why: format!("{} is no key that its rows are stored by", planned.column),
+                why: format!("{planned} is no key that its rows are stored by, or is another one"),
             });
         }
-        Ok(key)
+        Ok(keys.into_iter().next())
     }
 
     fn start(
@@ -185,12 +184,15 @@ impl Shared {
     }
 
     fn chunk_sql(&self, chunk: &ChunkBounds) -> Result<String> {
-        let key = self.read.key.as_ref().map(|key| key.column.as_str());
-        let condition = sql::predicate(chunk, key).map_err(|why| SourceError::Unsupported {
-            what: format!("cannot read {} by {chunk}", self.object()),
-            why,
-            fix: "make a plan with --chunking auto".to_owned(),
-        })?;
+        let key = self.read.key.as_ref();
+        let condition =
+            Dialect::Sqlite
+                .predicate(chunk, key)
+                .map_err(|error| SourceError::Unsupported {
+                    what: format!("cannot read {} by {chunk}", self.object()),
+                    why: error.to_string(),
+                    fix: "make a plan with --chunking auto".to_owned(),
+                })?;
         let filter = self.read.filter.as_deref();
         let stored = self.read.kind == RelationKind::Table && filter.is_none();
         Ok(sql::select(

@@ -282,6 +282,8 @@ mod tests {
             primary: true,
             unique: true,
             nullable: false,
+            order: crate::model::KeyOrder::Integer,
+            rest: Vec::new(),
         }
     }
 
@@ -335,7 +337,7 @@ mod tests {
         let density = spread.density(10);
         assert_eq!(density.bounds.len(), 9);
         assert!(ascending(&density.bounds));
-        let KeyValue::Int(middle) = density.bounds[4];
+        let middle = density.bounds[4].as_int().unwrap();
         assert!(middle.abs() < 500, "{middle}");
     }
 

@@ -1,6 +1,6 @@
-//! SQLite's SQL, as text: quoting, names as users write them, predicates of chunks, select lists.
+//! SQLite's SQL, as text: quoting, names as users write them, select lists.
 
-use crate::model::{ChunkBounds, Column, KeyRange, KeyValue, Relation};
+use crate::model::{Column, Relation};
 
 /// Quotes an identifier. Any name works: SQLite ends a quoted identifier only at a lone `"`.
 pub(super) fn quote(name: &str) -> String {
@@ -137,47 +137,6 @@ pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) ->
         .collect()
 }
 
-/// The condition that a row is in the chunk; `None` when every row is.
-///
-/// Keys here are 64-bit integers; a bound beyond them is open or leaves nothing, never wrapped.
-pub(super) fn predicate(bounds: &ChunkBounds, key: Option<&str>) -> Result<Option<String>, String> {
-    let need = || {
-        key.map(quote)
-            .ok_or("the chunk is cut on a key and the plan names none")
-    };
-    match bounds {
-        ChunkBounds::All => Ok(None),
-        ChunkBounds::Key(range) => Ok(range_predicate(&need()?, range)),
-        ChunkBounds::KeyNull => Ok(Some(format!("{} IS NULL", need()?))),
-        ChunkBounds::Blocks(_) => Err("SQLite has no addressable blocks".to_owned()),
-    }
-}
-
-fn range_predicate(key: &str, range: &KeyRange) -> Option<String> {
-    const NOTHING: &str = "0";
-    let mut terms = Vec::new();
-    match &range.lower {
-        Some(KeyValue::Int(lower)) if *lower > i128::from(i64::MAX) => {
-            return Some(NOTHING.to_owned());
-        }
-        Some(KeyValue::Int(lower)) if *lower > i128::from(i64::MIN) => {
-            terms.push(format!("{key} >= {lower}"));
-        }
-        _ => {}
-    }
-    match &range.upper {
-        Some(KeyValue::Int(upper)) if *upper <= i128::from(i64::MIN) => {
-            return Some(NOTHING.to_owned());
-        }
-        Some(KeyValue::Int(upper)) if *upper <= i128::from(i64::MAX) => {
-            terms.push(format!("{key} < {upper}"));
-        }
-        _ => {}
-    }
-    // A closed cover never needs it, but a key that may be NULL has its NULLs in no range.
-    (!terms.is_empty()).then(|| terms.join(" AND "))
-}
-
 /// `WHERE …` from a chunk's condition and the user's filter; empty when there is neither.
 ///
 /// The filter ends with a newline, so that a comment at its end hides nothing of ours.
@@ -280,30 +239,6 @@ mod tests {
         let names = ["orders", "order_items", "customers", "Order"];
         assert_eq!(nearest("ordrs", names.into_iter()), ["orders", "Order"]);
         assert!(nearest("zzz", names.into_iter()).is_empty());
-    }
-
-    #[test]
-    fn bounds_beyond_64_bits_are_open_or_empty() {
-        let range = |lower: Option<i128>, upper: Option<i128>| {
-            ChunkBounds::Key(KeyRange {
-                lower: lower.map(KeyValue::Int),
-                upper: upper.map(KeyValue::Int),
-            })
-        };
-        let text = |bounds| predicate(&bounds, Some("id")).unwrap();
-        let edge = i128::from(i64::MAX);
-        assert_eq!(text(range(None, None)), None);
-        assert_eq!(
-            text(range(Some(i128::from(i64::MIN)), Some(edge + 1))),
-            None
-        );
-        assert_eq!(
-            text(range(Some(5), Some(edge))).unwrap(),
-            format!("\"id\" >= 5 AND \"id\" < {edge}")
-        );
-        assert_eq!(text(range(Some(edge + 1), None)).unwrap(), "0");
-        assert_eq!(text(range(None, Some(i128::from(i64::MIN)))).unwrap(), "0");
-        assert!(predicate(&range(Some(1), None), None).is_err());
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, Statement};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Statement, params_from_iter};
 
 use super::file::Stamp;
+use super::ordered::{self, Walk};
 use super::spread::Spread;
 use super::sql;
 use crate::model::{ChangeCounters, Estimate, Origin, RelationKind, Statistics, Table};
@@ -48,6 +50,7 @@ pub(super) fn statistics(
         estimate,
         bytes: bytes.min(size),
         blocks: None,
+        leaves: Vec::new(),
         counters: ChangeCounters(counters),
     })
 }
@@ -67,10 +70,32 @@ fn estimate(
     }
     let analysed = analysed_rows(connection, table)?;
     let (estimate, row) = match table.keys.first() {
-        Some(key) => {
+        Some(key) if key.is_integer() => {
             let spread = Spread::probe(connection, &table.relation, key)?;
-            let row = row_bytes(connection, table, &spread.landmarks(PLACES))?;
+            let places = spread.landmarks(PLACES).into_iter().map(Value::Integer);
+            let row = row_bytes(
+                connection,
+                table,
+                &places.map(|at| vec![at]).collect::<Vec<_>>(),
+            )?;
             (settle(spread.rows(), analysed, size), row)
+        }
+        Some(key) => {
+            let key = table
+                .keys
+                .iter()
+                .find(|key| !key.rest.is_empty())
+                .unwrap_or(key);
+            let walk = Walk::along(connection, &table.relation, key)?;
+            let row = row_bytes(connection, table, &walk.landmarks(PLACES))?;
+            let estimate = match walk.rows() {
+                Some(rows) => Estimate {
+                    rows,
+                    origin: Origin::Exact,
+                },
+                None => keyless(connection, table, analysed, size, row)?,
+            };
+            (estimate, row)
         }
         None => {
             let row = row_bytes(connection, table, &[])?;
@@ -148,7 +173,11 @@ fn analysed_rows(connection: &Connection, table: &Table) -> rusqlite::Result<Opt
 }
 
 /// Mean bytes of the selected columns of some rows: after each landmark, or the table's first.
-fn row_bytes(connection: &Connection, table: &Table, landmarks: &[i64]) -> rusqlite::Result<u64> {
+fn row_bytes(
+    connection: &Connection,
+    table: &Table,
+    landmarks: &[Vec<Value>],
+) -> rusqlite::Result<u64> {
     let lengths: Vec<String> = table
         .columns
         .iter()
@@ -162,12 +191,17 @@ fn row_bytes(connection: &Connection, table: &Table, landmarks: &[i64]) -> rusql
     let mut seen = (0_u64, 0_u64);
     match table.keys.first() {
         Some(key) => {
-            let key = sql::quote(&key.column);
+            // Of several columns the first one is precise enough to find a place by.
+            let (column, order) = (sql::quote(&key.column), ordered::by(key, "ASC"));
             let mut statement = connection.prepare(&format!(
-                "{from} NOT INDEXED WHERE {key} >= ?1 ORDER BY {key} LIMIT {ROWS_EACH}"
+                "{from} NOT INDEXED WHERE {column} >= ?1 ORDER BY {order} LIMIT {ROWS_EACH}"
             ))?;
             for landmark in landmarks {
-                add_lengths(&mut statement, [*landmark], &mut seen)?;
+                add_lengths(
+                    &mut statement,
+                    params_from_iter(landmark.iter().take(1)),
+                    &mut seen,
+                )?;
             }
         }
         None => {

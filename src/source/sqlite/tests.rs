@@ -89,6 +89,7 @@ fn spec(table: &Table) -> ReadSpec {
         kind: table.kind,
         columns: table.columns.clone(),
         key: table.keys.first().cloned(),
+        leaves: Vec::new(),
         filter: table.filter.clone(),
     }
 }
@@ -465,12 +466,7 @@ async fn chunks_tile_tables_with_gaps_and_edges() {
         let snapshot = source.snapshot(&spec(&table), &request(2)).await.unwrap();
         let mut session = snapshot.session().await.unwrap();
         let mut edges: Vec<Option<i128>> = vec![None];
-        edges.extend(
-            density
-                .bounds
-                .iter()
-                .map(|KeyValue::Int(bound)| Some(*bound)),
-        );
+        edges.extend(density.bounds.iter().map(KeyValue::as_int));
         edges.push(Some(i128::from(i64::MAX)));
         edges.push(None);
         let mut rows = Vec::new();

@@ -20,7 +20,7 @@ for_every_source!(
 
 /// Key ranges from these bounds, open at both ends.
 fn cover(bounds: &[KeyValue]) -> Vec<ChunkBounds> {
-    let mut bounds: Vec<i128> = bounds.iter().map(|KeyValue::Int(bound)| *bound).collect();
+    let mut bounds: Vec<i128> = bounds.iter().filter_map(KeyValue::as_int).collect();
     bounds.dedup();
     let lower = [None].into_iter().chain(bounds.iter().copied().map(Some));
     let upper = bounds.iter().copied().map(Some).chain([None]);

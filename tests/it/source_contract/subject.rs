@@ -162,6 +162,7 @@ pub(super) fn read_of(table: &Table) -> ReadSpec {
         kind: table.kind,
         columns: table.columns.clone(),
         key: table.keys.first().cloned(),
+        leaves: Vec::new(),
         filter: table.filter.clone(),
     }
 }
