@@ -117,7 +117,14 @@ fn sums_and_counts_hold_while_writers_work() {
         for round in 0..3 {
             let before = writers.done();
             extraction
-                .run(&parallel(&["--chunking", chunking]))
+                .run(&[
+                    "--workers",
+                    "4",
+                    "--chunk-rows",
+                    "50",
+                    "--chunking",
+                    chunking,
+                ])
                 .expect_code(0);
             assert!(writers.done() > before + 10, "the writers were at work");
             let rows = extraction.rows();
