@@ -118,11 +118,17 @@ impl Shared {
         } else {
             ""
         };
+        // Asked for UTF-8, such a server fails at the first byte that is none, and says not where.
+        let encoding = if self.base.bytes_as_text {
+            "'SQL_ASCII'"
+        } else {
+            "'UTF8'"
+        };
         let lock_wait = (self.request.lock_wait / TRIES).as_millis().max(1);
         format!(
             "SET LOCAL DateStyle = ISO;SET LOCAL IntervalStyle = iso_8601;SET LOCAL TimeZone = 'UTC';\
              SET LOCAL bytea_output = hex;SET LOCAL extra_float_digits = 3;\
-             SET LOCAL client_encoding = 'UTF8';SET LOCAL enable_tidscan = on;\
+             SET LOCAL client_encoding = {encoding};SET LOCAL enable_tidscan = on;\
              SET LOCAL statement_timeout = 0;SET LOCAL idle_in_transaction_session_timeout = 0;\
              SET LOCAL lock_timeout = {lock_wait};{transaction_timeout}{row_security}"
         )
