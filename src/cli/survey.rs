@@ -39,6 +39,7 @@ pub(super) async fn connect(
     run: Option<RunId>,
 ) -> Result<Arc<dyn Source>, Failure> {
     let options = settings.connect(run, context.clock.clone());
+    context.printer.detail("connecting");
     context.interrupt.or(source::connect(options)).await
 }
 
@@ -50,6 +51,7 @@ pub(super) async fn profile(
     selection: &Selection,
     types: &TypeOptions,
 ) -> Result<SourceProfile, Failure> {
+    context.printer.detail("looking at the table");
     let look = async {
         let table = source.describe(table, selection, types).await?;
         crate::profiler::profile(source.as_ref(), table, context.clock.as_ref()).await

@@ -1,5 +1,6 @@
 //! Output types: what a column is in Arrow and Parquet, spelled as `--type COLUMN=TYPE` spells it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -242,7 +243,7 @@ pub fn arrow_schema(columns: &[Column]) -> SchemaRef {
     let fields: Vec<Field> = columns
         .iter()
         .map(|column| {
-            let mut metadata = std::collections::HashMap::new();
+            let mut metadata = BTreeMap::new();
             metadata.insert("ixtract.source_type".to_owned(), column.source_type.clone());
             if let Some(comment) = &column.comment {
                 metadata.insert("ixtract.comment".to_owned(), comment.clone());

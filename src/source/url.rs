@@ -224,7 +224,7 @@ impl From<UrlError> for Failure {
                 "write %25 for a %, %40 for an @, %2F for a / inside user, password or names",
             ),
             UrlError::Parameter(_) => (
-                "known are host, hostaddr-free libpq parameters: port, dbname, user, password, passfile, sslmode, sslrootcert, sslcert, sslkey, options, connect_timeout, application_name",
+                "known are host, port, dbname, user, password, passfile, sslmode, sslrootcert, sslcert, sslkey, options, connect_timeout, application_name",
                 "leave the parameter out",
             ),
             UrlError::Value { .. } => (

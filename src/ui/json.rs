@@ -124,7 +124,9 @@ pub struct RunDocument {
     pub fingerprint: String,
     /// Rules that fired and deviations from the plan.
     pub adaptations: Vec<String>,
-    /// What a person should know.
+    /// What the plan warned of before the run.
+    pub plan_warnings: Vec<String>,
+    /// What went wrong after publishing, and changes nothing about it.
     pub warnings: Vec<String>,
     /// The history's file; `None` when none could be used.
     pub state: Option<String>,

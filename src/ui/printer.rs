@@ -289,10 +289,15 @@ fn paint(text: &str, style: &str, colour: bool) -> String {
     }
 }
 
-/// Names come from databases: no control character of theirs may reach a terminal.
+/// Names and messages come from databases: one line, and no control character of theirs may reach
+/// a terminal.
 fn clean(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| match c {
+            '\n' | '\r' | '\t' => ' ',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
         .collect()
 }
 
@@ -303,10 +308,7 @@ mod tests {
     #[test]
     fn control_characters_of_names_do_not_reach_a_terminal() {
         let line = Line::Fact("table", "a\u{1b}[31mb\rc".to_owned());
-        assert_eq!(
-            render(&line, false),
-            "  table        a\u{fffd}[31mb\u{fffd}c"
-        );
+        assert_eq!(render(&line, false), "  table        a\u{fffd}[31mb c");
     }
 
     #[test]

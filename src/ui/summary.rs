@@ -241,6 +241,7 @@ mod tests {
             },
             fingerprint: "f00d".to_owned(),
             adaptations: Vec::new(),
+            plan_warnings: Vec::new(),
             warnings: Vec::new(),
             state: Some("/home/etl/.local/state/ixtract/state.db".to_owned()),
             teaches: true,

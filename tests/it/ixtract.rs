@@ -21,6 +21,7 @@ pub(crate) use rustix::process::Signal;
 /// test wants is set with [`env`](Self::env).
 pub(crate) struct Cli {
     program: PathBuf,
+    wrapper: Vec<String>,
     home: TempDir,
     environment: Vec<(String, String)>,
     stdin: Vec<u8>,
@@ -35,6 +36,7 @@ impl Cli {
     fn of(program: &Path) -> Self {
         Self {
             program: program.to_owned(),
+            wrapper: Vec::new(),
             home: tempfile::tempdir().expect("a home"),
             environment: Vec::new(),
             stdin: Vec::new(),
@@ -50,6 +52,19 @@ impl Cli {
     /// Sets an environment variable for all further runs.
     pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Takes back an environment variable that [`env`](Self::env) set.
+    pub(crate) fn unset(mut self, name: &str) -> Self {
+        self.environment.retain(|(set, _)| set != name);
+        self
+    }
+
+    /// Starts further runs by another command, which gets the program and its arguments appended:
+    /// `["sh", "-c", "ulimit -f 8; exec \"$@\"", "sh"]`.
+    pub(crate) fn through(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -73,8 +88,11 @@ impl Cli {
     /// Starts the program and leaves it running.
     pub(crate) fn spawn<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
         let home = self.home.path();
-        let mut command = Command::new(&self.program);
-        command.args(arguments).current_dir(home).env_clear();
+        let program = self.program.as_os_str();
+        let mut words = self.wrapper.iter().map(AsRef::as_ref).chain([program]);
+        let mut command = Command::new(words.next().unwrap_or(program));
+        command.args(words).args(arguments);
+        command.current_dir(home).env_clear();
         command.envs(inherited());
         command
             .env("HOME", home)
@@ -336,6 +354,13 @@ mod tests {
             "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2",
         ]);
         assert_eq!((long.stdout.len(), long.stderr.len()), (300_000, 300_000));
+    }
+
+    #[test]
+    fn a_wrapper_starts_the_program() {
+        let shell = shell().through(&["/bin/sh", "-c", "echo wrapped; exec \"$@\"", "sh"]);
+        let outcome = shell.run(["-c", "echo $1", "sh", "a b"]).expect_code(0);
+        assert_eq!(outcome.stdout, "wrapped\na b\n");
     }
 
     #[test]

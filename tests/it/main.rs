@@ -4,16 +4,25 @@
 //! test that needs a server or a reader fails and says so; nothing is ever skipped.
 
 // What the tests stand on.
+mod extraction; // A table, the directory it is extracted to, and what came out.
+mod gate; // Stops readers in the middle of their rows until the test lets them go.
 mod ixtract; // The real program, started in a home of its own.
 mod proxy; // A network that is slow, hangs or breaks.
 mod published; // What one run published, and what it left.
 mod random; // Data that follows from a seed.
 mod readers; // Parquet read back by other people's code.
 mod servers; // PostgreSQL, shared by all tests or private to one.
+mod versions; // A table whose rows say which version of it they are of.
 
 // The tests.
+mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets, state, plans.
+mod consistency; // One point in time while others write, alter, block and terminate.
+mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
+mod demo; // The tour.
+mod docs; // README.md says what --help says, and back.
 mod keys; // Every row once, whatever the keys are like.
 mod profile; // What is known without reading the table.
+mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.
 mod roundtrip; // Every type, value by value.
 mod sink_contract; // What every sink promises.

@@ -89,6 +89,9 @@ impl Attempt {
         let (Some(snapshot), Some(execution)) = (&self.snapshot, &self.execution) else {
             return Err(nothing_read());
         };
+        context
+            .printer
+            .detail("proving completeness and publishing");
         let evidence = Evidence {
             run: &open.id,
             plan: &survey.plan,
@@ -183,6 +186,7 @@ impl Attempt {
             },
             fingerprint: survey.plan.fingerprint.clone(),
             adaptations: execution.adaptations,
+            plan_warnings: survey.plan.warnings.clone(),
             warnings,
             state: None,
             teaches: false,

@@ -193,6 +193,10 @@ pub(super) fn words(error: &tokio_postgres::Error) -> String {
         return server_words(db);
     }
     match error.source() {
+        // The one TLS error that everybody meets, and that the library calls by its variant's name.
+        Some(cause) if cause.to_string().ends_with("UnknownIssuer") => {
+            "the server's certificate is signed by an authority that is not trusted here".to_owned()
+        }
         Some(cause) => one_line(&cause.to_string()),
         None if error.is_closed() => "the server closed the connection".to_owned(),
         None => one_line(&error.to_string()),

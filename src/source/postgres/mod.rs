@@ -12,6 +12,7 @@ mod density;
 mod registry;
 mod resolve;
 mod session;
+mod shared;
 mod snapshot;
 mod spread;
 mod statistics;

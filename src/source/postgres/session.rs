@@ -17,7 +17,7 @@ use super::connect::Link;
 use super::copy::Framer;
 use super::decode::{self, Decode, Fault};
 use super::registry::Registration;
-use super::snapshot::Shared;
+use super::shared::Shared;
 use crate::clock::SharedClock;
 use crate::model::{ChunkBounds, Column, FieldType, ReadAs, ReadSpec, arrow_schema};
 

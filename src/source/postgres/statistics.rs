@@ -35,6 +35,8 @@ pub(super) struct Files {
     unknown_blocks: u64,
     /// Whether every one is a heap.
     heap: bool,
+    /// Whether a partition lives elsewhere, where it has no file of ours.
+    foreign: bool,
 }
 
 const FILES: &str = "
@@ -44,16 +46,16 @@ const FILES: &str = "
         SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.oid),
     leaf AS (
         SELECT c.reltuples::float8 AS tuples, c.relpages::int8 AS pages,
-               pg_relation_size(c.oid) / current_setting('block_size')::int8 AS blocks,
-               pg_relation_size(c.oid) + CASE WHEN c.reltoastrelid = 0 THEN 0
+               coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::int8 AS blocks,
+               coalesce(pg_relation_size(c.oid), 0) + CASE WHEN c.reltoastrelid = 0 THEN 0
                    ELSE coalesce(pg_relation_size(c.reltoastrelid), 0) END AS bytes,
-               coalesce(m.amname = 'heap', false) AS heap
+               coalesce(m.amname = 'heap', false) AS heap, c.relkind = 'f' AS away
         FROM tree JOIN pg_class c USING (oid) LEFT JOIN pg_am m ON m.oid = c.relam
-        WHERE c.relkind IN ('r', 'm', 't'))
+        WHERE c.relkind IN ('r', 'm', 'f'))
     SELECT coalesce(sum(blocks), 0)::int8, coalesce(sum(bytes), 0)::int8,
            coalesce(sum(CASE WHEN tuples > 0 AND pages > 0 THEN tuples / pages * blocks END), 0)::float8,
            coalesce(sum(blocks) FILTER (WHERE tuples < 0 OR pages = 0), 0)::int8,
-           coalesce(bool_and(heap), false)
+           coalesce(bool_and(heap), false), coalesce(bool_or(away), false)
     FROM leaf";
 
 /// The relation's files as they are now.
@@ -67,6 +69,7 @@ pub(super) async fn files(link: &Link, subject: &Subject, table: &Table) -> Resu
         rows: row.get(2),
         unknown_blocks: count(3),
         heap: row.get(4),
+        foreign: row.get(5),
     })
 }
 
@@ -122,6 +125,9 @@ async fn estimate(
     table: &Table,
     files: &Files,
 ) -> Result<Estimate> {
+    if files.blocks == 0 && files.foreign {
+        return Ok(unknown());
+    }
     if files.blocks == 0 {
         // No block, no row: the one case that is exact without reading.
         return Ok(Estimate {

@@ -1,0 +1,69 @@
+//! What an execution comes to, once every worker has stopped.
+
+use super::Dispatcher;
+use crate::controller::within_run::Confidence;
+use crate::engine::Execution;
+use crate::engine::error::EngineError;
+use crate::engine::event::Event;
+use crate::model::{ChunkRecord, ChunkStatus, WorkerRecord};
+
+impl Dispatcher<'_> {
+    /// The sum of the run. No error, yet a chunk that is not done, is an error of its own.
+    pub(super) fn outcome(mut self, on_event: &mut (dyn FnMut(Event) + Send)) -> Execution {
+        let elapsed = self.elapsed();
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let chunks: Vec<ChunkRecord> = self.chunks.into_values().collect();
+        let unfinished = chunks
+            .iter()
+            .filter(|chunk| chunk.status != ChunkStatus::Success)
+            .count();
+        if self.failure.is_none() && unfinished > 0 {
+            let why = format!("{unfinished} chunks are unfinished and no error was reported");
+            self.failure = Some(EngineError::WorkerDied { why });
+        }
+        let finished: Vec<&ChunkRecord> = chunks
+            .iter()
+            .filter(|chunk| chunk.status == ChunkStatus::Success)
+            .collect();
+        let rows = finished.iter().map(|chunk| chunk.rows).sum();
+        let bytes = finished.iter().map(|chunk| chunk.bytes).sum();
+        let busy_s: f64 = finished
+            .iter()
+            .map(|chunk| chunk.duration_ms as f64 / 1000.0)
+            .sum();
+        let planned = f64::from(self.spec.workers);
+        let effective_workers = if elapsed.is_zero() {
+            planned
+        } else {
+            (busy_s / elapsed.as_secs_f64()).clamp(1.0, planned.max(1.0))
+        };
+        let done = u32::try_from(finished.len()).unwrap_or(u32::MAX);
+        if self.failure.is_none() {
+            on_event(Event::Drained { rows, elapsed });
+        }
+        let workers = self
+            .hands
+            .into_values()
+            .filter(|hand| !hand.gone || hand.record.chunks > 0);
+        let workers = workers
+            .map(|hand| WorkerRecord {
+                idle_ms: elapsed_ms.saturating_sub(hand.record.busy_ms),
+                ..hand.record
+            })
+            .collect();
+        Execution {
+            result: self.failure.map_or(Ok(()), Err),
+            rows,
+            bytes,
+            counted: self.counted.map(|(rows, _)| rows),
+            count_took: self.counted.map(|(_, took)| took),
+            elapsed,
+            receipts: self.receipts.into_values().flatten().collect(),
+            confidence: Confidence::from_breaches(self.breached, done),
+            effective_workers,
+            workers,
+            chunks,
+            adaptations: self.adaptations,
+        }
+    }
+}
