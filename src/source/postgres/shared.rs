@@ -274,6 +274,6 @@ mod tests {
                 .all(|statement| statement.starts_with("SET LOCAL ")),
             "{sql}"
         );
-        assert_eq!(statements.len(), 11);
+        assert_eq!(statements.len(), 12);
     }
 }
