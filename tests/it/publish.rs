@@ -363,7 +363,8 @@ fn a_full_disk_ends_the_run() {
 
 #[test]
 fn verify_finds_every_difference() {
-    let changes: [(&str, fn(&Path)); 6] = [
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 6] = [
         ("SHA-256", |dataset| flip_a_byte(&parts(dataset)[1])),
         ("missing", |dataset| {
             fs::remove_file(&parts(dataset)[0]).expect("a part");
