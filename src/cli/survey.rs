@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::history::History;
 use super::settings::{self, Names, SourceSettings};
-use crate::error::Failure;
+use crate::error::{ExitCode, Failure};
 use crate::estimator;
 use crate::model::{
     Column, ExecutionPlan, PastRun, ReadSpec, Relation, RunId, RunRequest, Scope, Selection,
@@ -124,6 +124,7 @@ impl Survey {
             overrides: Vec::new(),
         };
         let name = literal(&read.relation);
+<<<<<<< HEAD
         let wanted = Wanted {
             table: &name,
             selection: &selection,
@@ -131,6 +132,14 @@ impl Survey {
             chunk_rows: None,
         };
         let profile = profile(context, &source, &wanted).await?;
+=======
+        let looked = profile(context, &source, &name, &selection, &types).await;
+        let profile = looked.map_err(|failure| match failure.exit {
+            // A table or column that is gone is no slip of the user's here.
+            ExitCode::Usage => mismatch(&read.relation, failure.what),
+            _ => failure,
+        })?;
+>>>>>>> main
         check_table(read, &profile.table)?;
         let scope = history.scope(source.identity(), &read.relation, &selection);
         Ok(Self {

@@ -41,6 +41,15 @@ impl Dispatcher<'_> {
         if self.failure.is_none() {
             on_event(Event::Drained { rows, elapsed });
         }
+        for (worker, hand) in &self.hands {
+            // Who is gone was told of then.
+            if self.failure.is_none() && !hand.ready && !hand.gone {
+                self.adaptations.push(format!(
+                    "worker {worker} had no session yet when the others had finished"
+                ));
+            }
+        }
+        let sessions = self.hands.values().filter(|hand| hand.ready).count();
         let workers = self
             .hands
             .into_values()
@@ -61,6 +70,7 @@ impl Dispatcher<'_> {
             receipts: self.receipts.into_values().flatten().collect(),
             confidence: Confidence::from_breaches(self.breached, done),
             effective_workers,
+            sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             workers,
             chunks,
             adaptations: self.adaptations,

@@ -116,12 +116,27 @@ pub(super) async fn describe(
     let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
     let chosen = choose_columns(&all, selection, &relation)?;
     check_readable(base, &relation, &all, &chosen)?;
+<<<<<<< HEAD
     // An index of a parent says nothing of what inherits from it.
     let keys = if entry.inherited {
         Vec::new()
     } else {
         keys::keys(&link, &subject, entry.oid).await?
     };
+=======
+    if chosen.is_empty() {
+        return Err(SourceError::Unsupported {
+            what: format!("no column of {relation} is left to read"),
+            why: if all.is_empty() {
+                "the table has none".to_owned()
+            } else {
+                "every column is excluded".to_owned()
+            },
+            fix: "name a table with columns, or fewer columns in --exclude-columns".to_owned(),
+        });
+    }
+    let keys = keys(&link, &subject, &entry, &all).await?;
+>>>>>>> main
     let columns = map_columns(&all, &chosen, &entry, types, &relation)?;
     Ok(Table {
         relation,

@@ -158,23 +158,30 @@ impl Question<'_> {
         link: &Link,
         subject: &Subject,
     ) -> Result<(Option<KeyValue>, Option<KeyValue>)> {
-        let (columns, relation) = (self.columns(), quote_relation(&self.table.relation));
-        let end = |order: &str| {
-            let by: Vec<String> = columns
-                .iter()
-                .map(|column| format!("{column} {order}"))
-                .collect();
+        // Told from the texts that are selected, whose order is another, by the table's name.
+        let columns: Vec<String> = self.columns().iter().map(|name| format!("t.{name}")).collect();
+        let relation = quote_relation(&self.table.relation);
+        let end = |side: &str, order: &str| {
             format!(
-                "(SELECT {} FROM {relation} WHERE {} IS NOT NULL ORDER BY {} LIMIT 1)",
+                "(SELECT '{side}', {} FROM {relation} t WHERE {} IS NOT NULL ORDER BY {} LIMIT 1)",
                 self.texts(),
                 columns[0],
-                by.join(", ")
+                columns
+                    .iter()
+                    .map(|column| format!("{column} {order}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             )
         };
-        let sql = format!("{} UNION ALL {}", end("ASC"), end("DESC"));
+        let sql = format!("{} UNION ALL {}", end("min", "ASC"), end("max", "DESC"));
         let rows = bounded(link, subject, &sql).await?;
-        let value = |row: &Vec<Option<String>>| self.value(row);
-        Ok((rows.first().and_then(value), rows.get(1).and_then(value)))
+        let value = |side: &str| {
+            let row = rows
+                .iter()
+                .find(|row| row.first().and_then(Option::as_deref) == Some(side))?;
+            self.value(row.get(1..)?)
+        };
+        Ok((value("min"), value("max")))
     }
 
     /// What `pg_stats` knows of a key of one column: there are none of several.

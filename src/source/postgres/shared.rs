@@ -99,11 +99,16 @@ impl Shared {
 
     /// The pins of this snapshot's transactions.
     pub(super) fn pins(&self) -> String {
-        pins(
+        let mut sql = pins(
             self.base.version,
             self.request.lock_wait / TRIES,
             self.request.allow_row_security,
-        )
+        );
+        if self.base.bytes_as_text {
+            // Asked for UTF-8, such a server fails at the first byte that is none, and says not where.
+            sql.push_str("SET LOCAL client_encoding = 'SQL_ASCII';");
+        }
+        sql
     }
 
     /// The statement that keeps the relation from being replaced.
@@ -169,6 +174,16 @@ impl Shared {
                 row.get::<_, String>(2)
             ))
         }))
+    }
+
+    /// A session that shares nothing with the others but that it can be cancelled.
+    pub(super) async fn on_its_own(&self) -> Result<(Link, Registration)> {
+        let link = self.base.connector.open().await?;
+        let row = link
+            .row(&self.subject, "SELECT pg_backend_pid()", &[])
+            .await?;
+        let registration = Registry::join(&self.registry, row.get(0), None, link.cancel_token());
+        Ok((link, registration))
     }
 
     /// A session of this snapshot: imported from whoever still offers it, held, and on offer itself.
@@ -272,6 +287,6 @@ mod tests {
                 .all(|statement| statement.starts_with("SET LOCAL ")),
             "{sql}"
         );
-        assert_eq!(statements.len(), 11);
+        assert_eq!(statements.len(), 12);
     }
 }

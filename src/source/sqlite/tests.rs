@@ -421,6 +421,7 @@ async fn keys_are_those_that_rows_are_stored_by() {
          CREATE TABLE without (id INTEGER PRIMARY KEY, a) WITHOUT ROWID;
          CREATE TABLE strict_without (id INTEGER PRIMARY KEY, a TEXT) WITHOUT ROWID, STRICT;
          CREATE TABLE composite (a INTEGER, b INTEGER, PRIMARY KEY (a, b)) WITHOUT ROWID, STRICT;
+         CREATE TABLE custom (a TEXT COLLATE RTRIM PRIMARY KEY) WITHOUT ROWID;
          CREATE VIEW v AS SELECT 1 AS a;
          CREATE VIRTUAL TABLE f USING fts5(body);",
     );
@@ -432,9 +433,10 @@ async fn keys_are_those_that_rows_are_stored_by() {
         ("hidden", None),
         ("quirk", Some("rowid")),
         ("int_", Some("rowid")),
-        ("without", None),
+        ("without", Some("id")),
         ("strict_without", Some("id")),
-        ("composite", None),
+        ("composite", Some("a")),
+        ("custom", None),
         ("v", None),
         ("f", None),
     ] {
@@ -1162,18 +1164,17 @@ async fn statistics_come_from_probes_or_analyze() {
         (big.estimate.rows, big.estimate.origin),
         (20_000, Origin::Sample)
     );
-    assert_eq!(ask("without").await.estimate.origin, Origin::Unknown);
+    let without = ask("without").await;
+    assert_eq!(
+        (without.estimate.rows, without.estimate.origin),
+        (20_000, Origin::Exact)
+    );
     assert_eq!(ask("empty").await.estimate.rows, 0);
     let view = ask("v").await;
     assert_eq!(view.estimate.origin, Origin::Unknown);
     assert!(view.estimate.rows > 0);
 
     fixture.writer().execute_batch("ANALYZE").unwrap();
-    let without = ask("without").await;
-    assert_eq!(
-        (without.estimate.rows, without.estimate.origin),
-        (20_000, Origin::Catalogue)
-    );
     let big = ask("big").await;
     assert_eq!(
         (big.estimate.rows, big.estimate.origin),

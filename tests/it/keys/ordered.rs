@@ -279,7 +279,7 @@ fn statistics_of_text_that_are_out_of_date_lose_no_row() {
          INSERT INTO grown SELECT 'z' || i, i FROM generate_series(1000, 1999) AS i;
          INSERT INTO grown VALUES ('', -1), ('a', -2), ('🦀', -3)",
     );
-    let run = check(&database, &cli, "grown", &["--chunk-rows", "50"]);
+    let run = check(&database, &cli, "grown", &["--chunk-rows", "20"]);
     assert!(run.chunks().len() > 8, "{:?}", run.chunks());
     assert!(largest(&run) < 250, "{}", largest(&run));
 }
