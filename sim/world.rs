@@ -112,7 +112,10 @@ fn numbers() -> ReadSpec {
             primary: true,
             unique: true,
             nullable: false,
+            order: KeyOrder::Integer,
+            rest: Vec::new(),
         }),
+        leaves: Vec::new(),
         filter: None,
     }
 }
@@ -138,38 +141,7 @@ fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
             database: "world".into(),
             name: None,
         },
-<<<<<<< HEAD
-        read: ReadSpec {
-            relation: Relation {
-                schema: "main".into(),
-                name: "numbers".into(),
-            },
-            kind: RelationKind::Table,
-            columns: vec![Column {
-                name: "n".into(),
-                source_type: "INTEGER".into(),
-                base_type: "integer".into(),
-                read: ReadAs::Native,
-                field: FieldType::Int64,
-                nullable: false,
-                comment: None,
-                generated: None,
-            }],
-            key: Some(Key {
-                column: "n".into(),
-                source_type: "INTEGER".into(),
-                primary: true,
-                unique: true,
-                nullable: false,
-                order: KeyOrder::Integer,
-                rest: Vec::new(),
-            }),
-            leaves: Vec::new(),
-            filter: None,
-        },
-=======
         read: numbers(),
->>>>>>> main
         types: TypeMapping {
             mode: TypeMode::Portable,
             version: TYPE_MAP_VERSION,

@@ -124,22 +124,18 @@ impl Survey {
             overrides: Vec::new(),
         };
         let name = literal(&read.relation);
-<<<<<<< HEAD
         let wanted = Wanted {
             table: &name,
             selection: &selection,
             types: &types,
             chunk_rows: None,
         };
-        let profile = profile(context, &source, &wanted).await?;
-=======
-        let looked = profile(context, &source, &name, &selection, &types).await;
+        let looked = profile(context, &source, &wanted).await;
         let profile = looked.map_err(|failure| match failure.exit {
             // A table or column that is gone is no slip of the user's here.
             ExitCode::Usage => mismatch(&read.relation, failure.what),
             _ => failure,
         })?;
->>>>>>> main
         check_table(read, &profile.table)?;
         let scope = history.scope(source.identity(), &read.relation, &selection);
         Ok(Self {

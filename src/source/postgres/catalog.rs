@@ -116,14 +116,6 @@ pub(super) async fn describe(
     let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
     let chosen = choose_columns(&all, selection, &relation)?;
     check_readable(base, &relation, &all, &chosen)?;
-<<<<<<< HEAD
-    // An index of a parent says nothing of what inherits from it.
-    let keys = if entry.inherited {
-        Vec::new()
-    } else {
-        keys::keys(&link, &subject, entry.oid).await?
-    };
-=======
     if chosen.is_empty() {
         return Err(SourceError::Unsupported {
             what: format!("no column of {relation} is left to read"),
@@ -135,8 +127,12 @@ pub(super) async fn describe(
             fix: "name a table with columns, or fewer columns in --exclude-columns".to_owned(),
         });
     }
-    let keys = keys(&link, &subject, &entry, &all).await?;
->>>>>>> main
+    // An index of a parent says nothing of what inherits from it.
+    let keys = if entry.inherited {
+        Vec::new()
+    } else {
+        keys::keys(&link, &subject, entry.oid).await?
+    };
     let columns = map_columns(&all, &chosen, &entry, types, &relation)?;
     Ok(Table {
         relation,

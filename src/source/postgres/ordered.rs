@@ -159,7 +159,11 @@ impl Question<'_> {
         subject: &Subject,
     ) -> Result<(Option<KeyValue>, Option<KeyValue>)> {
         // Told from the texts that are selected, whose order is another, by the table's name.
-        let columns: Vec<String> = self.columns().iter().map(|name| format!("t.{name}")).collect();
+        let columns: Vec<String> = self
+            .columns()
+            .iter()
+            .map(|name| format!("t.{name}"))
+            .collect();
         let relation = quote_relation(&self.table.relation);
         let end = |side: &str, order: &str| {
             format!(
