@@ -344,3 +344,124 @@ fn check_leaves(chunks: &[(&Relation, BlockRange)]) -> Result<(), CoverError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(word: &str) -> KeyValue {
+        KeyValue::typed("text", word)
+    }
+
+    fn chunk(lower: Option<KeyValue>, upper: Option<KeyValue>) -> ChunkBounds {
+        ChunkBounds::Key(KeyRange { lower, upper })
+    }
+
+    fn leaf(name: &str, start: Option<u32>, end: Option<u32>) -> ChunkBounds {
+        ChunkBounds::LeafBlocks {
+            leaf: Relation {
+                schema: "public".to_owned(),
+                name: name.to_owned(),
+            },
+            blocks: BlockRange { start, end },
+        }
+    }
+
+    #[test]
+    fn only_integers_are_compared_here() {
+        assert!(KeyValue::Int(2) < KeyValue::Int(10));
+        assert_eq!(text("a").partial_cmp(&text("b")), None);
+        assert_eq!(text("a").partial_cmp(&text("a")), Some(Ordering::Equal));
+        assert_eq!(KeyValue::Int(1).partial_cmp(&text("1")), None);
+    }
+
+    #[test]
+    fn in_json_a_value_names_its_type() {
+        let tuple = KeyValue::Tuple(vec![KeyValue::Int(-7), text("a:\"b\"")]);
+        assert_eq!(String::from(tuple), r#"tuple:["int:-7","text:a:\"b\""]"#);
+        for wrong in [
+            "42",
+            "int:x",
+            "Text:a",
+            ":a",
+            "tuple:[]",
+            r#"tuple:["int:1"]"#,
+        ] {
+            assert!(KeyValue::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_shown_on_one_short_line() {
+        let shown = text(&"é\n".repeat(500)).to_string();
+        assert!(shown.chars().count() < 130 && shown.ends_with('…') && !shown.contains('\n'));
+    }
+
+    #[test]
+    fn bounds_that_only_the_server_orders_must_join_and_differ() {
+        let (a, b) = (|| Some(text("a")), || Some(text("b")));
+        // Whatever the server's order of the two, each joins with the next.
+        let cover = [chunk(None, b()), chunk(b(), a()), chunk(a(), None)];
+        assert_eq!(check_cover(&cover, false), Ok(()));
+        assert_eq!(check_cover(&cover, true), Err(CoverError::Nulls(0)));
+        let torn = [chunk(None, a()), chunk(b(), None)];
+        assert_eq!(check_cover(&torn, false), Err(CoverError::Seam(1)));
+        let twice = [
+            chunk(None, a()),
+            chunk(a(), b()),
+            chunk(b(), a()),
+            chunk(a(), None),
+        ];
+        assert_eq!(
+            check_cover(&twice, false),
+            Err(CoverError::Bound("a".to_owned()))
+        );
+        let empty = [chunk(None, a()), chunk(a(), a()), chunk(a(), None)];
+        assert_eq!(check_cover(&empty, false), Err(CoverError::Seam(2)));
+        let pair = || Some(KeyValue::Tuple(vec![text("a"), text("b")]));
+        let uneven = [chunk(None, a()), chunk(a(), pair()), chunk(pair(), None)];
+        assert!(matches!(
+            check_cover(&uneven, false),
+            Err(CoverError::Bound(_))
+        ));
+    }
+
+    #[test]
+    fn each_leaf_is_tiled_and_comes_once() {
+        let (low, high) = (|| leaf("low", None, Some(3)), || leaf("low", Some(3), None));
+        let other = || leaf("other", None, None);
+        assert_eq!(check_cover(&[low(), high(), other()], false), Ok(()));
+        let apart = check_cover(&[low(), other(), high()], false);
+        assert_eq!(apart, Err(CoverError::ClosedEnd("last")));
+        let twice = check_cover(&[other(), leaf("low", None, None), other()], false);
+        assert!(matches!(twice, Err(CoverError::LeafTwice(_))));
+        let mixed = check_cover(&[other(), ChunkBounds::All], false);
+        assert_eq!(mixed, Err(CoverError::MixedKinds(1)));
+        assert!(check_cover(&[other(), ChunkBounds::KeyNull], true).is_err());
+    }
+
+    fn any_value() -> impl Strategy<Value = KeyValue> {
+        let single = prop_oneof![
+            any::<i64>().prop_map(|value| KeyValue::Int(value.into())),
+            ("[a-z]{1,3}[0-9]?", any::<String>())
+                .prop_filter("another kind", |(kind, _)| kind != INT && kind != TUPLE)
+                .prop_map(|(kind, text)| KeyValue::typed(&kind, text)),
+        ];
+        prop_oneof![
+            single.clone(),
+            proptest::collection::vec(single, 2..4).prop_map(KeyValue::Tuple),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_reads_back(value in any_value()) {
+            let written = String::from(value.clone());
+            prop_assert_eq!(KeyValue::try_from(written), Ok(value.clone()));
+            let json = serde_json::to_string(&value).unwrap();
+            prop_assert_eq!(serde_json::from_str::<KeyValue>(&json).unwrap(), value);
+        }
+    }
+}

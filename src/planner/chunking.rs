@@ -168,7 +168,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{KeyOrder, Origin, check_cover};
+    use crate::model::{KeyColumn, KeyOrder, Origin, check_cover};
 
     const ROWS: u64 = 1_000_000;
 
@@ -181,6 +181,27 @@ mod tests {
             nullable,
             order: KeyOrder::Integer,
             rest: Vec::new(),
+        }
+    }
+
+    /// Words in the order of some server, which is not ours.
+    const WORDS: &[&str] = &[
+        "", "b", "A", "a", "🦀", "it's", "z", "_", "B", "é", "10", "9",
+    ];
+
+    fn ordered_key(nullable: bool, several: bool) -> Key {
+        let order = || KeyOrder::Server {
+            cast: Some("pg_catalog.text".to_owned()),
+            collation: None,
+        };
+        let rest = several.then(|| KeyColumn {
+            column: "word".to_owned(),
+            order: order(),
+        });
+        Key {
+            order: if several { KeyOrder::Integer } else { order() },
+            rest: rest.into_iter().collect(),
+            ..key(nullable)
         }
     }
 
@@ -348,6 +369,78 @@ mod tests {
             for key in keys.into_iter().map(i128::from).chain(near_edges) {
                 prop_assert_eq!(holders(&pieces, Some(key)), 1);
             }
+        }
+
+        #[test]
+        fn chunks_tile_keys_that_only_the_server_orders(
+            mut places in proptest::collection::vec(0usize..WORDS.len(), 0..120),
+            nullable: bool,
+            several: bool,
+            null_permille in 0u32..=1000,
+            count in 1u32..300,
+            rows in 0u64..10_000_000_000,
+        ) {
+            places.sort_unstable();
+            let value = |place: usize| {
+                let word = KeyValue::typed("text", WORDS[place]);
+                if several {
+                    KeyValue::Tuple(vec![KeyValue::Int(7), word])
+                } else {
+                    word
+                }
+            };
+            let density = KeyDensity {
+                min: places.first().map(|place| value(*place)),
+                max: places.last().map(|place| value(*place)),
+                bounds: places.iter().map(|place| value(*place)).collect(),
+                null_permille,
+                origin: Origin::Sample,
+            };
+            let nullable = nullable && !several;
+            let pieces = by_key(&ordered_key(nullable, several), &density, rows, count);
+            prop_assert_eq!(check_cover(&bounds(&pieces), nullable), Ok(()));
+            prop_assert!(pieces.len() <= count as usize + usize::from(nullable));
+            prop_assert_eq!(pieces.iter().map(|piece| piece.rows).sum::<u64>(), rows);
+            // In the server's order every word, those between the bounds too, is in one chunk.
+            let place = |bound: &KeyValue| (0..WORDS.len()).find(|at| value(*at) == *bound);
+            for word in 0..WORDS.len() {
+                let holders = pieces.iter().filter(|piece| match &piece.bounds {
+                    ChunkBounds::Key(range) => {
+                        range.lower.as_ref().is_none_or(|lower| place(lower) <= Some(word))
+                            && range.upper.as_ref().is_none_or(|upper| Some(word) < place(upper))
+                    }
+                    _ => false,
+                });
+                prop_assert_eq!(holders.count(), 1);
+            }
+        }
+
+        #[test]
+        fn leaves_are_tiled_each(
+            blocks in proptest::collection::vec(0u32..5_000, 1..20),
+            count in 1u32..300,
+            rows in 0u64..10_000_000_000,
+        ) {
+            let leaves: Vec<Leaf> = blocks
+                .iter()
+                .enumerate()
+                .map(|(number, blocks)| Leaf {
+                    relation: Relation {
+                        schema: "public".to_owned(),
+                        name: format!("leaf {number}"),
+                    },
+                    blocks: *blocks,
+                })
+                .collect();
+            let pieces = by_leaves(&leaves, rows, count);
+            prop_assert_eq!(check_cover(&bounds(&pieces), false), Ok(()));
+            prop_assert!(pieces.len() <= count as usize + leaves.len());
+            let mut read: Vec<&Relation> =
+                pieces.iter().filter_map(|piece| piece.bounds.leaf()).collect();
+            read.dedup();
+            prop_assert!(read.into_iter().eq(leaves.iter().map(|leaf| &leaf.relation)));
+            let expected = if blocks.iter().any(|blocks| *blocks > 0) { rows } else { 0 };
+            prop_assert_eq!(pieces.iter().map(|piece| piece.rows).sum::<u64>(), expected);
         }
 
         #[test]

@@ -211,7 +211,7 @@ pub struct WorkArgs {
         value_parser = clap::value_parser!(u32).range(1..=64)
     )]
     pub max_workers: u32,
-    /// auto, key (ranges of an indexed integer), ctid (physical blocks, PostgreSQL 14 or later), none
+    /// auto, key (ranges of an indexed column), ctid (physical blocks, PostgreSQL 14 or later), none
     #[arg(long, value_name = "HOW", value_parser = parse::chunking, default_value = "auto")]
     pub chunking: Chunking,
     /// About this many rows a chunk, on tables of any size

@@ -295,7 +295,9 @@ impl RowReader {
         }
         if !faults.is_empty() {
             return Err(self.refuse(faults, |row| {
-                let key = self.key?;
+                // Only an integer is read from its bytes without a decoder.
+                let integer = self.read.key.as_ref()?.order.is_integer();
+                let key = self.key.filter(|_| integer)?;
                 block.value(row, key).and_then(decode::key_text)
             }));
         }
