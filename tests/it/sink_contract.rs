@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use ixtract::model::{Compression, Format, FormatOptions, Layout, RunId};
+use ixtract::model::{FormatOptions, Layout, ParquetOptions, RunId};
 use ixtract::writer::publish::{Dataset, WriteBudget};
 use ixtract::writer::{PartReceipt, Sink, WriteError};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -26,12 +26,10 @@ impl Subject {
         let home = tempfile::tempdir().expect("a directory");
         let target = home.path().join("dataset");
         let dataset = prepare(&target, layout, "0000000a").expect("a dataset");
-        let format = FormatOptions {
-            format: Format::Parquet,
-            compression: Compression::Snappy,
+        let format = FormatOptions::Parquet(ParquetOptions {
             row_group_rows: 100,
-            row_group_bytes: 64_000_000,
-        };
+            ..ParquetOptions::default()
+        });
         let sink = dataset.sink(
             &format,
             WriteBudget {
