@@ -12,7 +12,7 @@ use crate::servers::postgres;
 fn what_has_no_counterpart_arrives_as_the_servers_text() {
     let database = postgres().fresh_database();
     database.exec(TYPES);
-    let columns = [clocks(), containers(), networks(), shapes()].concat();
+    let columns = columns();
     let table = Filled::create(&database, &columns, 100, "");
     let cli = Cli::new();
     let run = |name: &str, flags: &[&str]| extract(&cli, &database.url(), "public.t", name, flags);
@@ -40,6 +40,11 @@ const TYPES: &str = "
     CREATE DOMAIN code AS text;
     CREATE DOMAIN nested AS percent;
     CREATE TYPE \"Odd \"\"Type\" AS ENUM ('x')";
+
+/// One column for each of these types.
+pub(super) fn columns() -> Vec<Column> {
+    [clocks(), containers(), networks(), shapes()].concat()
+}
 
 fn clocks() -> Vec<Column> {
     vec![

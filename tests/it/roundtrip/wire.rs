@@ -11,7 +11,7 @@ use crate::servers::postgres;
 #[test]
 fn every_type_arrives_value_by_value_however_it_is_read() {
     let database = postgres().fresh_database();
-    let columns = [numbers(), decimals(), texts(), times()].concat();
+    let columns = columns();
     let table = Filled::create(&database, &columns, 150, LARGE_VALUES);
     let cli = Cli::new();
     let run = |name: &str, flags: &[&str]| extract(&cli, &database.url(), "public.t", name, flags);
@@ -74,7 +74,7 @@ fn expect_codec(published: &Published, codec: &str) {
 #[test]
 fn types_are_as_narrow_as_the_mode_allows() {
     let database = postgres().fresh_database();
-    let columns = [numbers(), decimals(), texts(), times()].concat();
+    let columns = columns();
     Filled::create(&database, &columns, 1, "");
     let cli = Cli::new();
     let types = |mode: &str| -> Vec<String> {
@@ -143,12 +143,17 @@ fn types_are_as_narrow_as_the_mode_allows() {
 }
 
 /// A megabyte that compresses well, one that does not, and the empty value, in one row each.
-const LARGE_VALUES: &str = "
+pub(super) const LARGE_VALUES: &str = "
     UPDATE t SET text_ = repeat('Fünf Bögen ', 100000), bytea_ = '' WHERE id = 20;
     UPDATE t SET (text_, bytea_) = (
         SELECT string_agg(md5(i::text), ''), decode(string_agg(md5((-i)::text), ''), 'hex')
         FROM generate_series(1, 32768) AS i) WHERE id = 21;
     UPDATE t SET n_free = repeat('9', 1000)::numeric / 7 WHERE id = 22";
+
+/// One column for each of these types.
+pub(super) fn columns() -> Vec<Column> {
+    [numbers(), decimals(), texts(), times()].concat()
+}
 
 fn numbers() -> Vec<Column> {
     vec![
