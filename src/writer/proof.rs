@@ -132,7 +132,7 @@ fn read_back(staged: &Path, evidence: &Evidence<'_>) -> Held<()> {
             let name = &receipt.name;
             let found = format
                 .inspect(&staged.join(name), &schema)
-                .map_err(|why| format!("{name} is not what was written: {why}"))?;
+                .map_err(|why| format!("{name} cannot be read back as it was written: {why}"))?;
             for (what, found, said) in [
                 ("bytes", found.bytes, receipt.bytes),
                 ("rows", found.rows, receipt.rows),

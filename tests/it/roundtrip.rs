@@ -24,5 +24,6 @@ pub(crate) fn fill_wire_types(database: &Database, rows: usize) -> Filled {
 
 /// Fills `public.t` with types that the server turns into text.
 pub(crate) fn fill_cast_types(database: &Database, rows: usize) -> Filled {
+    database.exec(casts::TYPES);
     Filled::create(database, &casts::columns(), rows, "")
 }

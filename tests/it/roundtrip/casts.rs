@@ -32,7 +32,8 @@ fn what_has_no_counterpart_arrives_as_the_servers_text() {
     table.expect_in(&run("blocks", &by_block), &[Engine::Pyarrow]);
 }
 
-const TYPES: &str = "
+/// What the columns need.
+pub(super) const TYPES: &str = "
     CREATE EXTENSION hstore; CREATE EXTENSION citext;
     CREATE TYPE mood AS ENUM ('sad', 'so so', 'glücklich');
     CREATE TYPE pair AS (number int, word text, moment timestamptz);
@@ -43,7 +44,7 @@ const TYPES: &str = "
 
 /// One column for each of these types.
 pub(super) fn columns() -> Vec<Column> {
-    [clocks(), containers(), networks(), shapes()].concat()
+    [clocks(), containers(), own_types(), networks(), shapes()].concat()
 }
 
 fn clocks() -> Vec<Column> {
@@ -79,7 +80,6 @@ const INTERVAL: &[&str] = &[
 ];
 
 fn containers() -> Vec<Column> {
-    let word = |random: &mut Random| random.text(8);
     vec![
         column(
             "ints",
@@ -126,6 +126,12 @@ fn containers() -> Vec<Column> {
             &["{\"\\\\x00ff\"}"],
             |random| format!("{{\"\\\\x{}\"}}", random.hex(3)),
         ),
+    ]
+}
+
+fn own_types() -> Vec<Column> {
+    let word = |random: &mut Random| random.text(8);
+    vec![
         column(
             "mood_",
             "mood",

@@ -152,7 +152,7 @@ pub(super) const LARGE_VALUES: &str = "
 
 /// One column for each of these types.
 pub(super) fn columns() -> Vec<Column> {
-    [numbers(), decimals(), texts(), times()].concat()
+    [numbers(), decimals(), odd_decimals(), texts(), times()].concat()
 }
 
 fn numbers() -> Vec<Column> {
@@ -280,6 +280,12 @@ fn decimals() -> Vec<Column> {
             &["1e-38", "-1e-38", "0"],
             |random| decimal(random, 0, 38),
         ),
+    ]
+}
+
+/// Scales outside the precision, precisions beyond 38 digits, and none at all.
+fn odd_decimals() -> Vec<Column> {
+    vec![
         column(
             "n_5_m2",
             "numeric(5,-2)",
