@@ -19,7 +19,7 @@ use crate::servers::Database;
 
 /// Fills `public.t` with every type that travels in its own binary form.
 pub(crate) fn fill_wire_types(database: &Database, rows: usize) -> Filled {
-    Filled::create(database, &wire::columns(), rows, wire::LARGE_VALUES)
+    Filled::create(database, &wire::every_type(), rows, wire::LARGE_VALUES)
 }
 
 /// Fills `public.t` with types that the server turns into text.

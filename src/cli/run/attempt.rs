@@ -70,9 +70,8 @@ impl Attempt {
         // What the snapshot achieved may have become less while it was read in, and not every
         // worker may have got a session.
         let facts = snapshot.facts();
-        let readers = u32::try_from(execution.workers.len()).unwrap_or(u32::MAX);
         self.snapshot = Some(SnapshotFacts {
-            readers: facts.readers.min(readers),
+            readers: facts.readers.min(execution.sessions),
             ..facts
         });
         let result = std::mem::replace(&mut execution.result, Ok(()));

@@ -153,7 +153,7 @@ fn names_and_kinds_of_table_that_are_rare() {
     database.exec(
         "CREATE TABLE t (\"two\nlines\" int, \"a \"\"b\"\"\" int, \"x,y\" text, \"\u{feff}é\" bool);
          INSERT INTO t VALUES (1, 2, E'\\\\.', true), (NULL, NULL, NULL, NULL), (3, 4, '', false);
-         CREATE TABLE only (v text); INSERT INTO only VALUES (NULL), (''), (E'\\\\.'), ('a');
+         CREATE TABLE single (v text); INSERT INTO single VALUES (NULL), (''), (E'\\\\.'), ('a');
          CREATE TABLE empty (LIKE t)",
     );
     let cli = Cli::new();
@@ -177,16 +177,16 @@ fn names_and_kinds_of_table_that_are_rare() {
     assert_eq!(run("public.empty", "empty", &[]), [head]);
     assert_eq!(run("public.empty", "bare", &["--csv-no-header"]), [""]);
 
-    let texts = run("public.only", "only", &[]);
+    let texts = run("public.single", "only", &[]);
     assert_eq!(texts, ["v\n\n\"\"\n\"\\.\"\na\n"]);
     let session = database.session();
-    session.exec("CREATE TABLE only_back (LIKE only)");
+    session.exec("CREATE TABLE only_back (LIKE single)");
     let copy = "COPY only_back FROM STDIN WITH (FORMAT csv, HEADER)";
     session.copy_in(copy, texts[0].clone().into_bytes());
-    expect_equal(&database, "only", "only_back");
+    expect_equal(&database, "single", "only_back");
     let words = [
         "plan",
-        "public.only",
+        "public.single",
         "--source",
         &database.url(),
         "--format",
