@@ -1,6 +1,6 @@
 //! What encoding costs: a `lineitem`-like table of 16 columns through the whole writer (encoding,
-//! compression, SHA-256, file), in rows per second. The figures in `src/writer/parquet.rs` and
-//! `src/writer/csv.rs` come from here.
+//! compression, SHA-256, file), in rows per second. The figures in `src/writer/parquet.rs` come
+//! from here.
 
 use std::hint::black_box;
 use std::sync::Arc;

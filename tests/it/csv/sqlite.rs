@@ -45,7 +45,7 @@ fn python_and_duckdb_read_what_is_stored() {
         [
             text("2"),
             text("\n\"\r"),
-            text("1e300"),
+            text("1e+300"),
             text("\\x22"),
             text("2.5"),
         ]
