@@ -8,7 +8,8 @@ use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int32Array, Int64Arra
 use arrow::array::{RecordBatch, StringArray};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ixtract::model::{
-    Column, Compression, FieldType, Format, FormatOptions, Layout, ReadAs, RunId, arrow_schema,
+    Column, Compression, FieldType, Format, FormatOptions, Layout, OnUnrepresentable, ReadAs,
+    RunId, arrow_schema,
 };
 use ixtract::writer::publish::{Dataset, WriteBudget};
 
@@ -110,6 +111,8 @@ fn columns() -> Vec<Column> {
         nullable: true,
         comment: None,
         generated: None,
+        on_unrepresentable: OnUnrepresentable::Fail,
+        lossy: false,
     })
     .to_vec()
 }

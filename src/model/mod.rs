@@ -27,11 +27,12 @@ pub use profile::{
 };
 pub use reason::Reason;
 pub use relation::{
-    Column, Key, ReadAs, Relation, RelationKind, SourceIdentity, SourceKind, Table,
+    Column, Key, OnUnrepresentable, ReadAs, Relation, RelationKind, SourceIdentity, SourceKind,
+    Table,
 };
 pub use request::{
-    Chunking, Layout, OutputOptions, ParquetOptions, RunRequest, Selection, TypeMode, TypeOptions,
-    WorkOptions,
+    Chunking, ColumnOptions, Layout, OutputOptions, ParquetOptions, RunRequest, Selection,
+    TypeMode, TypeOptions, TypeOverride, WorkOptions,
 };
 pub(crate) use run::hex;
 pub use run::{

@@ -5,9 +5,9 @@ use crate::estimator::{Method, ThroughputEstimate};
 use crate::model::{
     ChangeCounters, Chunking, Column, Compression, ConnectionLoad, Consistency, Estimate,
     ExecutionPlan, FieldType, Format, Key, KeyDensity, KeyProfile, KeyValue, LatencySample, Layout,
-    Origin, OutputOptions, ParquetOptions, ProofLevel, ReadAs, Relation, RelationKind, RunRequest,
-    Selection, SourceIdentity, SourceKind, SourceProfile, Statistics, Table, TypeOptions,
-    WorkOptions,
+    OnUnrepresentable, Origin, OutputOptions, ParquetOptions, ProofLevel, ReadAs, Relation,
+    RelationKind, RunRequest, Selection, SourceIdentity, SourceKind, SourceProfile, Statistics,
+    Table, TypeOptions, WorkOptions,
 };
 
 /// `public.orders` of a PostgreSQL server.
@@ -70,6 +70,8 @@ pub(crate) fn profile(rows: u64) -> SourceProfile {
                 nullable: false,
                 comment: None,
                 generated: None,
+                on_unrepresentable: OnUnrepresentable::Fail,
+                lossy: false,
             }],
             keys: vec![key()],
             filter: None,

@@ -248,7 +248,10 @@ impl SourceError {
 }
 
 impl From<SourceError> for Failure {
-    #[expect(clippy::too_many_lines, reason = "one table from the kind of error to its remedy")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one table from the kind of error to its remedy"
+    )]
     fn from(error: SourceError) -> Failure {
         use SourceError as E;
         let what = error.to_string();

@@ -36,7 +36,7 @@ pub const VARIABLES: [(&str, &str); 22] = [
 ];
 
 /// What a plan has already decided; such flags do not go with `--plan`.
-pub(super) const DECIDED_BY_PLAN: [&str; 19] = [
+pub(super) const DECIDED_BY_PLAN: [&str; 21] = [
     "table",
     "columns",
     "exclude_columns",
@@ -48,6 +48,8 @@ pub(super) const DECIDED_BY_PLAN: [&str; 19] = [
     "row_group_bytes",
     "types",
     "overrides",
+    "lossy",
+    "on_unrepresentable",
     "workers",
     "start_workers",
     "min_workers",

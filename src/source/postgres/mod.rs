@@ -9,6 +9,7 @@ mod connect;
 mod copy;
 mod decode;
 mod density;
+mod doubts;
 mod registry;
 mod resolve;
 mod session;
@@ -26,7 +27,9 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::url::PostgresTarget;
-use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError};
+use super::{
+    Capabilities, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source, SourceError,
+};
 use crate::clock::SharedClock;
 use crate::model::{
     ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind, Statistics,
@@ -48,6 +51,8 @@ struct Base {
     statement_timeout: Duration,
     /// `server_version_num`, such as 150018.
     version: u32,
+    /// The database declares no encoding (SQL_ASCII): its text is bytes that nobody checks.
+    sql_ascii: bool,
     link: Mutex<Link>,
 }
 
@@ -96,7 +101,8 @@ impl Postgres {
         let started = options.clock.monotonic();
         let link = connector.open().await?;
         let sql =
-            "SELECT current_setting('server_version_num')::int4, current_setting('server_version')";
+            "SELECT current_setting('server_version_num')::int4, current_setting('server_version'),
+                    current_setting('server_encoding') = 'SQL_ASCII'";
         let subject = Subject::catalogue(connector.place());
         let row = link.row(&subject, sql, &[]).await?;
         let connect_time = options.clock.monotonic().saturating_sub(started);
@@ -124,6 +130,7 @@ impl Postgres {
                 clock: options.clock.clone(),
                 statement_timeout: options.statement_timeout,
                 version,
+                sql_ascii: row.get(2),
                 link: Mutex::new(link),
             }),
         })
@@ -160,6 +167,10 @@ impl Source for Postgres {
         buckets: u32,
     ) -> Result<(KeyDensity, Option<i32>)> {
         density::density(&self.base, table, key, buckets).await
+    }
+
+    async fn doubts(&self, table: &Table) -> Result<Vec<Doubt>> {
+        doubts::doubts(&self.base, table).await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -12,14 +12,15 @@ use futures_util::StreamExt;
 use tokio_postgres::CopyOutStream;
 
 use super::super::dialect::{Dialect, quote_identifier, quote_relation, where_clause};
+use super::super::ledger::{Ledger, Met, flag};
 use super::super::{Batch, Result, Session, SourceError};
 use super::connect::Link;
 use super::copy::Framer;
-use super::decode::{self, Decode, Fault};
+use super::decode::{self, Decode, Refusal, Refused};
 use super::registry::Registration;
 use super::shared::Shared;
 use crate::clock::SharedClock;
-use crate::model::{ChunkBounds, ReadAs, ReadSpec, arrow_schema};
+use crate::model::{ChunkBounds, FieldType, ReadAs, ReadSpec, arrow_schema};
 
 /// A block is decoded when it reaches this many bytes or rows: it stays in the second-level cache
 /// while every column runs over it.
@@ -162,9 +163,10 @@ fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
         .iter()
         .map(|column| {
             let name = quote_identifier(&column.name);
-            match column.read {
-                ReadAs::Native => name,
-                ReadAs::Text => format!("{name}::text"),
+            match (column.read, &column.field) {
+                (ReadAs::Native, _) => name,
+                (ReadAs::Text, FieldType::List(_)) => format!("{name}::text[]"),
+                (ReadAs::Text, _) => format!("{name}::text"),
             }
         })
         .collect();
@@ -184,6 +186,10 @@ struct RowReader {
     columns: Vec<Box<dyn Decode>>,
     /// Where the chunk key is among the columns, if it is.
     key: Option<usize>,
+    /// What the column in hand could not hold.
+    refused: Refused,
+    /// What that means.
+    ledger: Ledger,
     batch_bytes: usize,
     clock: SharedClock,
     rows: usize,
@@ -209,6 +215,8 @@ impl RowReader {
             framer: Framer::new(columns.len()),
             columns,
             key,
+            refused: Refused::default(),
+            ledger: Ledger::new(&read.relation, &read.columns),
             // Offsets of text are 32 bits: a batch and its last row stay below 2 GiB.
             batch_bytes: batch_bytes.clamp(1, 1 << 29),
             clock,
@@ -221,6 +229,7 @@ impl RowReader {
 
     fn reset(&mut self) {
         self.framer.reset();
+        self.ledger.clear();
         self.rows = 0;
         self.bytes = 0;
         self.decoding = Duration::ZERO;
@@ -245,25 +254,27 @@ impl RowReader {
         Ok(self.rows > 0 && (full || self.rows >= BATCH_ROWS))
     }
 
-    /// Decodes the complete rows that were framed.
+    /// Decodes the complete rows that were framed. A value that cannot be held is noted and the batch
+    /// still filled, so that every column that meets one has its say before the run stops.
     fn decode(&mut self) -> Result<()> {
         let block = self.framer.block();
         if block.rows == 0 {
             return Ok(());
         }
         let started = self.clock.monotonic();
-        let mut fault = None;
         for (index, column) in self.columns.iter_mut().enumerate() {
-            if let Err(found) = column.append(block, index) {
-                fault = Some((index, found));
-                break;
+            column
+                .append(block.column(index), &mut self.refused)
+                .map_err(|fault| not_understood(&self.read, fault.0))?;
+            if let Some((count, refusal)) = self.refused.take() {
+                let key = || {
+                    block
+                        .value(refusal.row, self.key?)
+                        .and_then(decode::key_text)
+                };
+                let met = || met(&self.read, index, &refusal, key());
+                self.ledger.enter(index, count, met);
             }
-        }
-        if let Some((index, fault)) = fault {
-            return Err(self.refuse(index, fault, |row| {
-                let key = self.key?;
-                block.value(row, key).and_then(decode::key_text)
-            }));
         }
         self.rows += block.rows;
         self.framer.clear();
@@ -284,26 +295,22 @@ impl RowReader {
     /// Hands over the rows so far.
     fn batch(&mut self) -> Result<Batch> {
         let started = self.clock.monotonic();
-        let mut fault = None;
-        let arrays: Vec<Option<ArrayRef>> = self
-            .columns
-            .iter_mut()
-            .enumerate()
-            .map(|(index, column)| match column.finish() {
-                Ok(array) => Some(array),
-                Err(found) => {
-                    fault.get_or_insert((index, found));
-                    None
-                }
-            })
-            .collect();
-        if let Some((index, fault)) = fault {
-            return Err(self.refuse(index, fault, |row| {
-                let array = arrays.get(self.key?)?.as_ref()?;
-                array_value_to_string(array, row).ok()
-            }));
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        // What is found out only now; named when the key's column is there too.
+        let mut late: Vec<(usize, u64, Refusal)> = Vec::new();
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            let array = column.finish(&mut self.refused);
+            arrays.push(array.map_err(|fault| not_understood(&self.read, fault.0))?);
+            if let Some((count, refusal)) = self.refused.take() {
+                late.push((index, count, refusal));
+            }
         }
-        let arrays = arrays.into_iter().flatten().collect();
+        for (index, count, refusal) in late {
+            let key = || array_value_to_string(arrays.get(self.key?)?, refusal.row).ok();
+            let met = || met(&self.read, index, &refusal, key());
+            self.ledger.enter(index, count, met);
+        }
+        let nulled = self.ledger.close()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
             .map_err(|error| self.not_understood(error.to_string()))?;
@@ -315,44 +322,40 @@ impl RowReader {
             rows,
             wire_bytes,
             decode,
+            nulled,
         })
     }
 
     fn not_understood(&self, why: String) -> SourceError {
-        SourceError::Protocol {
-            target: self.read.relation.to_string(),
-            why,
-        }
+        not_understood(&self.read, why)
     }
+}
 
-    fn refuse(
-        &self,
-        column: usize,
-        fault: Fault,
-        key: impl Fn(usize) -> Option<String>,
-    ) -> SourceError {
-        match fault {
-            Fault::Malformed(why) => self.not_understood(why),
-            Fault::Unrepresentable { row, value, why } => {
-                let name = self
-                    .read
-                    .columns
-                    .get(column)
-                    .map_or_else(String::new, |column| column.name.clone());
-                let key = key(row)
-                    .zip(self.read.key.as_ref())
-                    .map(|(value, key)| format!("{} = {value}", key.column));
-                SourceError::Unrepresentable {
-                    table: self.read.relation.to_string(),
-                    key,
-                    value,
-                    why: why.to_owned(),
-                    fix: format!(
-                        "pass --type {name}=text to write the column as the server's text, or --exclude-columns {name}"
-                    ),
-                    column: name,
-                }
-            }
-        }
+fn not_understood(read: &ReadSpec, why: String) -> SourceError {
+    SourceError::Protocol {
+        target: read.relation.to_string(),
+        why,
+    }
+}
+
+/// A value that stops the run, and the output type that would hold it.
+#[cold]
+fn met(read: &ReadSpec, column: usize, refusal: &Refusal, key: Option<String>) -> Met {
+    let key = key
+        .zip(read.key.as_ref())
+        .map(|(value, key)| format!("{} = {value}", key.column));
+    let flag = read.columns.get(column).map(|column| {
+        let field = match &column.field {
+            FieldType::List(_) if refusal.why == decode::NOT_UTF8 => "list(binary)",
+            _ if refusal.why == decode::NOT_UTF8 => "binary",
+            _ => "text",
+        };
+        flag("--type", &format!("{}={field}", column.name))
+    });
+    Met {
+        key,
+        value: refusal.value.clone(),
+        why: refusal.why.to_owned(),
+        flag,
     }
 }
