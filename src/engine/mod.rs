@@ -70,7 +70,9 @@ pub struct Execution {
     /// Values of finished chunks that stand as NULL because their output type cannot hold them, by
     /// column.
     pub nulled: BTreeMap<String, u64>,
-    /// Every planned worker that got a session.
+    /// Workers that got a session.
+    pub sessions: u32,
+    /// Every planned worker that was not given up before its first chunk.
     pub workers: Vec<WorkerRecord>,
     /// Mean number of busy workers, from 1 to the planned number (facts sheet, section 8).
     pub effective_workers: f64,

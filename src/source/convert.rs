@@ -262,8 +262,8 @@ impl Convert for Flags {
         let value = match value {
             Raw::Integer(0) => Some(false),
             Raw::Integer(1) => Some(true),
-            Raw::Real(value) if value == 0.0 => Some(false),
-            Raw::Real(value) if value == 1.0 => Some(true),
+            Raw::Real(0.0) => Some(false),
+            Raw::Real(1.0) => Some(true),
             Raw::Text(text) => boolean(text),
             _ => None,
         };

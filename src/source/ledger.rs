@@ -22,6 +22,8 @@ struct Entry {
 /// A value that stops the run.
 #[derive(Clone, Debug)]
 pub(super) struct Met {
+    /// The row within the batch: the error tells of the first.
+    pub(super) row: usize,
     /// The row's key as `column = value`, where a key is known.
     pub(super) key: Option<String>,
     /// The value as the server prints it.
@@ -95,6 +97,7 @@ impl Ledger {
             }
         }
         self.clear();
+        all.sort_by_key(|(_, met)| met.row);
         let flags: Vec<&str> = all
             .iter()
             .filter_map(|(_, met)| met.flag.as_deref())
@@ -166,6 +169,7 @@ mod tests {
 
     fn met(value: &str, flag: &str) -> Met {
         Met {
+            row: 6,
             key: Some("id = 7".to_owned()),
             value: value.to_owned(),
             why: "it has no end".to_owned(),

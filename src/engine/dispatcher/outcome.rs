@@ -47,6 +47,15 @@ impl Dispatcher<'_> {
         if self.failure.is_none() {
             on_event(Event::Drained { rows, elapsed });
         }
+        for (worker, hand) in &self.hands {
+            // Who is gone was told of then.
+            if self.failure.is_none() && !hand.ready && !hand.gone {
+                self.adaptations.push(format!(
+                    "worker {worker} had no session yet when the others had finished"
+                ));
+            }
+        }
+        let sessions = self.hands.values().filter(|hand| hand.ready).count();
         let workers = self
             .hands
             .into_values()
@@ -68,6 +77,7 @@ impl Dispatcher<'_> {
             confidence: Confidence::from_breaches(self.breached, done),
             effective_workers,
             nulled,
+            sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             workers,
             chunks,
             adaptations: self.adaptations,

@@ -139,6 +139,17 @@ pub(super) async fn describe(
     let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
     let chosen = choose_columns(&all, selection, &relation)?;
     check_readable(base, &relation, &all, &chosen)?;
+    if chosen.is_empty() {
+        return Err(SourceError::Unsupported {
+            what: format!("no column of {relation} is left to read"),
+            why: if all.is_empty() {
+                "the table has none".to_owned()
+            } else {
+                "every column is excluded".to_owned()
+            },
+            fix: "name a table with columns, or fewer columns in --exclude-columns".to_owned(),
+        });
+    }
     let keys = keys(&link, &subject, &entry, &all).await?;
     let columns = map_columns(&all, &chosen, &entry, types, &relation)?;
     Ok(Table {

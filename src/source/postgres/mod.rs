@@ -51,8 +51,8 @@ struct Base {
     statement_timeout: Duration,
     /// `server_version_num`, such as 150018.
     version: u32,
-    /// The database declares no encoding (SQL_ASCII): its text is bytes that nobody checks.
-    sql_ascii: bool,
+    /// The database promises no encoding: its text is whatever bytes were put in.
+    bytes_as_text: bool,
     link: Mutex<Link>,
 }
 
@@ -100,9 +100,8 @@ impl Postgres {
         let connector = Connector::new(target, options)?;
         let started = options.clock.monotonic();
         let link = connector.open().await?;
-        let sql =
-            "SELECT current_setting('server_version_num')::int4, current_setting('server_version'),
-                    current_setting('server_encoding') = 'SQL_ASCII'";
+        let sql = "SELECT current_setting('server_version_num')::int4, \
+                   current_setting('server_version'), current_setting('server_encoding')";
         let subject = Subject::catalogue(connector.place());
         let row = link.row(&subject, sql, &[]).await?;
         let connect_time = options.clock.monotonic().saturating_sub(started);
@@ -130,7 +129,7 @@ impl Postgres {
                 clock: options.clock.clone(),
                 statement_timeout: options.statement_timeout,
                 version,
-                sql_ascii: row.get(2),
+                bytes_as_text: row.get::<_, &str>(2) == "SQL_ASCII",
                 link: Mutex::new(link),
             }),
         })

@@ -20,7 +20,7 @@ use super::decode::{self, Decode, Refusal, Refused};
 use super::registry::Registration;
 use super::shared::Shared;
 use crate::clock::SharedClock;
-use crate::model::{ChunkBounds, FieldType, ReadAs, ReadSpec, arrow_schema};
+use crate::model::{ChunkBounds, Column, FieldType, ReadAs, ReadSpec, arrow_schema};
 
 /// A block is decoded when it reaches this many bytes or rows: it stays in the second-level cache
 /// while every column runs over it.
@@ -184,7 +184,7 @@ struct RowReader {
     schema: SchemaRef,
     framer: Framer,
     columns: Vec<Box<dyn Decode>>,
-    /// Where the chunk key is among the columns, if it is.
+    /// Where the column that names rows in messages is, if there is one.
     key: Option<usize>,
     /// What the column in hand could not hold.
     refused: Refused,
@@ -205,10 +205,14 @@ impl RowReader {
             table: read.relation.to_string(),
             why,
         })?;
-        let key = read.key.as_ref().and_then(|key| {
-            read.columns
-                .iter()
-                .position(|column| column.name == key.column && column.read == ReadAs::Native)
+        let integer = |column: &Column| {
+            column.read == ReadAs::Native
+                && matches!(column.base_type.as_str(), "int2" | "int4" | "int8")
+        };
+        let key = read.columns.iter().position(|column| match &read.key {
+            Some(key) => column.name == key.column && integer(column),
+            // Not cut on a key: the first number that is never absent names a row well.
+            None => !column.nullable && integer(column),
         });
         Ok(Self {
             schema: arrow_schema(&read.columns),
@@ -272,7 +276,14 @@ impl RowReader {
                         .value(refusal.row, self.key?)
                         .and_then(decode::key_text)
                 };
-                let met = || met(&self.read, index, &refusal, key());
+                let met = || {
+                    met(
+                        &self.read,
+                        (index, self.rows),
+                        &refusal,
+                        self.key.zip(key()),
+                    )
+                };
                 self.ledger.enter(index, count, met);
             }
         }
@@ -307,7 +318,7 @@ impl RowReader {
         }
         for (index, count, refusal) in late {
             let key = || array_value_to_string(arrays.get(self.key?)?, refusal.row).ok();
-            let met = || met(&self.read, index, &refusal, key());
+            let met = || met(&self.read, (index, 0), &refusal, self.key.zip(key()));
             self.ledger.enter(index, count, met);
         }
         let nulled = self.ledger.close()?;
@@ -338,12 +349,19 @@ fn not_understood(read: &ReadSpec, why: String) -> SourceError {
     }
 }
 
-/// A value that stops the run, and the output type that would hold it.
+/// A value that stops the run, and the output type that would hold it: of which column, counted from
+/// which row of the batch; `key` is the column that names its row, and the value there.
 #[cold]
-fn met(read: &ReadSpec, column: usize, refusal: &Refusal, key: Option<String>) -> Met {
-    let key = key
-        .zip(read.key.as_ref())
-        .map(|(value, key)| format!("{} = {value}", key.column));
+fn met(
+    read: &ReadSpec,
+    (column, before): (usize, usize),
+    refusal: &Refusal,
+    key: Option<(usize, String)>,
+) -> Met {
+    let key = key.and_then(|(index, value)| {
+        let column = read.columns.get(index)?;
+        Some(format!("{} = {value}", column.name))
+    });
     let flag = read.columns.get(column).map(|column| {
         let field = match &column.field {
             FieldType::List(_) if refusal.why == decode::NOT_UTF8 => "list(binary)",
@@ -353,6 +371,7 @@ fn met(read: &ReadSpec, column: usize, refusal: &Refusal, key: Option<String>) -
         flag("--type", &format!("{}={field}", column.name))
     });
     Met {
+        row: before + refusal.row,
         key,
         value: refusal.value.clone(),
         why: refusal.why.to_owned(),

@@ -99,12 +99,16 @@ impl Shared {
 
     /// The pins of this snapshot's transactions.
     pub(super) fn pins(&self) -> String {
-        pins(
+        let mut sql = pins(
             self.base.version,
-            self.base.sql_ascii,
             self.request.lock_wait / TRIES,
             self.request.allow_row_security,
-        )
+        );
+        if self.base.bytes_as_text {
+            // Asked for UTF-8, such a server fails at the first byte that is none, and says not where.
+            sql.push_str("SET LOCAL client_encoding = 'SQL_ASCII';");
+        }
+        sql
     }
 
     /// The statement that keeps the relation from being replaced.
@@ -172,6 +176,16 @@ impl Shared {
         }))
     }
 
+    /// A session that shares nothing with the others but that it can be cancelled.
+    pub(super) async fn on_its_own(&self) -> Result<(Link, Registration)> {
+        let link = self.base.connector.open().await?;
+        let row = link
+            .row(&self.subject, "SELECT pg_backend_pid()", &[])
+            .await?;
+        let registration = Registry::join(&self.registry, row.get(0), None, link.cancel_token());
+        Ok((link, registration))
+    }
+
     /// A session of this snapshot: imported from whoever still offers it, held, and on offer itself.
     pub(super) async fn import(&self) -> Result<(Link, Registration)> {
         loop {
@@ -226,15 +240,13 @@ fn is_stale(error: &tokio_postgres::Error) -> bool {
 
 /// What every transaction of ours fixes, whatever the role's or database's settings are. `SET LOCAL`,
 /// so that a transaction pooler hands no setting on.
-fn pins(version: u32, sql_ascii: bool, lock_wait: Duration, allow_row_security: bool) -> String {
+fn pins(version: u32, lock_wait: Duration, allow_row_security: bool) -> String {
     let mut sql = format!(
         "SET LOCAL DateStyle = ISO;SET LOCAL IntervalStyle = iso_8601;SET LOCAL TimeZone = 'UTC';\
          SET LOCAL bytea_output = hex;SET LOCAL extra_float_digits = 3;\
-         SET LOCAL client_encoding = '{}';SET LOCAL enable_tidscan = on;\
+         SET LOCAL client_encoding = 'UTF8';SET LOCAL enable_tidscan = on;\
          SET LOCAL statement_timeout = 0;SET LOCAL idle_in_transaction_session_timeout = 0;\
          SET LOCAL lock_timeout = {};",
-        // Asked for UTF-8, the server would stop at the first bytes that are none; we name their row.
-        if sql_ascii { "SQL_ASCII" } else { "UTF8" },
         // Zero would mean to wait for ever.
         lock_wait.as_millis().max(1)
     );
@@ -254,20 +266,17 @@ mod tests {
 
     #[test]
     fn pins_fit_the_version_and_the_request() {
-        let old = pins(150_000, false, Duration::ZERO, false);
+        let old = pins(150_000, Duration::ZERO, false);
         assert!(old.contains("lock_timeout = 1;") && old.contains("row_security = off;"));
         assert!(!old.contains(" transaction_timeout"));
-        let new = pins(180_000, false, Duration::from_secs(2), true);
+        let new = pins(180_000, Duration::from_secs(2), true);
         assert!(new.contains("lock_timeout = 2000;SET LOCAL transaction_timeout = 0;"));
         assert!(!new.contains("row_security"));
-        assert!(new.contains("client_encoding = 'UTF8'"));
-        let unchecked = pins(150_000, true, Duration::ZERO, false);
-        assert!(unchecked.contains("client_encoding = 'SQL_ASCII'"));
     }
 
     #[test]
     fn every_pin_ends_with_its_transaction() {
-        let sql = pins(180_000, false, Duration::from_secs(1), false);
+        let sql = pins(180_000, Duration::from_secs(1), false);
         let statements: Vec<&str> = sql.split_terminator(';').collect();
         assert!(
             statements

@@ -226,13 +226,7 @@ impl Snapshot for PgSnapshot {
     async fn session(&self) -> Result<Box<dyn Session>> {
         let shared = Arc::clone(&self.shared);
         let (link, registration) = if shared.per_chunk() {
-            let link = shared.base.connector.open().await?;
-            let row = link
-                .row(&shared.subject, "SELECT pg_backend_pid()", &[])
-                .await?;
-            let registration =
-                Registry::join(&shared.registry, row.get(0), None, link.cancel_token());
-            (link, registration)
+            shared.on_its_own().await?
         } else {
             shared.import().await?
         };
@@ -241,7 +235,7 @@ impl Snapshot for PgSnapshot {
 
     async fn count(&self) -> Result<u64> {
         if self.shared.per_chunk() {
-            let link = self.shared.base.connector.open().await?;
+            let (link, _registration) = self.shared.on_its_own().await?;
             let opening = self.shared.opening(None);
             link.execute(&self.shared.subject, &opening).await?;
             let count = self.count_on(&link).await;

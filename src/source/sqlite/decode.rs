@@ -254,7 +254,12 @@ impl Decoders {
                 Some(format!("{name} = {}", shown(key)))
             };
             let column = &self.columns[index];
-            self.ledger.enter(index, 1, || misfit(column, value, key()));
+            let met = || Met {
+                row: self.rows,
+                key: key(),
+                ..misfit(column, value)
+            };
+            self.ledger.enter(index, 1, met);
         }
         self.rows += 1;
         Ok(())
@@ -290,8 +295,7 @@ impl Decoders {
 
 /// A value that does not fit its column, and the output type that would hold it.
 #[cold]
-fn misfit(column: &Column, value: ValueRef<'_>, key: Option<String>) -> Met {
-    let of_blobs = column.base_type == Storage::Blob.name();
+fn misfit(column: &Column, value: ValueRef<'_>) -> Met {
     // Text holds every number and text, and bytes hold every text and blob.
     let (what, helps) = match value {
         ValueRef::Text(text) if std::str::from_utf8(text).is_err() => {
@@ -313,15 +317,14 @@ fn misfit(column: &Column, value: ValueRef<'_>, key: Option<String>) -> Met {
         declared => declared,
     };
     Met {
-        key,
+        row: 0,
+        key: None,
         value: shown(value),
         why: format!(
             "it is stored as {what}, and the column (declared {declared}) is written as {}",
             column.field
         ),
-        flag: helps
-            .filter(|_| !of_blobs)
-            .map(|field| flag("--type", &format!("{}={field}", column.name))),
+        flag: helps.map(|field| flag("--type", &format!("{}={field}", column.name))),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::servers::postgres;
 fn what_has_no_counterpart_arrives_as_the_servers_text() {
     let database = postgres().fresh_database();
     database.exec(TYPES);
-    let columns = [clocks(), containers(), networks(), shapes()].concat();
+    let columns = [clocks(), own_types(), networks(), shapes()].concat();
     let table = Filled::create(&database, &columns, 100, "");
     let cli = Cli::new();
     let run = |name: &str, flags: &[&str]| extract(&cli, &database.url(), "public.t", name, flags);
@@ -73,7 +73,7 @@ const INTERVAL: &[&str] = &[
     "1000000:00:00",
 ];
 
-fn containers() -> Vec<Column> {
+fn own_types() -> Vec<Column> {
     let word = |random: &mut Random| random.text(8);
     vec![
         column(
