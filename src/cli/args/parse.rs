@@ -156,6 +156,17 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_is_for_all_columns_or_for_one() {
+        use OnUnrepresentable::{Fail, Null};
+        assert_eq!(on_unrepresentable("null"), Ok((None, Null)));
+        assert_eq!(
+            on_unrepresentable("a=b=fail"),
+            Ok((Some("a=b".to_owned()), Fail))
+        );
+        assert!(on_unrepresentable("skip").is_err() && on_unrepresentable("a=").is_err());
+    }
+
+    #[test]
     fn an_output_is_a_local_directory() {
         assert_eq!(output("file:///srv/x"), Ok("/srv/x".to_owned()));
         assert_eq!(output("file:x"), Ok("x".to_owned()));
