@@ -18,6 +18,7 @@ mod versions; // A table whose rows say which version of it they are of.
 mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets, state, plans.
 mod consistency; // One point in time while others write, alter, block and terminate.
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
+mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
 mod docs; // README.md says what --help says, and back.
 mod keys; // Every row once, whatever the keys are like.
