@@ -168,6 +168,17 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_is_for_all_columns_or_for_one() {
+        use OnUnrepresentable::{Fail, Null};
+        assert_eq!(on_unrepresentable("null"), Ok((None, Null)));
+        assert_eq!(
+            on_unrepresentable("a=b=fail"),
+            Ok((Some("a=b".to_owned()), Fail))
+        );
+        assert!(on_unrepresentable("skip").is_err() && on_unrepresentable("a=").is_err());
+    }
+
+    #[test]
     fn a_delimiter_is_one_character() {
         assert_eq!(delimiter(";"), Ok(';'));
         assert_eq!(delimiter("\\t"), Ok('\t'));

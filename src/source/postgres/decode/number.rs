@@ -13,12 +13,27 @@ use crate::source::convert::whole;
 
 const BEYOND: &str = "it does not fit the output type exactly";
 
-/// Whole numbers of `N` bytes, signed or not, as another type of numbers.
+/// Signed whole numbers of `N` bytes as another type of numbers.
 pub(super) fn integer<const N: usize>(
     field: &FieldType,
     read: impl Fn([u8; N]) -> i128 + Copy + Send + 'static,
 ) -> Option<Box<dyn Decode>> {
-    let reject = |raw: [u8; N]| (integer_text(raw), BEYOND);
+    checked(field, read, |raw| (signed_text(raw), BEYOND))
+}
+
+/// Unsigned ones.
+pub(super) fn unsigned<const N: usize>(
+    field: &FieldType,
+    read: impl Fn([u8; N]) -> i128 + Copy + Send + 'static,
+) -> Option<Box<dyn Decode>> {
+    checked(field, read, |raw| (unsigned_value(raw).to_string(), BEYOND))
+}
+
+fn checked<const N: usize>(
+    field: &FieldType,
+    read: impl Fn([u8; N]) -> i128 + Copy + Send + 'static,
+    reject: Reject<N>,
+) -> Option<Box<dyn Decode>> {
     Some(match field {
         FieldType::Bool => flags(
             move |raw| match read(raw) {
@@ -45,7 +60,7 @@ pub(super) fn integer_or_near(field: &FieldType, lossy: bool) -> Option<Box<dyn 
         FieldType::Float64 if lossy => Some(fixed::<Float64Type, 8>(
             field.arrow(),
             |raw| Some(i64::from_be_bytes(raw) as f64),
-            |raw| (integer_text(raw), BEYOND),
+            |raw| (signed_text(raw), BEYOND),
         )),
         _ => integer(field, |raw| i128::from(i64::from_be_bytes(raw))),
     }
@@ -176,14 +191,17 @@ fn scaled<const N: usize>(
     Some(fixed::<Decimal128Type, N>(field.arrow(), read, reject))
 }
 
-/// A big-endian integer as the server prints it.
-fn integer_text<const N: usize>(raw: [u8; N]) -> String {
-    let unsigned = raw
-        .iter()
-        .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
-    // Sign-extended; what is refused of unsigned types is shown as it is only below half its range.
+/// A big-endian number of at most eight bytes.
+fn unsigned_value<const N: usize>(raw: [u8; N]) -> u64 {
+    let next = |sum: u64, byte: &u8| (sum << 8) | u64::from(*byte);
+    raw.iter().fold(0, next)
+}
+
+/// A big-endian signed number as the server prints it.
+fn signed_text<const N: usize>(raw: [u8; N]) -> String {
+    // Shifted up and down again, its first bit is its sign.
     let shift = 64 - 8 * N.min(8) as u32;
-    ((unsigned << shift) as i64 >> shift).to_string()
+    ((unsigned_value(raw) << shift).cast_signed() >> shift).to_string()
 }
 
 /// A big-endian float as the server prints it.
@@ -236,6 +254,17 @@ mod tests {
         );
         let array = decode(int8("decimal(4,1)"), &[Some(&100i64.to_be_bytes())]);
         assert_eq!(array.as_primitive::<Decimal128Type>().value(0), 1000);
+    }
+
+    #[test]
+    fn unsigned_numbers_are_named_as_they_are() {
+        let oid = |field: &str| {
+            unsigned(&of(field), |raw| i128::from(u32::from_be_bytes(raw))).expect("a decoder")
+        };
+        let raw = u32::MAX.to_be_bytes();
+        assert_eq!(refusal(oid("int32"), &raw).value, "4294967295");
+        let array = decode(oid("int64"), &[Some(&raw)]);
+        assert_eq!(array.as_primitive::<Int64Type>().value(0), 4_294_967_295);
     }
 
     #[test]
