@@ -115,6 +115,7 @@ fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
                 name: "numbers".into(),
             },
             kind: RelationKind::Table,
+            query: None,
             columns: vec![Column {
                 name: "n".into(),
                 source_type: "INTEGER".into(),

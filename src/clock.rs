@@ -52,7 +52,10 @@ impl Default for System {
 }
 
 impl Clock for System {
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the OS clock")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the OS clock"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

@@ -103,12 +103,17 @@ impl Survey {
             exclude: Vec::new(),
             filter_template: read.filter.clone(),
             filter: read.filter.clone(),
+            query_template: read.query.clone(),
+            query: read.query.clone(),
         };
         let types = TypeOptions {
             mode: plan.spec.types.mode,
             overrides: Vec::new(),
         };
-        let name = literal(&read.relation);
+        let name = match read.query {
+            Some(_) => read.relation.name.clone(),
+            None => literal(&read.relation),
+        };
         let profile = profile(context, &source, &name, &selection, &types).await?;
         check_table(read, &profile.table)?;
         let scope = history.scope(source.identity(), &read.relation, &selection);
@@ -294,6 +299,7 @@ mod tests {
         ReadSpec {
             relation: relation(),
             kind: RelationKind::Table,
+            query: None,
             columns: vec![column],
             key: None,
             filter: None,
@@ -304,6 +310,7 @@ mod tests {
         Table {
             relation: relation(),
             kind: RelationKind::Table,
+            query: None,
             columns: vec![column],
             keys: Vec::new(),
             filter: None,

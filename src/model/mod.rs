@@ -27,7 +27,7 @@ pub use profile::{
 };
 pub use reason::Reason;
 pub use relation::{
-    Column, Key, ReadAs, Relation, RelationKind, SourceIdentity, SourceKind, Table,
+    Column, Key, QUERY_SCHEMA, ReadAs, Relation, RelationKind, SourceIdentity, SourceKind, Table,
 };
 pub use request::{
     Chunking, Layout, OutputOptions, ParquetOptions, RunRequest, Selection, TypeMode, TypeOptions,

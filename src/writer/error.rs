@@ -108,7 +108,10 @@ impl WriteError {
 }
 
 impl From<WriteError> for Failure {
-    #[expect(clippy::too_many_lines, reason = "one table from the kind of error to its remedy")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one table from the kind of error to its remedy"
+    )]
     fn from(error: WriteError) -> Failure {
         use WriteError as E;
         let what = error.to_string();

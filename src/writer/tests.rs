@@ -92,6 +92,7 @@ fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
             read: ReadSpec {
                 relation,
                 kind: RelationKind::Table,
+                query: None,
                 columns,
                 key: None,
                 filter: None,

@@ -25,6 +25,7 @@ mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.
 mod roundtrip; // Every type, value by value.
+mod selections; // Queries, columns, conditions and parameters.
 mod sink_contract; // What every sink promises.
 mod source_contract; // What every source promises.
 mod state; // What is remembered, and for whom.

@@ -10,10 +10,12 @@ use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::{Subject, grant_select};
 use super::connect::Link;
+use super::query::Query;
 use super::resolve::{self, Found, Known};
 use super::types::{self, Mapped, ServerType};
 use crate::model::{
-    Column, FieldType, Key, ReadSpec, Relation, RelationKind, Selection, Table, TypeOptions,
+    Column, FieldType, Key, QUERY_SCHEMA, ReadSpec, Relation, RelationKind, Selection, Table,
+    TypeOptions,
 };
 
 /// Columns of a relation, domains followed to their base type. A NOT NULL that was never validated
@@ -67,7 +69,7 @@ struct Entry {
 }
 
 /// A column with what only the catalogue needs to know of it.
-struct Described {
+pub(super) struct Described {
     name: String,
     source_type: String,
     server: ServerType,
@@ -78,7 +80,7 @@ struct Described {
 }
 
 impl Described {
-    fn from_row(row: &Row) -> Self {
+    pub(super) fn from_row(row: &Row) -> Self {
         Self {
             name: row.get(0),
             source_type: row.get(1),
@@ -105,6 +107,9 @@ pub(super) async fn describe(
 ) -> Result<Table> {
     let link = base.link().await?;
     let place = base.connector.place();
+    if let Some(text) = selection.query.as_deref() {
+        return describe_query(base, &link, (table, text), selection, types).await;
+    }
     let relation = resolve_table(base, &link, table).await?;
     let subject = Subject::relation(place, &relation);
     let entry = entry(&link, &subject, &relation).await?;
@@ -129,12 +134,43 @@ pub(super) async fn describe(
     let chosen = choose_columns(&all, selection, &relation)?;
     check_readable(base, &relation, &all, &chosen)?;
     let keys = keys(&link, &subject, &entry, &all).await?;
-    let columns = map_columns(&all, &chosen, &entry, types, &relation)?;
+    let columns = map_columns(&all, &chosen, entry.kind, types, &relation)?;
     Ok(Table {
         relation,
         kind: entry.kind,
+        query: None,
         columns,
         keys,
+        filter: selection.filter.clone(),
+    })
+}
+
+/// Describes the selected columns of a query, given by its name and text.
+async fn describe_query(
+    base: &Base,
+    link: &Link,
+    (name, text): (&str, &str),
+    selection: &Selection,
+    types: &TypeOptions,
+) -> Result<Table> {
+    let relation = Relation {
+        schema: QUERY_SCHEMA.to_owned(),
+        name: name.to_owned(),
+    };
+    let subject = Subject::of(base.connector.place(), &relation, Some(text));
+    let query = Query {
+        relation: &relation,
+        text,
+    };
+    let all = query.describe(link, &subject).await?;
+    let chosen = choose_columns(&all, selection, &relation)?;
+    let kind = RelationKind::Query;
+    Ok(Table {
+        columns: map_columns(&all, &chosen, kind, types, &relation)?,
+        relation,
+        kind,
+        query: Some(text.to_owned()),
+        keys: Vec::new(),
         filter: selection.filter.clone(),
     })
 }
@@ -256,7 +292,11 @@ fn choose_columns(
         selection.columns.iter().map(find).collect::<Result<_>>()?
     };
     let excluded: BTreeSet<usize> = selection.exclude.iter().map(find).collect::<Result<_>>()?;
-    Ok(wanted.difference(&excluded).copied().collect())
+    let chosen: Vec<usize> = wanted.difference(&excluded).copied().collect();
+    if chosen.is_empty() {
+        return Err(SourceError::nothing_to_read(relation, all.is_empty()));
+    }
+    Ok(chosen)
 }
 
 fn find_column(wanted: &str, names: &[String], relation: &Relation) -> Result<usize> {
@@ -307,7 +347,7 @@ fn check_readable(
 fn map_columns(
     all: &[Described],
     chosen: &[usize],
-    entry: &Entry,
+    kind: RelationKind,
     types: &TypeOptions,
     relation: &Relation,
 ) -> Result<Vec<Column>> {
@@ -328,7 +368,7 @@ fn map_columns(
                 read: mapped.read,
                 field: mapped.field,
                 // Only a plain table's constraint holds for every row that is read.
-                nullable: !(column.not_null && entry.kind == RelationKind::Table),
+                nullable: !(column.not_null && kind == RelationKind::Table),
                 comment: column.comment.clone(),
                 generated: column.generated.clone(),
             })
@@ -399,23 +439,16 @@ async fn keys(
 
 /// Fails when the relation's columns are not what the plan was made for.
 pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> Result<()> {
-    let subject = Subject::relation(base.connector.place(), &read.relation);
     let mismatch = |why: String| SourceError::PlanMismatch {
         table: read.relation.to_string(),
         why,
     };
-    let Some(entry) = entry(link, &subject, &read.relation).await? else {
-        return Err(mismatch("the table does not exist any more".to_owned()));
+    let (kind, all) = match columns_now(base, link, read).await? {
+        Some(now) => now,
+        None => return Err(mismatch("the table does not exist any more".to_owned())),
     };
-    let rows = link
-        .rows(&subject, COLUMNS, &[(&entry.oid, Type::OID)])
-        .await?;
-    let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
-    if entry.kind != read.kind {
-        return Err(mismatch(format!(
-            "it was {:?} and is {:?}",
-            read.kind, entry.kind
-        )));
+    if kind != read.kind {
+        return Err(mismatch(format!("it was {:?} and is {kind:?}", read.kind)));
     }
     for column in &read.columns {
         let Some(now) = all.iter().find(|described| described.name == column.name) else {
@@ -443,4 +476,26 @@ pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> 
         }
     }
     Ok(())
+}
+
+/// What is read and all of its columns as the link's transaction sees them; `None` when it is gone.
+async fn columns_now(
+    base: &Base,
+    link: &Link,
+    read: &ReadSpec,
+) -> Result<Option<(RelationKind, Vec<Described>)>> {
+    let relation = &read.relation;
+    let subject = Subject::of(base.connector.place(), relation, read.query.as_deref());
+    if let Some(text) = read.query.as_deref() {
+        let columns = Query { relation, text }.columns(link, &subject).await?;
+        return Ok(Some((RelationKind::Query, columns)));
+    }
+    let Some(entry) = entry(link, &subject, relation).await? else {
+        return Ok(None);
+    };
+    let rows = link
+        .rows(&subject, COLUMNS, &[(&entry.oid, Type::OID)])
+        .await?;
+    let columns = rows.iter().map(Described::from_row).collect();
+    Ok(Some((entry.kind, columns)))
 }

@@ -226,6 +226,28 @@ impl Link {
         outcome.map_err(|error| self.explain(subject, &error))
     }
 
+    /// As [`Link::rows`] without parameters, with the driver's error for whoever needs its SQLSTATE.
+    pub(super) async fn try_rows(
+        &self,
+        sql: &str,
+    ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
+        self.client.query_typed(sql, &[]).await
+    }
+
+    /// Names of a statement's columns, of whatever types they are, in the simple protocol.
+    pub(super) async fn column_names(
+        &self,
+        sql: &str,
+    ) -> std::result::Result<Vec<String>, tokio_postgres::Error> {
+        let messages = self.client.simple_query(sql).await?;
+        let columns = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::RowDescription(columns) => Some(columns),
+            _ => None,
+        });
+        let columns = columns.iter().flat_map(|columns| columns.iter());
+        Ok(columns.map(|column| column.name().to_owned()).collect())
+    }
+
     /// The one row of a statement that always has one.
     pub(super) async fn row(
         &self,

@@ -9,6 +9,7 @@ mod connect;
 mod copy;
 mod decode;
 mod density;
+mod query;
 mod registry;
 mod resolve;
 mod session;

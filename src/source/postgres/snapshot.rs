@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::super::dialect::{quote_relation, where_clause};
+use super::super::dialect::{from_item, quote_relation, where_clause};
 use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
 use super::Base;
 use super::classify::{Subject, one_line};
@@ -61,10 +61,16 @@ impl PgSnapshot {
     ) -> Result<Self> {
         let hold = match read.kind {
             RelationKind::Table | RelationKind::Partitioned | RelationKind::View => Hold::Lock,
-            RelationKind::MaterializedView | RelationKind::ForeignTable => Hold::Touch,
+            RelationKind::MaterializedView | RelationKind::ForeignTable | RelationKind::Query => {
+                Hold::Touch
+            }
         };
         let mut shared = Shared {
-            subject: Subject::relation(base.connector.place(), &read.relation),
+            subject: Subject::of(
+                base.connector.place(),
+                &read.relation,
+                read.query.as_deref(),
+            ),
             base,
             read: read.clone(),
             request: request.clone(),
@@ -91,7 +97,7 @@ impl PgSnapshot {
         let read = &self.shared.read;
         let sql = format!(
             "SELECT count(*) FROM {}{}",
-            quote_relation(&read.relation),
+            from_item(&read.relation, read.query.as_deref()),
             where_clause(read.filter.as_deref(), None)
         );
         let row = link.row(&self.shared.subject, &sql, &[]).await?;
@@ -159,17 +165,26 @@ async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registr
                CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
                     ELSE pg_current_wal_lsn() END::text,
                to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
-               coalesce(row_security_active(to_regclass($1)), false),
+               (SELECT coalesce(bool_or(row_security_active(c.oid)), false)
+                FROM pg_class c WHERE c.oid = to_regclass($1) OR $3 AND c.oid IN (
+                    SELECT l.relation FROM pg_locks l
+                    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation')),
                pg_is_in_recovery(),
                current_setting('search_path')";
     let per_chunk = shared.per_chunk();
-    let name = quote_relation(&shared.read.relation);
+    let is_query = shared.read.kind == RelationKind::Query;
+    // A query is judged by what it read, which it holds; a table may have its name.
+    let name = (!is_query).then(|| quote_relation(&shared.read.relation));
     let exports = !per_chunk;
     let row = link
         .row(
             &shared.subject,
             sql,
-            &[(&name, Type::TEXT), (&exports, Type::BOOL)],
+            &[
+                (&name, Type::TEXT),
+                (&exports, Type::BOOL),
+                (&is_query, Type::BOOL),
+            ],
         )
         .await?;
     let mut notes = Vec::new();
@@ -185,9 +200,10 @@ async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registr
     if row.get(5) {
         notes.push("read from a standby".to_owned());
     }
-    if shared.read.filter.is_some() {
+    if is_query || shared.read.filter.is_some() {
         notes.push(format!(
-            "the filter ran with search_path = {}",
+            "the {} ran with search_path = {}",
+            if is_query { "query" } else { "filter" },
             row.get::<_, String>(6)
         ));
     }
