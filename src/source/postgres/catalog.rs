@@ -10,7 +10,7 @@ use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::{Subject, grant_select};
 use super::connect::Link;
-use super::query::Query;
+use super::query::{self, Query};
 use super::resolve::{self, Found, Known};
 use super::types::{self, Mapped, ServerType};
 use crate::model::{
@@ -107,14 +107,28 @@ pub(super) async fn describe(
 ) -> Result<Table> {
     let link = base.link().await?;
     let place = base.connector.place();
-    if let Some(text) = selection.query.as_deref() {
-        return describe_query(base, &link, (table, text), selection, types).await;
-    }
-    let relation = resolve_table(base, &link, table).await?;
+    let described = match selection.query.as_deref() {
+        Some(text) => describe_query(base, &link, (table, text), selection, types).await?,
+        None => describe_relation(base, &link, table, selection, types).await?,
+    };
+    let subject = Subject::of(place, &described.relation, described.query.as_deref());
+    query::check_filter(&link, &subject, &described).await?;
+    Ok(described)
+}
+
+async fn describe_relation(
+    base: &Base,
+    link: &Link,
+    table: &str,
+    selection: &Selection,
+    types: &TypeOptions,
+) -> Result<Table> {
+    let place = base.connector.place();
+    let relation = resolve_table(base, link, table).await?;
     let subject = Subject::relation(place, &relation);
-    let entry = entry(&link, &subject, &relation).await?;
+    let entry = entry(link, &subject, &relation).await?;
     let Some(entry) = entry else {
-        return Err(missing(base, &link, table).await?);
+        return Err(missing(base, link, table).await?);
     };
     if !entry.schema_usable {
         return Err(SourceError::Denied {
@@ -133,7 +147,7 @@ pub(super) async fn describe(
     let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
     let chosen = choose_columns(&all, selection, &relation)?;
     check_readable(base, &relation, &all, &chosen)?;
-    let keys = keys(&link, &subject, &entry, &all).await?;
+    let keys = keys(link, &subject, &entry, &all).await?;
     let columns = map_columns(&all, &chosen, entry.kind, types, &relation)?;
     Ok(Table {
         relation,

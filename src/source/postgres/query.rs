@@ -1,4 +1,4 @@
-//! `--query`: what a statement would return, without running it.
+//! `--query` and `--where`: what they mean to the server, without running them.
 //!
 //! Everything is asked in the simple protocol or of unnamed statements, so that it works behind a
 //! transaction pooler, and of a join that holds for no row, so that the statement is only planned.
@@ -11,8 +11,8 @@ use super::super::{Result, SourceError, duplicate_columns};
 use super::catalog::Described;
 use super::classify::{self, Subject};
 use super::connect::Link;
-use super::statistics::bounded;
-use crate::model::{Estimate, Origin, Relation};
+use super::statistics::{QUESTION_LIMIT_MS, bounded};
+use crate::model::{Estimate, Origin, Relation, Table};
 
 /// Types of given columns, domains followed to their base type, in the shape of the catalogue's own
 /// columns. A query promises nothing about NULLs and everything about the right to read.
@@ -32,6 +32,31 @@ const COLUMNS: &str = "
     WHERE t.typtype <> 'd'
     ORDER BY c.attnum";
 
+/// Has the server plan the condition of `--where`, so that a mistake in it shows before anything else
+/// is done. In brackets too: there it cannot close our parenthesis and open another, as
+/// `a) OR (b` would, which put beside a chunk's bounds means something else.
+pub(super) async fn check_filter(link: &Link, subject: &Subject, table: &Table) -> Result<()> {
+    let Some(filter) = table.filter.as_deref() else {
+        return Ok(());
+    };
+    let sql = format!(
+        "EXPLAIN (COSTS OFF) SELECT ARRAY[{filter}\n]::bool[] FROM {} WHERE ({filter}\n)",
+        from_item(&table.relation, table.query.as_deref())
+    );
+    link.execute(subject, &look()).await?;
+    let checked = link.rows(subject, &sql, &[]).await;
+    link.execute(subject, "ROLLBACK").await?;
+    checked.map(|_| ())
+}
+
+/// Begins a transaction that only looks, and not for long.
+fn look() -> String {
+    format!(
+        "BEGIN READ ONLY;SET LOCAL statement_timeout = {QUESTION_LIMIT_MS};\
+         SET LOCAL lock_timeout = {QUESTION_LIMIT_MS}"
+    )
+}
+
 /// A query under its name.
 pub(super) struct Query<'a> {
     pub(super) relation: &'a Relation,
@@ -41,7 +66,7 @@ pub(super) struct Query<'a> {
 impl Query<'_> {
     /// The columns, asked in a transaction of its own that can write nothing.
     pub(super) async fn describe(&self, link: &Link, subject: &Subject) -> Result<Vec<Described>> {
-        link.execute(subject, "BEGIN READ ONLY").await?;
+        link.execute(subject, &look()).await?;
         let columns = self.columns(link, subject).await;
         // Ends the transaction whether it failed or not; what is lost with the connection is told.
         link.execute(subject, "ROLLBACK").await?;

@@ -1,9 +1,9 @@
 //! `--query`: what a statement would return, without running it.
 
-use rusqlite::{Connection, Error, Statement};
+use rusqlite::{Connection, Error, ErrorCode, Statement};
 
 use super::catalog::Declared;
-use super::failure::translate;
+use super::failure::{one_line, translate};
 use super::snapshot::forbid_text_in_double_quotes;
 use crate::model::{Relation, RelationKind};
 use crate::source::dialect::from_item;
@@ -41,6 +41,10 @@ fn examine(connection: &Connection, relation: &Relation, text: &str) -> Result<V
                 "it holds several statements".to_owned(),
                 "pass one SELECT statement; parts of it may be named with WITH",
             ),
+            // A mistake that is in no place of the text, such as a table that is not there.
+            error if error.sqlite_error_code() == Some(ErrorCode::Unknown) => {
+                refused(one_line(&error), "correct the statement of --query")
+            }
             error => translate(&error, &relation.to_string()),
         })
     };
