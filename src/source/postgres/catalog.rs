@@ -193,11 +193,12 @@ async fn resolve_table(base: &Base, link: &Link, table: &str) -> Result<Relation
     let subject = Subject::catalogue(base.connector.place());
     let readings = resolve::readings(table);
     let (exact, folded) = resolve::names(&readings);
-    // Servers fold by their own locale and we by Unicode: the exact spelling must always do.
+    // Servers fold by their own locale and we by Unicode: the exact spelling must always do. Temporary
+    // tables are of other sessions, which nobody else can read.
     let sql = "
         SELECT n.nspname::text, c.relname::text, pg_table_is_visible(c.oid)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
           AND (lower(c.relname::text) = ANY ($1) OR c.relname::text = ANY ($2))
         ORDER BY 1, 2";
     let rows = link
@@ -233,7 +234,8 @@ async fn missing(base: &Base, link: &Link, table: &str) -> Result<SourceError> {
     let sql = "
         SELECT n.nspname::text, c.relname::text
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND has_schema_privilege(n.oid, 'USAGE')
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
+          AND has_schema_privilege(n.oid, 'USAGE')
           AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
         ORDER BY 1, 2 LIMIT $1";
     let rows = link

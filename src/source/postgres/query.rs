@@ -238,7 +238,9 @@ impl Query<'_> {
         error: &tokio_postgres::Error,
     ) -> SourceError {
         let its_own = error.code().is_some_and(|code| {
+            // A place holder that nothing fills breaks the protocol, in the server's eyes.
             code.code().starts_with("42") && *code != SqlState::INSUFFICIENT_PRIVILEGE
+                || *code == SqlState::PROTOCOL_VIOLATION
         });
         if its_own {
             self.refused(classify::words(error), "correct the statement of --query")

@@ -111,6 +111,10 @@ impl Shared {
     pub(super) fn holding(&self) -> String {
         let relation = from_item(&self.read.relation, self.read.query.as_deref());
         match self.hold {
+            // LOCK passes over what is no table or view inside a view.
+            Hold::Lock if self.read.kind == RelationKind::View => format!(
+                "LOCK TABLE {relation} IN ACCESS SHARE MODE;SELECT 1 FROM {relation} LIMIT 0;"
+            ),
             Hold::Lock => format!("LOCK TABLE {relation} IN ACCESS SHARE MODE;"),
             Hold::Touch => format!("SELECT 1 FROM {relation} LIMIT 0;"),
         }

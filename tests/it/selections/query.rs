@@ -203,7 +203,7 @@ fn what_is_not_one_statement_that_reads_is_refused() {
         ("SELECT * FROM no_such_table", "no_such_table"),
         ("SELECT naem FROM customers", "naem"),
         ("SELECT 1 AS a /* open", "unterminated"),
-        ("SELECT $1::int AS a", "$1"),
+        ("SELECT $1::int AS a", "parameters"),
         ("SELECT id, customer AS id FROM orders", "called id"),
         ("SELECT 1, 2", "called ?column?"),
     ] {
