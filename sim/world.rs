@@ -88,6 +88,36 @@ impl World {
     }
 }
 
+/// The one column of the one table.
+fn numbers() -> ReadSpec {
+    ReadSpec {
+        relation: Relation {
+            schema: "main".into(),
+            name: "numbers".into(),
+        },
+        kind: RelationKind::Table,
+        query: None,
+        columns: vec![Column {
+            name: "n".into(),
+            source_type: "INTEGER".into(),
+            base_type: "integer".into(),
+            read: ReadAs::Native,
+            field: FieldType::Int64,
+            nullable: false,
+            comment: None,
+            generated: None,
+        }],
+        key: Some(Key {
+            column: "n".into(),
+            source_type: "INTEGER".into(),
+            primary: true,
+            unique: true,
+            nullable: false,
+        }),
+        filter: None,
+    }
+}
+
 fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
     let edge =
         |index: u32| KeyValue::Int(i128::from(rows) * i128::from(index) / i128::from(chunks));
@@ -109,32 +139,7 @@ fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
             database: "world".into(),
             name: None,
         },
-        read: ReadSpec {
-            relation: Relation {
-                schema: "main".into(),
-                name: "numbers".into(),
-            },
-            kind: RelationKind::Table,
-            query: None,
-            columns: vec![Column {
-                name: "n".into(),
-                source_type: "INTEGER".into(),
-                base_type: "integer".into(),
-                read: ReadAs::Native,
-                field: FieldType::Int64,
-                nullable: false,
-                comment: None,
-                generated: None,
-            }],
-            key: Some(Key {
-                column: "n".into(),
-                source_type: "INTEGER".into(),
-                primary: true,
-                unique: true,
-                nullable: false,
-            }),
-            filter: None,
-        },
+        read: numbers(),
         types: TypeMapping {
             mode: TypeMode::Portable,
             version: TYPE_MAP_VERSION,

@@ -21,6 +21,8 @@ pub(super) struct History {
     required: bool,
     scope: Option<String>,
     printer: Printer,
+    /// What was warned about, for documents.
+    warnings: Vec<String>,
 }
 
 impl History {
@@ -36,6 +38,7 @@ impl History {
             required: settings.required,
             scope: settings.scope.clone(),
             printer,
+            warnings: Vec::new(),
         };
         match &settings.file {
             None => history.give_up(nowhere())?,
@@ -60,6 +63,11 @@ impl History {
     /// The store's file; `None` when none could be used.
     pub(super) fn file(&self) -> Option<String> {
         self.file.clone()
+    }
+
+    /// What people were warned about, for the documents of `--json`.
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The scope that runs of a table are remembered under.
@@ -137,10 +145,12 @@ impl History {
         }
         self.store = None;
         self.file = None;
-        self.printer.warn(&format!(
+        let warning = format!(
             "going on without history: {}: {} ({})",
             failure.what, failure.why, failure.fix
-        ));
+        );
+        self.printer.warn(&warning);
+        self.warnings.push(warning);
         Ok(())
     }
 }

@@ -64,9 +64,21 @@ fn end(printer: &Printer, result: Result<(), Failure>) -> ExitCode {
     match result.and_then(|()| printer.finish()) {
         Ok(()) => ExitCode::Success,
         Err(failure) => {
+            let failure = without_passwords(failure);
             printer.fail(&failure);
             failure.exit
         }
+    }
+}
+
+/// A failure whose words hold no URL with its password, wherever such a URL was given: as a table,
+/// as a dataset.
+fn without_passwords(failure: Failure) -> Failure {
+    Failure {
+        what: args::redact(&failure.what),
+        why: args::redact(&failure.why),
+        fix: args::redact(&failure.fix),
+        ..failure
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     let output = survey.output(&request.output.directory, &source_settings, context);
     let verdict = verdict(&survey.plan, free_bytes(&output));
     let shown = output.display().to_string();
-    let mut document = survey.document(&shown, &verdict, Vec::new());
+    let mut document = survey.document(&shown, &verdict, history.warnings().to_vec());
     if let Some(file) = &args.out {
         write(&survey.plan, file)?;
         document.written = Some(file.display().to_string());
@@ -78,7 +78,13 @@ pub(super) fn read(file: &Path) -> Result<ExecutionPlan, Failure> {
             "give a file that ixtract plan --out wrote",
         )
     })?;
-    Ok(crate::planner::parse(&text)?)
+    crate::planner::parse(&text).map_err(|error| {
+        let failure = Failure::from(error);
+        Failure {
+            why: format!("{}: {}", file.display(), failure.why),
+            ..failure
+        }
+    })
 }
 
 /// Bytes free where `output` would be made; `None` where that cannot be known.

@@ -155,6 +155,7 @@ async fn conclude(
             let teaches = history.teaches(&survey.scope, &open.id);
             let mut document = attempt.document(survey, &open.id, published)?;
             document.warnings.extend(lost);
+            document.warnings.extend_from_slice(history.warnings());
             document.state = history.file();
             document.teaches = teaches;
             Ok(document)

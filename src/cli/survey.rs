@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::history::History;
 use super::settings::{self, Names, SourceSettings};
-use crate::error::Failure;
+use crate::error::{ExitCode, Failure};
 use crate::estimator;
 use crate::model::{
     Column, ExecutionPlan, PastRun, ReadSpec, Relation, RunId, RunRequest, Scope, Selection,
@@ -114,7 +114,12 @@ impl Survey {
             Some(_) => read.relation.name.clone(),
             None => literal(&read.relation),
         };
-        let profile = profile(context, &source, &name, &selection, &types).await?;
+        let looked = profile(context, &source, &name, &selection, &types).await;
+        let profile = looked.map_err(|failure| match failure.exit {
+            // A table or column that is gone is no slip of the user's here.
+            ExitCode::Usage => mismatch(&read.relation, failure.what),
+            _ => failure,
+        })?;
         check_table(read, &profile.table)?;
         let scope = history.scope(source.identity(), &read.relation, &selection);
         Ok(Self {

@@ -36,6 +36,8 @@ struct Hand {
     orders: mpsc::Sender<PlannedChunk>,
     gauge: Arc<Gauge>,
     record: WorkerRecord,
+    /// It got a session.
+    ready: bool,
     /// It has a session and no chunk.
     idle: bool,
     /// It has ended.
@@ -195,6 +197,7 @@ impl<'a> Dispatcher<'a> {
                         record,
                         idle: false,
                         gone: false,
+                        ready: false,
                     },
                 );
                 self.settings.host.start(number, worker.run())
@@ -242,6 +245,9 @@ impl<'a> Dispatcher<'a> {
         match report {
             Report::Ready { worker } => {
                 on_event(Event::WorkerReady { worker });
+                if let Some(hand) = self.hands.get_mut(&worker) {
+                    hand.ready = true;
+                }
                 self.set_idle(worker);
             }
             Report::Told(event) => {

@@ -24,6 +24,15 @@ impl SourceKind {
             Self::Sqlite => "sqlite",
         }
     }
+
+    /// Sessions of a run beside its workers': on a server, the coordinator that holds the snapshot
+    /// and the monitor that sees who waits for us.
+    pub fn other_sessions(self) -> u32 {
+        match self {
+            Self::PostgreSql => 2,
+            Self::Sqlite => 0,
+        }
+    }
 }
 
 impl fmt::Display for SourceKind {

@@ -1,7 +1,7 @@
 //! How many workers: who proposes, and what caps it.
 
 use super::Inputs;
-use crate::model::{Consistency, Reason, SourceKind};
+use crate::model::{Consistency, Reason};
 
 /// A table of fewer rows is not worth a second worker.
 const ROWS_FOR_TWO: u64 = 100_000;
@@ -11,9 +11,6 @@ const ROWS_PER_WORKER: u64 = 500_000;
 
 /// The most workers that a profile alone recommends.
 const MOST_PROFILED: u64 = 8;
-
-/// Sessions of a run that do not read chunks, on a server: the coordinator and the monitor.
-const OTHER_SESSIONS: u32 = 2;
 
 /// A number of workers and how it came about.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,8 +88,5 @@ fn profiled(inputs: &Inputs<'_>, cuttable: bool) -> u32 {
 /// Half of the server's free connections, less those that a run needs beside its workers.
 fn safe_workers(inputs: &Inputs<'_>) -> u32 {
     let safe = inputs.profile.connections.safe();
-    match inputs.source.kind {
-        SourceKind::PostgreSql => safe.saturating_sub(OTHER_SESSIONS),
-        SourceKind::Sqlite => safe,
-    }
+    safe.saturating_sub(inputs.source.kind.other_sessions())
 }

@@ -117,8 +117,8 @@ fn because(plan: &ExecutionPlan, topic: Topic, what: &str) -> String {
 
 fn connections(document: &PlanDocument<'_>) -> String {
     let load = document.connections;
-    // One more than the workers: the coordinator holds the snapshot.
-    let ours = u64::from(document.plan.spec.workers) + 1;
+    let spec = &document.plan.spec;
+    let ours = u64::from(spec.workers) + u64::from(spec.source.kind.other_sessions());
     format!(
         "{ours} of {} ({}), {} free now",
         load.max,
@@ -236,7 +236,7 @@ mod tests {
           workers      6
                        · 6 recommended by the profile
           scheduling   plan order
-          connections  7 of 100 (7%), 90 free now
+          connections  8 of 100 (8%), 90 free now
           consistency  one point in time, with fewer workers where it cannot be shared
           proof        the server counts the rows in the same snapshot
           expected     3.0M rows, 300.0 MB at the source, 5s at 600.0K rows/s (no history yet: a cautious guess)

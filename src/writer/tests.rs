@@ -62,14 +62,10 @@ fn format(compression: Compression) -> FormatOptions {
     }
 }
 
-/// A plan over `columns` whose chunks are cut at `cuts` of an integer key.
-fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
-    let relation = Relation {
-        schema: "public".to_owned(),
-        name: "orders".to_owned(),
-    };
+/// Chunks that tile an integer key, cut at `cuts`.
+fn chunks(cuts: &[i128]) -> Vec<PlannedChunk> {
     let edge = |index: usize| cuts.get(index).map(|cut| KeyValue::Int(*cut));
-    let chunks = (0..=cuts.len())
+    (0..=cuts.len())
         .map(|index| PlannedChunk {
             number: index as u32 + 1,
             bounds: ChunkBounds::Key(KeyRange {
@@ -78,61 +74,70 @@ fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
             }),
             rank: index as u32,
         })
-        .collect();
+        .collect()
+}
+
+/// A plan over `columns` whose chunks are cut at `cuts` of an integer key.
+fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
+    let forecast = Forecast {
+        rows: 0,
+        bytes: 0,
+        throughput: 0.0,
+        duration_s: 0.0,
+        method: "cold_start".to_owned(),
+        runs: 0,
+        chunks: Vec::new(),
+    };
+    let spec = ExecutionSpec {
+        plan_version: PLAN_VERSION,
+        source: SourceIdentity {
+            kind: SourceKind::PostgreSql,
+            host: "db".to_owned(),
+            port: 5432,
+            database: "shop".to_owned(),
+            name: None,
+        },
+        read: ReadSpec {
+            relation: Relation {
+                schema: "public".to_owned(),
+                name: "orders".to_owned(),
+            },
+            kind: RelationKind::Table,
+            query: None,
+            columns,
+            key: None,
+            filter: None,
+        },
+        types: TypeMapping {
+            mode: TypeMode::Portable,
+            version: TYPE_MAP_VERSION,
+        },
+        strategy: Strategy::RangeChunking,
+        chunks: chunks(cuts),
+        workers: 1,
+        scheduling: Scheduling::RoundRobin,
+        retry: RetryPolicy {
+            retries: 0,
+            base_ms: 1,
+            max_ms: 1,
+        },
+        backoff: BackoffRule {
+            threshold_p50s: 1,
+            floor_ms: 1,
+            floor_p50s: 1,
+            active_from_p50_us: 1,
+            max_activations: 0,
+            cooldown_chunks: 0,
+            max_pause_ms: 0,
+        },
+        format: format(Compression::Snappy),
+        consistency: Consistency::Auto,
+        proof: ProofLevel::Count,
+    };
     ExecutionPlan {
-        spec: ExecutionSpec {
-            plan_version: PLAN_VERSION,
-            source: SourceIdentity {
-                kind: SourceKind::PostgreSql,
-                host: "db".to_owned(),
-                port: 5432,
-                database: "shop".to_owned(),
-                name: None,
-            },
-            read: ReadSpec {
-                relation,
-                kind: RelationKind::Table,
-                query: None,
-                columns,
-                key: None,
-                filter: None,
-            },
-            types: TypeMapping {
-                mode: TypeMode::Portable,
-                version: TYPE_MAP_VERSION,
-            },
-            strategy: Strategy::RangeChunking,
-            chunks,
-            workers: 1,
-            scheduling: Scheduling::RoundRobin,
-            retry: RetryPolicy {
-                retries: 0,
-                base_ms: 1,
-                max_ms: 1,
-            },
-            backoff: BackoffRule {
-                threshold_p50s: 1,
-                floor_ms: 1,
-                floor_p50s: 1,
-                active_from_p50_us: 1,
-                max_activations: 0,
-                cooldown_chunks: 0,
-                max_pause_ms: 0,
-            },
-            format: format(Compression::Snappy),
-            consistency: Consistency::Auto,
-            proof: ProofLevel::Count,
-        },
+        spec,
+        forecast,
         fingerprint: "f00d".to_owned(),
-        forecast: Forecast {
-            rows: 0,
-            bytes: 0,
-            throughput: 0.0,
-            duration_s: 0.0,
-            method: "cold_start".to_owned(),
-            runs: 0,
-            chunks: Vec::new(),
-        },
         reasons: Vec::new(),
         warnings: Vec::new(),
     }

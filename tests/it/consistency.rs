@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::extraction::{Extraction, until};
 use crate::gate::{Gate, pids, wait_until_blocked};
 use crate::ixtract::Outcome;
+use crate::proxy::Proxy;
 use crate::servers::{Database, postgres};
 use accounts::{ACCOUNTS, TOTAL};
 
@@ -117,7 +118,14 @@ fn sums_and_counts_hold_while_writers_work() {
         for round in 0..3 {
             let before = writers.done();
             extraction
-                .run(&parallel(&["--chunking", chunking]))
+                .run(&[
+                    "--workers",
+                    "4",
+                    "--chunk-rows",
+                    "50",
+                    "--chunking",
+                    chunking,
+                ])
                 .expect_code(0);
             assert!(writers.done() > before + 10, "the writers were at work");
             let rows = extraction.rows();
@@ -271,6 +279,82 @@ fn without_any_session_the_run_ends_with_nothing_published() {
     assert!(!extraction.dataset().exists());
     assert_eq!(extraction.beside(), [].into());
     assert_eq!(extraction.statuses(), ["failed"]);
+}
+
+#[test]
+fn a_cut_connection_is_read_again_in_the_same_instant() {
+    let (database, _) = scene();
+    let before = accounts::rows(&database);
+    let proxy = Proxy::to(database.address().port)
+        .cut_after(20_000)
+        .once()
+        .start();
+    let extraction = Extraction::new(database.url_through(proxy.port()), "public.accounts");
+    // Large chunks, so that the line breaks in the middle of one.
+    let gate = Gate::shut(&database);
+    let options = [
+        "--workers",
+        "4",
+        "--chunk-rows",
+        "5000",
+        "--where",
+        Gate::FILTER,
+    ];
+    let running = extraction.spawn(&options);
+    gate.wait_for_readers(4);
+    accounts::change_everything(&database);
+    gate.open();
+    running.wait().expect_code(0);
+    assert_eq!(proxy.faults(), 1);
+    assert!(extraction.rows() == before, "not what was there");
+}
+
+#[test]
+fn the_databases_own_timeouts_do_not_end_the_point_in_time() {
+    let (database, extraction) = scene();
+    let before = accounts::rows(&database);
+    for setting in [
+        "idle_in_transaction_session_timeout = '300ms'",
+        "lock_timeout = '300ms'",
+        "default_transaction_isolation = 'read committed'",
+        "default_transaction_read_only = off",
+        "datestyle = 'German'",
+        "search_path = 'nowhere'",
+    ] {
+        database.exec(&format!("ALTER DATABASE {} SET {setting}", database.name()));
+    }
+    run_with(&database, &extraction, &["--proof", "stream"], |_| {
+        let session = database.session();
+        until("the coordinator was idle for longer than allowed", || {
+            let idle = "state = 'idle in transaction' AND now() - state_change > '600ms'";
+            !pids(&session, idle).is_empty()
+        });
+        database.exec("SET search_path = public; UPDATE accounts SET balance = 0");
+    })
+    .expect_code(0);
+    assert!(extraction.rows() == before, "not what was there");
+}
+
+#[test]
+fn fewer_sessions_than_planned_are_enough_and_recorded() {
+    let (database, _) = scene();
+    let before = accounts::rows(&database);
+    let role = database.limited_role();
+    database.exec(&format!(
+        "GRANT SELECT ON accounts TO {0}; ALTER ROLE {0} CONNECTION LIMIT 4",
+        role.user
+    ));
+    let extraction = Extraction::new(role.to_string(), "public.accounts");
+    extraction.run(&parallel(&[])).expect_code(0);
+    assert!(extraction.rows() == before, "not what was there");
+    let manifest = extraction.manifest();
+    assert_eq!(manifest["consistency"]["level"], "shared-snapshot");
+    let readers = manifest["consistency"]["readers"]
+        .as_u64()
+        .expect("a number");
+    assert!((1..4).contains(&readers), "{readers}");
+    let adaptations = manifest["adaptations"].as_array().expect("a list");
+    assert!(!adaptations.is_empty(), "the deviation is recorded");
 }
 
 fn terminate(database: &Database, pids: &[String]) {

@@ -61,7 +61,7 @@ fn every_command_is_in_the_readme_and_back() {
     }
     // Commands are shown as `ixtract word`, at a prompt or between backticks.
     let shown = readme
-        .split(|c: char| c == '\n' || c == '`')
+        .split(['\n', '`'])
         .filter_map(|text| text.trim_start_matches("$ ").strip_prefix("ixtract "))
         .map(first_word)
         .filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));

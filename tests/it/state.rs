@@ -64,78 +64,117 @@ fn a_run_leaves_its_row_chunks_workers_profile_and_plan() {
     );
     let flags = ["--workers", "2", "--chunking", "key", "--chunk-rows", "10"];
     let run = extract(&cli, &database.url(), "public.t", "out", &flags);
-    let store = store(&cli);
-    let id = run.run();
-    let of = |table: &str, what: &str| {
+    let stored = Stored {
+        store: store(&cli),
+        run,
+    };
+    stored.expect_run();
+    stored.expect_chunks_and_workers();
+    stored.expect_documents();
+}
+
+/// A run, and the store that should hold it.
+struct Stored {
+    store: Connection,
+    run: Published,
+}
+
+impl Stored {
+    /// What the run's rows of a table say.
+    fn of(&self, table: &str, what: &str) -> Vec<String> {
+        let id = self.run.run();
         texts(
-            &store,
+            &self.store,
             &format!("SELECT {what} FROM {table} WHERE run_id = '{id}'"),
         )
-    };
-    let value = |what: &str| of("runs", what).concat();
-    assert_eq!(value("status"), "success");
-    assert_eq!(value("rows"), "90");
-    assert_eq!(value("bytes"), run.manifest["bytes"].to_string());
-    assert_eq!(value("workers"), "2");
-    assert_eq!(value("relation"), "public.t");
-    assert_eq!(
-        value("fingerprint"),
-        run.manifest["fingerprint"].as_str().expect("a text")
-    );
-    assert_eq!(value("strategy"), "range_chunking");
-    assert_eq!(value("constrained"), "1", "--workers must not teach");
-    assert_eq!(value("teaches"), "0", "--workers must not teach");
-    assert_ne!(value("ended_at"), "NULL");
-    assert_eq!(value("pid IS NOT NULL AND host <> ''"), "1");
-    assert_eq!(
-        value("duration_s > 0 AND throughput > 0 AND effective_workers > 0"),
-        "1"
-    );
-
-    let chunks = run.chunks().len();
-    assert_eq!(value("chunk_count"), chunks.to_string());
-    assert_eq!(of("chunks", "number").len(), chunks);
-    assert_eq!(of("chunks", "DISTINCT status"), ["success"]);
-    assert_eq!(of("chunks", "sum(rows)"), ["90"]);
-    assert_eq!(of("chunks", "count(DISTINCT number)"), [chunks.to_string()]);
-    let mut files: Vec<String> = of("chunks", "files_json")
-        .iter()
-        .flat_map(|files| serde_json::from_str::<Vec<String>>(files).expect("names"))
-        .collect();
-    files.sort();
-    let mut listed: Vec<&str> = run.manifest["files"]
-        .as_array()
-        .expect("files")
-        .iter()
-        .filter_map(|file| file["path"].as_str())
-        .collect();
-    listed.sort_unstable();
-    assert_eq!(files, listed);
-    assert_eq!(of("worker_metrics", "worker"), ["1", "2"]);
-    assert_eq!(of("worker_metrics", "sum(rows)"), ["90"]);
-    assert_eq!(of("worker_metrics", "sum(chunks)"), [chunks.to_string()]);
-
-    let counters: Value = serde_json::from_str(&value("counters_json")).expect("JSON");
-    for name in ["n_tup_ins", "n_tup_upd", "n_tup_del", "stats_reset"] {
-        assert!(counters.get(name).is_some(), "no {name} in {counters}");
     }
-    let snapshot: Value = serde_json::from_str(&value("snapshot_json")).expect("JSON");
-    assert_eq!(snapshot, run.manifest["consistency"]);
-    let plan: Value = serde_json::from_str(&value("plan_json")).expect("JSON");
-    assert_eq!(plan["fingerprint"], run.manifest["fingerprint"]);
-    assert_eq!(
-        plan["spec"]["chunks"].as_array().map(Vec::len),
-        Some(chunks)
-    );
 
-    let profile = one(&store, "SELECT profile_json FROM profiles");
-    let profile: Value = serde_json::from_str(&profile).expect("JSON");
-    assert_eq!(profile["table"]["relation"]["name"], "t");
-    assert_eq!(value("key_max"), "90");
-    assert_eq!(
-        value("source_bytes > 0 AND source_rows > 0 AND latency_us_json <> '[]'"),
-        "1"
-    );
+    /// What the run's own row says.
+    fn value(&self, what: &str) -> String {
+        self.of("runs", what).concat()
+    }
+
+    fn document(&self, column: &str) -> Value {
+        serde_json::from_str(&self.value(column)).expect("JSON")
+    }
+
+    fn expect_run(&self) {
+        let manifest = &self.run.manifest;
+        for (what, wanted) in [
+            ("status", "success"),
+            ("rows", "90"),
+            ("bytes", &manifest["bytes"].to_string()),
+            ("workers", "2"),
+            ("relation", "public.t"),
+            (
+                "fingerprint",
+                manifest["fingerprint"].as_str().expect("a text"),
+            ),
+            ("strategy", "range_chunking"),
+            // A count that the user chose teaches nothing.
+            ("constrained", "1"),
+            ("teaches", "0"),
+            ("ended_at >= started_at", "1"),
+            ("pid > 0 AND host <> ''", "1"),
+            (
+                "duration_s > 0 AND throughput > 0 AND effective_workers > 0",
+                "1",
+            ),
+        ] {
+            assert_eq!(self.value(what), wanted, "{what}");
+        }
+    }
+
+    fn expect_chunks_and_workers(&self) {
+        let chunks = self.run.chunks().len();
+        assert_eq!(self.value("chunk_count"), chunks.to_string());
+        assert_eq!(self.of("chunks", "number").len(), chunks);
+        assert_eq!(self.of("chunks", "DISTINCT status"), ["success"]);
+        assert_eq!(self.of("chunks", "sum(rows)"), ["90"]);
+        assert_eq!(
+            self.of("chunks", "count(DISTINCT number)"),
+            [chunks.to_string()]
+        );
+        let mut files: Vec<String> = self
+            .of("chunks", "files_json")
+            .iter()
+            .flat_map(|files| serde_json::from_str::<Vec<String>>(files).expect("names"))
+            .collect();
+        files.sort();
+        let listed = self.run.manifest["files"].as_array().expect("files");
+        let mut listed: Vec<&str> = listed
+            .iter()
+            .filter_map(|file| file["path"].as_str())
+            .collect();
+        listed.sort_unstable();
+        assert_eq!(files, listed);
+        assert_eq!(self.of("worker_metrics", "worker"), ["1", "2"]);
+        assert_eq!(self.of("worker_metrics", "sum(rows)"), ["90"]);
+        assert_eq!(
+            self.of("worker_metrics", "sum(chunks)"),
+            [chunks.to_string()]
+        );
+    }
+
+    fn expect_documents(&self) {
+        let manifest = &self.run.manifest;
+        let counters = self.document("counters_json");
+        for name in ["n_tup_ins", "n_tup_upd", "n_tup_del", "stats_reset"] {
+            assert!(counters.get(name).is_some(), "no {name} in {counters}");
+        }
+        assert_eq!(self.document("snapshot_json"), manifest["consistency"]);
+        let plan = self.document("plan_json");
+        assert_eq!(plan["fingerprint"], manifest["fingerprint"]);
+        let chunks = plan["spec"]["chunks"].as_array().map(Vec::len);
+        assert_eq!(chunks, Some(self.run.chunks().len()));
+
+        let profile = one(&self.store, "SELECT profile_json FROM profiles");
+        let profile: Value = serde_json::from_str(&profile).expect("JSON");
+        assert_eq!(profile["table"]["relation"]["name"], "t");
+        assert_eq!(self.value("key_max"), "90");
+        let measured = "source_bytes > 0 AND source_rows > 0 AND latency_us_json <> '[]'";
+        assert_eq!(self.value(measured), "1");
+    }
 }
 
 #[test]

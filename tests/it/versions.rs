@@ -18,7 +18,7 @@ const ROWS: usize = 300;
 pub(crate) struct Versions {
     // Closed before its directory goes.
     database: Connection,
-    home: tempfile::TempDir,
+    _home: tempfile::TempDir,
     pub(crate) extraction: Extraction,
     layout: &'static str,
 }
@@ -38,15 +38,10 @@ impl Versions {
         let extraction = Extraction::new(format!("sqlite:{}", file.display()), "versions");
         Self {
             database,
-            home,
+            _home: home,
             extraction,
             layout,
         }
-    }
-
-    /// The SQLite file.
-    pub(crate) fn source(&self) -> PathBuf {
-        self.home.path().join("source.db")
     }
 
     /// Extracts a version.

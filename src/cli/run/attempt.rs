@@ -12,7 +12,7 @@ use crate::model::{RunClose, RunId, RunOpen, RunStatus, SnapshotFacts};
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
 use crate::ui::json::{ProofDocument, RunDocument};
-use crate::writer::publish::{Dataset, Evidence, Published, WriteBudget};
+use crate::writer::publish::{Dataset, Evidence, Published, Step, WriteBudget};
 
 /// What is known of an attempt, from nothing at its beginning.
 #[derive(Debug, Default)]
@@ -67,8 +67,14 @@ impl Attempt {
         )
         .await;
         progress.finish();
-        // What the snapshot achieved may have become less while it was read in.
-        self.snapshot = Some(snapshot.facts());
+        // What the snapshot achieved may have become less while it was read in, and not every
+        // worker may have got a session.
+        let facts = snapshot.facts();
+        let readers = u32::try_from(execution.workers.len()).unwrap_or(u32::MAX);
+        self.snapshot = Some(SnapshotFacts {
+            readers: facts.readers.min(readers),
+            ..facts
+        });
         let result = std::mem::replace(&mut execution.result, Ok(()));
         self.execution = Some(execution);
         match result {
@@ -104,7 +110,13 @@ impl Attempt {
             now: context.clock.now(),
             freshness: None,
         };
-        Ok(dataset.publish(evidence).await?)
+        let crash_at = context.environment.crash_at();
+        let mut after = |step: Step| {
+            if crash_at == Some(step.name()) {
+                std::process::abort();
+            }
+        };
+        Ok(dataset.publish_with(evidence, &mut after).await?)
     }
 
     /// What closes the run's row.

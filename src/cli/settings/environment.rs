@@ -7,6 +7,16 @@ use std::path::PathBuf;
 use crate::cli::args::VARIABLES;
 use crate::error::{ExitCode, Failure};
 
+/// Aborts a debug build at the publishing step that it names, so that tests can see what a crash
+/// there leaves. Nothing that users should know: a release build does not look at it.
+const CRASH_AT: &str = "IXTRACT_CRASH_AT";
+
+/// Every variable that this build reads.
+fn names() -> impl Iterator<Item = &'static str> {
+    let for_tests = cfg!(debug_assertions).then_some(CRASH_AT);
+    VARIABLES.iter().map(|(name, _)| *name).chain(for_tests)
+}
+
 /// The documented variables that are set, and nothing else of the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<&'static str, String>);
@@ -26,7 +36,7 @@ impl Environment {
 
     fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
         let mut found = BTreeMap::new();
-        for (name, _) in VARIABLES {
+        for name in names() {
             let Some(value) = lookup(name) else { continue };
             let value = value.into_string().map_err(|_| {
                 Failure::new(
@@ -62,6 +72,11 @@ impl Environment {
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
+    }
+
+    /// The publishing step to abort at, in debug builds.
+    pub fn crash_at(&self) -> Option<&str> {
+        self.0.get(CRASH_AT).map(String::as_str)
     }
 
     /// A variable's value as a path.

@@ -41,10 +41,15 @@ impl Dispatcher<'_> {
         if self.failure.is_none() {
             on_event(Event::Drained { rows, elapsed });
         }
-        let workers = self
-            .hands
-            .into_values()
-            .filter(|hand| !hand.gone || hand.record.chunks > 0);
+        for (worker, hand) in &self.hands {
+            // Who is gone was told of then.
+            if self.failure.is_none() && !hand.ready && !hand.gone {
+                self.adaptations.push(format!(
+                    "worker {worker} had no session yet when the others had finished"
+                ));
+            }
+        }
+        let workers = self.hands.into_values().filter(|hand| hand.ready);
         let workers = workers
             .map(|hand| WorkerRecord {
                 idle_ms: elapsed_ms.saturating_sub(hand.record.busy_ms),

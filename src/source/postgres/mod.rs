@@ -49,6 +49,8 @@ struct Base {
     statement_timeout: Duration,
     /// `server_version_num`, such as 150018.
     version: u32,
+    /// The database promises no encoding: its text is whatever bytes were put in.
+    bytes_as_text: bool,
     link: Mutex<Link>,
 }
 
@@ -96,8 +98,8 @@ impl Postgres {
         let connector = Connector::new(target, options)?;
         let started = options.clock.monotonic();
         let link = connector.open().await?;
-        let sql =
-            "SELECT current_setting('server_version_num')::int4, current_setting('server_version')";
+        let sql = "SELECT current_setting('server_version_num')::int4, \
+                   current_setting('server_version'), current_setting('server_encoding')";
         let subject = Subject::catalogue(connector.place());
         let row = link.row(&subject, sql, &[]).await?;
         let connect_time = options.clock.monotonic().saturating_sub(started);
@@ -125,6 +127,7 @@ impl Postgres {
                 clock: options.clock.clone(),
                 statement_timeout: options.statement_timeout,
                 version,
+                bytes_as_text: row.get::<_, &str>(2) == "SQL_ASCII",
                 link: Mutex::new(link),
             }),
         })

@@ -13,6 +13,9 @@ pub(super) struct Registry(Mutex<Members>);
 struct Members {
     next: u64,
     by_number: BTreeMap<u64, Member>,
+    /// What cancels sessions that were dropped, perhaps in the middle of a statement: a server that
+    /// waits for something itself does not notice that nobody listens any more.
+    dropped: Vec<CancelToken>,
 }
 
 struct Member {
@@ -73,11 +76,11 @@ impl Registry {
             .collect()
     }
 
-    /// What cancels all sessions.
+    /// What cancels all sessions, those that were dropped included.
     pub(super) fn cancel_tokens(&self) -> Vec<CancelToken> {
         let members = self.members();
-        let tokens = members.by_number.values();
-        tokens.map(|member| member.cancel.clone()).collect()
+        let living = members.by_number.values().map(|member| &member.cancel);
+        living.chain(&members.dropped).cloned().collect()
     }
 }
 
@@ -96,6 +99,9 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.withdraw();
+        let mut members = self.registry.members();
+        if let Some(member) = members.by_number.remove(&self.number) {
+            members.dropped.push(member.cancel);
+        }
     }
 }

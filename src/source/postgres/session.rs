@@ -19,7 +19,7 @@ use super::decode::{self, Decode, Fault};
 use super::registry::Registration;
 use super::shared::Shared;
 use crate::clock::SharedClock;
-use crate::model::{ChunkBounds, ReadAs, ReadSpec, arrow_schema};
+use crate::model::{ChunkBounds, Column, FieldType, ReadAs, ReadSpec, arrow_schema};
 
 /// A block is decoded when it reaches this many bytes or rows: it stays in the second-level cache
 /// while every column runs over it.
@@ -182,7 +182,7 @@ struct RowReader {
     schema: SchemaRef,
     framer: Framer,
     columns: Vec<Box<dyn Decode>>,
-    /// Where the chunk key is among the columns, if it is.
+    /// Where the column that names rows in messages is, if there is one.
     key: Option<usize>,
     batch_bytes: usize,
     clock: SharedClock,
@@ -199,10 +199,14 @@ impl RowReader {
             table: read.relation.to_string(),
             why,
         })?;
-        let key = read.key.as_ref().and_then(|key| {
-            read.columns
-                .iter()
-                .position(|column| column.name == key.column && column.read == ReadAs::Native)
+        let integer = |column: &Column| {
+            column.read == ReadAs::Native
+                && matches!(column.base_type.as_str(), "int2" | "int4" | "int8")
+        };
+        let key = read.columns.iter().position(|column| match &read.key {
+            Some(key) => column.name == key.column && integer(column),
+            // Not cut on a key: the first number that is never absent names a row well.
+            None => !column.nullable && integer(column),
         });
         Ok(Self {
             schema: arrow_schema(&read.columns),
@@ -252,15 +256,14 @@ impl RowReader {
             return Ok(());
         }
         let started = self.clock.monotonic();
-        let mut fault = None;
+        let mut faults = Vec::new();
         for (index, column) in self.columns.iter_mut().enumerate() {
             if let Err(found) = column.append(block, index) {
-                fault = Some((index, found));
-                break;
+                faults.push((index, found));
             }
         }
-        if let Some((index, fault)) = fault {
-            return Err(self.refuse(index, fault, |row| {
+        if !faults.is_empty() {
+            return Err(self.refuse(faults, |row| {
                 let key = self.key?;
                 block.value(row, key).and_then(decode::key_text)
             }));
@@ -284,7 +287,7 @@ impl RowReader {
     /// Hands over the rows so far.
     fn batch(&mut self) -> Result<Batch> {
         let started = self.clock.monotonic();
-        let mut fault = None;
+        let mut faults = Vec::new();
         let arrays: Vec<Option<ArrayRef>> = self
             .columns
             .iter_mut()
@@ -292,13 +295,13 @@ impl RowReader {
             .map(|(index, column)| match column.finish() {
                 Ok(array) => Some(array),
                 Err(found) => {
-                    fault.get_or_insert((index, found));
+                    faults.push((index, found));
                     None
                 }
             })
             .collect();
-        if let Some((index, fault)) = fault {
-            return Err(self.refuse(index, fault, |row| {
+        if !faults.is_empty() {
+            return Err(self.refuse(faults, |row| {
                 let array = arrays.get(self.key?)?.as_ref()?;
                 array_value_to_string(array, row).ok()
             }));
@@ -325,34 +328,58 @@ impl RowReader {
         }
     }
 
+    /// The error for the first of some faults, with advice for every column that has one.
+    #[cold]
     fn refuse(
         &self,
-        column: usize,
-        fault: Fault,
+        mut faults: Vec<(usize, Fault)>,
         key: impl Fn(usize) -> Option<String>,
     ) -> SourceError {
-        match fault {
-            Fault::Malformed(why) => self.not_understood(why),
-            Fault::Unrepresentable { row, value, why } => {
-                let name = self
-                    .read
-                    .columns
-                    .get(column)
-                    .map_or_else(String::new, |column| column.name.clone());
-                let key = key(row)
-                    .zip(self.read.key.as_ref())
-                    .map(|(value, key)| format!("{} = {value}", key.column));
+        faults.sort_by_key(|(_, fault)| match fault {
+            Fault::Malformed(_) => None,
+            Fault::Unrepresentable { row, .. } => Some(*row),
+        });
+        let column = |index: usize| self.read.columns.get(index);
+        let names: Vec<&str> = faults
+            .iter()
+            .filter_map(|(index, _)| Some(column(*index)?.name.as_str()))
+            .collect();
+        let advice: Vec<String> = faults
+            .iter()
+            .filter_map(|(index, _)| column(*index).map(override_that_helps))
+            .collect();
+        let fix = format!(
+            "pass {}, or --exclude-columns {}",
+            advice.join(" "),
+            names.join(",")
+        );
+        match faults.first() {
+            Some((index, Fault::Unrepresentable { row, value, why })) => {
+                let name = |index| column(index).map_or_else(String::new, |c| c.name.clone());
                 SourceError::Unrepresentable {
                     table: self.read.relation.to_string(),
-                    key,
-                    value,
-                    why: why.to_owned(),
-                    fix: format!(
-                        "pass --type {name}=text to write the column as the server's text, or --exclude-columns {name}"
-                    ),
-                    column: name,
+                    column: name(*index),
+                    key: self
+                        .key
+                        .zip(key(*row))
+                        .map(|(index, value)| format!("{} = {value}", name(index))),
+                    value: value.clone(),
+                    why: (*why).to_owned(),
+                    fix,
                 }
             }
+            Some((_, Fault::Malformed(why))) => self.not_understood(why.clone()),
+            None => self.not_understood("a batch without a fault was refused".to_owned()),
         }
     }
+}
+
+/// What writes a column in spite of a value that its own type cannot hold: the server's text, or,
+/// where it is text already, its bytes.
+fn override_that_helps(column: &Column) -> String {
+    let is_text = column.read == ReadAs::Native
+        && matches!(column.field, FieldType::Utf8)
+        && column.base_type != "uuid";
+    let field = if is_text { "binary" } else { "text" };
+    format!("--type {}={field}", column.name)
 }

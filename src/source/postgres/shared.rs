@@ -100,11 +100,16 @@ impl Shared {
 
     /// The pins of this snapshot's transactions.
     pub(super) fn pins(&self) -> String {
-        pins(
+        let mut sql = pins(
             self.base.version,
             self.request.lock_wait / TRIES,
             self.request.allow_row_security,
-        )
+        );
+        if self.base.bytes_as_text {
+            // Asked for UTF-8, such a server fails at the first byte that is none, and says not where.
+            sql.push_str("SET LOCAL client_encoding = 'SQL_ASCII';");
+        }
+        sql
     }
 
     /// The statement that keeps the relation from being replaced.

@@ -114,7 +114,7 @@ fn a_wrong_database() {
 #[test]
 fn a_wrong_table_names_the_nearest() {
     let (database, _) = orders();
-    database.exec("CREATE TABLE customers (id int); CREATE SCHEMA old; CREATE TABLE old.orders ()");
+    database.exec("CREATE TABLE customers (id int); CREATE SCHEMA old; CREATE TABLE old.things ()");
     for (typed, nearest) in [
         ("public.oders", "public.orders"),
         ("order", "public.orders"),
@@ -276,8 +276,17 @@ fn sources_that_this_version_does_not_read() {
 #[test]
 fn a_missing_parameter() {
     let (_database, extraction) = orders();
-    let outcome = extraction.run(&["--where", "customer = '{who}'"]);
-    fails(outcome, 64, ["who", "", "--param"]);
+    let filter = [
+        "--where",
+        "customer = '{who}' AND id > {above}",
+        "--param",
+        "above=0",
+    ];
+    fails(
+        extraction.run(&filter),
+        64,
+        ["{who}", "above", "--param who="],
+    );
     let filled = ["--where", "customer = '{who}'", "--param", "who=c3"];
     extraction.run(&filled).expect_code(0);
     assert_eq!(extraction.count(), 1);

@@ -127,7 +127,7 @@ fn a_plan_that_was_edited_is_refused() {
     for edited in [workers, chunks, fingerprint] {
         fs::write(&path, edited.to_string()).expect("a plan");
         let outcome = run_plan(&extraction, &database.url(), "plan.json");
-        fails(outcome, 3, ["plan.json", "fingerprint", ""]);
+        fails(outcome, 3, ["plan", "plan.json", "ixtract plan"]);
         assert!(!extraction.dataset().exists());
     }
     // Spaces and the order of fields are no edit, nor are opinions.
@@ -155,7 +155,7 @@ fn a_file_that_is_no_plan_is_refused() {
         fails(
             run_plan(&extraction, &database.url(), name),
             78,
-            [name, "", ""],
+            ["plan", name, "ixtract plan"],
         );
     }
     fails(

@@ -44,13 +44,13 @@ pub(super) fn create(database: &Database) {
          $$;
          CREATE FUNCTION churn(of int) RETURNS void LANGUAGE plpgsql AS $$
          DECLARE one bigint := some_account(of); other bigint := some_account(of);
-                 held bigint;
+                 third bigint := some_account(of); held bigint;
          BEGIN
              UPDATE accounts SET balance = balance - 1 WHERE id = one;
              UPDATE accounts SET balance = balance + 1 WHERE id = other;
              DELETE FROM accounts WHERE id = one RETURNING balance INTO held;
              INSERT INTO accounts VALUES (fresh_key(), of, held);
-             UPDATE accounts SET id = fresh_key() WHERE id = some_account(of);
+             UPDATE accounts SET id = fresh_key() WHERE id = third;
          EXCEPTION WHEN unique_violation THEN
              NULL; -- The key was taken; all of it is undone.
          END $$",

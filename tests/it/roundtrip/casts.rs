@@ -12,7 +12,7 @@ use crate::servers::postgres;
 fn what_has_no_counterpart_arrives_as_the_servers_text() {
     let database = postgres().fresh_database();
     database.exec(TYPES);
-    let columns = [clocks(), containers(), networks(), shapes()].concat();
+    let columns = [clocks(), containers(), own_types(), networks(), shapes()].concat();
     let table = Filled::create(&database, &columns, 100, "");
     let cli = Cli::new();
     let run = |name: &str, flags: &[&str]| extract(&cli, &database.url(), "public.t", name, flags);
@@ -74,7 +74,6 @@ const INTERVAL: &[&str] = &[
 ];
 
 fn containers() -> Vec<Column> {
-    let word = |random: &mut Random| random.text(8);
     vec![
         column(
             "ints",
@@ -121,6 +120,12 @@ fn containers() -> Vec<Column> {
             &["{\"\\\\x00ff\"}"],
             |random| format!("{{\"\\\\x{}\"}}", random.hex(3)),
         ),
+    ]
+}
+
+fn own_types() -> Vec<Column> {
+    let word = |random: &mut Random| random.text(8);
+    vec![
         column(
             "mood_",
             "mood",

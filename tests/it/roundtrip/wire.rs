@@ -11,7 +11,7 @@ use crate::servers::postgres;
 #[test]
 fn every_type_arrives_value_by_value_however_it_is_read() {
     let database = postgres().fresh_database();
-    let columns = [numbers(), decimals(), texts(), times()].concat();
+    let columns = [numbers(), decimals(), odd_decimals(), texts(), times()].concat();
     let table = Filled::create(&database, &columns, 150, LARGE_VALUES);
     let cli = Cli::new();
     let run = |name: &str, flags: &[&str]| extract(&cli, &database.url(), "public.t", name, flags);
@@ -74,7 +74,7 @@ fn expect_codec(published: &Published, codec: &str) {
 #[test]
 fn types_are_as_narrow_as_the_mode_allows() {
     let database = postgres().fresh_database();
-    let columns = [numbers(), decimals(), texts(), times()].concat();
+    let columns = [numbers(), decimals(), odd_decimals(), texts(), times()].concat();
     Filled::create(&database, &columns, 1, "");
     let cli = Cli::new();
     let types = |mode: &str| -> Vec<String> {
@@ -275,6 +275,12 @@ fn decimals() -> Vec<Column> {
             &["1e-38", "-1e-38", "0"],
             |random| decimal(random, 0, 38),
         ),
+    ]
+}
+
+/// Scales outside the precision, precisions beyond 38 digits, and none at all.
+fn odd_decimals() -> Vec<Column> {
+    vec![
         column(
             "n_5_m2",
             "numeric(5,-2)",
