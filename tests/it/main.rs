@@ -16,6 +16,7 @@ mod versions; // A table whose rows say which version of it they are of.
 
 // The tests.
 mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets, state, plans.
+mod connect; // TLS, certificates, sockets, services, poolers, and servers that are nearly full.
 mod consistency; // One point in time while others write, alter, block and terminate.
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
 mod demo; // The tour.

@@ -14,8 +14,7 @@ use super::query::{self, Query};
 use super::resolve::{self, Found, Known};
 use super::types::{self, Mapped, ServerType};
 use crate::model::{
-    Column, FieldType, Key, QUERY_SCHEMA, ReadSpec, Relation, RelationKind, Selection, Table,
-    TypeOptions,
+    Column, FieldType, Key, ReadSpec, Relation, RelationKind, Selection, Table, TypeOptions,
 };
 
 /// Columns of a relation, domains followed to their base type. A NOT NULL that was never validated
@@ -108,7 +107,7 @@ pub(super) async fn describe(
     let link = base.link().await?;
     let place = base.connector.place();
     let described = match selection.query.as_deref() {
-        Some(text) => describe_query(base, &link, (table, text), selection, types).await?,
+        Some(text) => query::describe(base, &link, (table, text), selection, types).await?,
         None => describe_relation(base, &link, table, selection, types).await?,
     };
     let subject = Subject::of(place, &described.relation, described.query.as_deref());
@@ -155,36 +154,6 @@ async fn describe_relation(
         query: None,
         columns,
         keys,
-        filter: selection.filter.clone(),
-    })
-}
-
-/// Describes the selected columns of a query, given by its name and text.
-async fn describe_query(
-    base: &Base,
-    link: &Link,
-    (name, text): (&str, &str),
-    selection: &Selection,
-    types: &TypeOptions,
-) -> Result<Table> {
-    let relation = Relation {
-        schema: QUERY_SCHEMA.to_owned(),
-        name: name.to_owned(),
-    };
-    let subject = Subject::of(base.connector.place(), &relation, Some(text));
-    let query = Query {
-        relation: &relation,
-        text,
-    };
-    let all = query.describe(link, &subject).await?;
-    let chosen = choose_columns(&all, selection, &relation)?;
-    let kind = RelationKind::Query;
-    Ok(Table {
-        columns: map_columns(&all, &chosen, kind, types, &relation)?,
-        relation,
-        kind,
-        query: Some(text.to_owned()),
-        keys: Vec::new(),
         filter: selection.filter.clone(),
     })
 }
@@ -295,7 +264,7 @@ async fn entry(link: &Link, subject: &Subject, relation: &Relation) -> Result<Op
 }
 
 /// Positions of the selected columns, in the catalogue's order.
-fn choose_columns(
+pub(super) fn choose_columns(
     all: &[Described],
     selection: &Selection,
     relation: &Relation,
@@ -360,7 +329,7 @@ fn check_readable(
     })
 }
 
-fn map_columns(
+pub(super) fn map_columns(
     all: &[Described],
     chosen: &[usize],
     kind: RelationKind,

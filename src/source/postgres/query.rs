@@ -8,11 +8,14 @@ use tokio_postgres::types::Type;
 
 use super::super::dialect::{from_item, quote_identifier};
 use super::super::{Result, SourceError, duplicate_columns};
-use super::catalog::Described;
+use super::Base;
+use super::catalog::{Described, choose_columns, map_columns};
 use super::classify::{self, Subject};
 use super::connect::Link;
 use super::statistics::{QUESTION_LIMIT_MS, bounded};
-use crate::model::{Estimate, Origin, Relation, Table};
+use crate::model::{
+    Estimate, Origin, QUERY_SCHEMA, Relation, RelationKind, Selection, Table, TypeOptions,
+};
 
 /// Types of given columns, domains followed to their base type, in the shape of the catalogue's own
 /// columns. A query promises nothing about NULLs and everything about the right to read.
@@ -31,6 +34,36 @@ const COLUMNS: &str = "
     JOIN pg_namespace n ON n.oid = t.typnamespace
     WHERE t.typtype <> 'd'
     ORDER BY c.attnum";
+
+/// Describes the selected columns of a query, given by its name and text.
+pub(super) async fn describe(
+    base: &Base,
+    link: &Link,
+    (name, text): (&str, &str),
+    selection: &Selection,
+    types: &TypeOptions,
+) -> Result<Table> {
+    let relation = Relation {
+        schema: QUERY_SCHEMA.to_owned(),
+        name: name.to_owned(),
+    };
+    let subject = Subject::of(base.connector.place(), &relation, Some(text));
+    let query = Query {
+        relation: &relation,
+        text,
+    };
+    let all = query.describe(link, &subject).await?;
+    let chosen = choose_columns(&all, selection, &relation)?;
+    let kind = RelationKind::Query;
+    Ok(Table {
+        columns: map_columns(&all, &chosen, kind, types, &relation)?,
+        relation,
+        kind,
+        query: Some(text.to_owned()),
+        keys: Vec::new(),
+        filter: selection.filter.clone(),
+    })
+}
 
 /// Has the server plan the condition of `--where`, so that a mistake in it shows before anything else
 /// is done. In brackets too: there it cannot close our parenthesis and open another, as
