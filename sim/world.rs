@@ -162,12 +162,7 @@ fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
             cooldown_chunks: 3,
             max_pause_ms: 30_000,
         },
-        format: FormatOptions {
-            format: Format::Parquet,
-            compression: Compression::Snappy,
-            row_group_rows: 1000,
-            row_group_bytes: 1 << 20,
-        },
+        format: FormatOptions::default(),
         consistency: Consistency::Auto,
         proof: ProofLevel::Count,
     }

@@ -5,6 +5,7 @@
 //! [`Environment`], so that precedence is tested without touching the process.
 
 mod environment;
+mod format;
 mod libpq;
 mod place;
 mod template;
@@ -19,8 +20,8 @@ use super::args::{OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeA
 use crate::clock::SharedClock;
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    OutputOptions, ParquetOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity,
-    TypeOptions, WorkOptions,
+    OutputOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity, TypeOptions,
+    WorkOptions,
 };
 use crate::source::ConnectOptions;
 
@@ -159,17 +160,12 @@ fn work_options(args: &WorkArgs) -> Result<WorkOptions, Failure> {
 /// The output group; the directory is still a template.
 ///
 /// # Errors
-/// 64 when the template uses an unknown name.
+/// 64 when the template uses an unknown name, or options do not go with the format.
 pub fn output_options(args: &OutputArgs) -> Result<OutputOptions, Failure> {
     template::check(&args.output)?;
     Ok(OutputOptions {
         directory: args.output.clone(),
-        format: args.format,
-        compression: args.compression,
-        parquet: ParquetOptions {
-            row_group_rows: args.row_group_rows,
-            row_group_bytes: args.row_group_bytes,
-        },
+        format: format::settle(&args.format)?,
         layout: args.layout,
         keep: args.keep,
     })
@@ -219,6 +215,7 @@ fn default_state(environment: &Environment) -> Option<PathBuf> {
 mod tests {
     use super::*;
     use crate::cli::args::{Cli, Command, RunArgs};
+    use crate::model::FormatOptions;
     use clap::Parser;
 
     fn run_args(flags: &[&str]) -> RunArgs {
@@ -267,8 +264,7 @@ mod tests {
     fn defaults_are_the_documented_ones() {
         let request = request_of(&[]).expect("valid");
         assert_eq!(request.output.directory, "out/{schema}.{table}");
-        assert_eq!(request.output.compression.to_string(), "snappy");
-        assert_eq!(request.output.parquet.row_group_bytes, 64_000_000);
+        assert_eq!(request.output.format, FormatOptions::default());
         assert_eq!((request.work.min_workers, request.work.max_workers), (1, 8));
         assert_eq!(request.work.proof, ProofLevel::Count);
         let source = run_args(&[]).source;

@@ -66,7 +66,9 @@ pub struct Execution {
     pub receipts: Vec<PartReceipt>,
     /// Every chunk of the plan, in plan order.
     pub chunks: Vec<ChunkRecord>,
-    /// Every planned worker that got a session.
+    /// Workers that got a session.
+    pub sessions: u32,
+    /// Every planned worker that was not given up before its first chunk.
     pub workers: Vec<WorkerRecord>,
     /// Mean number of busy workers, from 1 to the planned number (facts sheet, section 8).
     pub effective_workers: f64,

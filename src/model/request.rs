@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::field::FieldType;
-use super::plan::{Compression, Format, ProofLevel};
+use super::format::FormatOptions;
+use super::plan::ProofLevel;
 use super::snapshot::Consistency;
 
 /// Which columns and rows of the relation.
@@ -81,15 +82,6 @@ pub struct WorkOptions {
     pub proof: ProofLevel,
 }
 
-/// Parquet's own options.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ParquetOptions {
-    /// `--row-group-rows`: most rows of a row group.
-    pub row_group_rows: u64,
-    /// `--row-group-bytes`: a row group ends when its encoded size reaches this.
-    pub row_group_bytes: u64,
-}
-
 /// `--layout`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -106,12 +98,8 @@ pub enum Layout {
 pub struct OutputOptions {
     /// `--output`, templates filled in: a local directory.
     pub directory: String,
-    /// `--format`.
-    pub format: Format,
-    /// `--compression`.
-    pub compression: Compression,
-    /// Parquet's options.
-    pub parquet: ParquetOptions,
+    /// The format, with its options.
+    pub format: FormatOptions,
     /// `--layout`.
     pub layout: Layout,
     /// `--keep N`: old versions that stay.

@@ -3,11 +3,10 @@
 use super::{Inputs, Limits, plan as make_plan};
 use crate::estimator::{Method, ThroughputEstimate};
 use crate::model::{
-    ChangeCounters, Chunking, Column, Compression, ConnectionLoad, Consistency, Estimate,
-    ExecutionPlan, FieldType, Format, Key, KeyDensity, KeyProfile, KeyValue, LatencySample, Layout,
-    Origin, OutputOptions, ParquetOptions, ProofLevel, ReadAs, Relation, RelationKind, RunRequest,
-    Selection, SourceIdentity, SourceKind, SourceProfile, Statistics, Table, TypeOptions,
-    WorkOptions,
+    ChangeCounters, Chunking, Column, ConnectionLoad, Consistency, Estimate, ExecutionPlan,
+    FieldType, FormatOptions, Key, KeyDensity, KeyProfile, KeyValue, LatencySample, Layout, Origin,
+    OutputOptions, ProofLevel, ReadAs, Relation, RelationKind, RunRequest, Selection,
+    SourceIdentity, SourceKind, SourceProfile, Statistics, Table, TypeOptions, WorkOptions,
 };
 
 /// `public.orders` of a PostgreSQL server.
@@ -39,12 +38,7 @@ pub(crate) fn request() -> RunRequest {
         },
         output: OutputOptions {
             directory: "out/orders".to_owned(),
-            format: Format::Parquet,
-            compression: Compression::Snappy,
-            parquet: ParquetOptions {
-                row_group_rows: 1_000_000,
-                row_group_bytes: 128 << 20,
-            },
+            format: FormatOptions::default(),
             layout: Layout::Replace,
             keep: 0,
         },

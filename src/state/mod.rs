@@ -59,7 +59,7 @@ impl Store {
         };
         store.configure()?;
         // Before anything is written: a file that is not ours, or newer, stays as it is.
-        migrate::check(&store.connection, &store.path, migrations.len())?;
+        migrate::look(&store.connection, &store.path, migrations.len())?;
         store
             .switch_to_wal()
             .map_err(|error| store.failed(&error, "open"))?;
@@ -678,6 +678,23 @@ mod tests {
         );
         assert_eq!(count(&store, "SELECT count(*) FROM chunks"), 360);
         assert_eq!(count(&store, "SELECT count(*) FROM scopes"), 1);
+    }
+
+    #[test]
+    fn a_store_that_is_just_being_created_is_not_taken_for_a_strangers() {
+        for _ in 0..40 {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("state.db");
+            let opened = std::thread::scope(|threads| {
+                let all: Vec<_> = (0..6)
+                    .map(|_| threads.spawn(|| Store::open(&path)))
+                    .collect();
+                all.into_iter()
+                    .map(|one| one.join().expect("no panic").map(drop))
+                    .collect::<Vec<_>>()
+            });
+            assert_eq!(opened, vec![Ok(()); 6]);
+        }
     }
 
     /// One of the processes below, where a store's path and a number are among the arguments; a

@@ -102,6 +102,8 @@ pub struct RunDocument {
     pub rows: u64,
     /// Bytes of the files.
     pub bytes: u64,
+    /// `parquet` or `csv`.
+    pub format: &'static str,
     /// The codec.
     pub compression: String,
     /// Wall time of the read, in seconds.

@@ -27,6 +27,7 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     lines.extend(spec.read.query.iter().map(|q| Line::fact("query", q)));
     lines.extend(spec.read.filter.iter().map(|f| Line::fact("where", f)));
     lines.push(Line::fact("output", document.output));
+    lines.push(Line::fact("format", wording::format(&spec.format)));
     lines.push(Line::fact("strategy", strategy(plan)));
     lines.push(Line::fact("workers", workers(plan)));
     lines.push(Line::fact("scheduling", order));
@@ -172,7 +173,13 @@ fn mapping(plan: &ExecutionPlan) -> String {
         ]
     });
     table::grid(
-        &["column", "source type", "parquet", "null", "note"],
+        &[
+            "column",
+            "source type",
+            plan.spec.format.format().name(),
+            "null",
+            "note",
+        ],
         rows.collect(),
         &[],
     )
@@ -230,6 +237,7 @@ mod tests {
         Plan for public.orders on PostgreSQL 15.18
           source       postgresql://db.example:5432/shop
           output       out/public.orders
+          format       parquet, snappy
           strategy     12 chunks, key ranges of id
                        · rows are stored in the order of id (correlation 1.00)
                        · bounds at equal numbers of rows, from the catalogue's statistics

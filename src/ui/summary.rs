@@ -26,9 +26,10 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact(
             "files",
             format!(
-                "{}, {}, {}",
+                "{}, {}, {}, {}",
                 units::plural(run.files, "file"),
                 units::bytes(run.bytes),
+                run.format,
                 run.compression
             ),
         ),
@@ -219,6 +220,7 @@ mod tests {
             files: 8,
             rows: 6_001_215,
             bytes: 231_000_000,
+            format: "parquet",
             compression: "snappy".to_owned(),
             duration_s: 5.6,
             predicted_s: 6.2,
@@ -253,7 +255,7 @@ mod tests {
         insta::assert_snapshot!(plain(&view(&run())), @"
         Published /srv/out/public.orders
           rows         6,001,215 in 5.60s (1.1M rows/s)
-          files        8 files, 231.0 MB, snappy
+          files        8 files, 231.0 MB, parquet, snappy
           work         8 chunks by 2 workers (busy on average: 2.0)
           consistency  one snapshot shared by all readers (2 readers), as of 2026-01-31 12:00:01 UTC, position 0/1A2B3C4D
           proof        the server counts 6,001,215 rows too (its count took 0.90s)

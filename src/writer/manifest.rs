@@ -114,7 +114,7 @@ pub struct ProofRecord {
     pub level: ProofLevel,
     /// Rows by the server's own count in the same snapshot; none with `--proof stream`.
     pub counted: Option<u64>,
-    /// Rows by the files' footers.
+    /// Rows, as the files say when they are read back.
     pub rows: u64,
     /// Chunks that tile the table exactly, each read to the end of its stream.
     pub chunks: u32,

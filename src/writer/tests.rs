@@ -1,5 +1,7 @@
 //! The life of a dataset: written, proved, published, replaced, broken and verified.
 
+mod csv;
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -54,12 +56,11 @@ fn column(name: &str, field: FieldType, nullable: bool) -> Column {
 }
 
 fn format(compression: Compression) -> FormatOptions {
-    FormatOptions {
-        format: Format::Parquet,
+    FormatOptions::Parquet(ParquetOptions {
         compression,
         row_group_rows: 1_000_000,
         row_group_bytes: 128 << 20,
-    }
+    })
 }
 
 /// Chunks that tile an integer key, cut at `cuts`.
@@ -423,9 +424,13 @@ fn every_type() -> Vec<(FieldType, ArrayRef)> {
 
 /// Publishes one chunk of `batches`; gives its file.
 fn publish_batches(target: &Path, columns: Vec<Column>, batches: &[RecordBatch]) -> PathBuf {
+    publish_planned(target, plan(columns, &[]), batches)
+}
+
+/// The same, as a plan says.
+fn publish_planned(target: &Path, plan: ExecutionPlan, batches: &[RecordBatch]) -> PathBuf {
     let run = run_id(1);
     let dataset = Dataset::prepare(target, &run, Layout::Replace, 0).unwrap();
-    let plan = plan(columns, &[]);
     let sink = dataset.sink(&plan.spec.format, BUDGET);
     let schema = arrow_schema(&plan.spec.read.columns);
     let mut writer = block_on(sink.open(1, schema)).unwrap();
@@ -572,11 +577,11 @@ fn row_groups_end_by_rows_by_bytes_and_by_memory() {
         let root = tempfile::tempdir().unwrap();
         let dataset =
             Dataset::prepare(&root.path().join("d"), &run_id(1), Layout::Replace, 0).unwrap();
-        let options = FormatOptions {
+        let options = FormatOptions::Parquet(ParquetOptions {
+            compression: Compression::None,
             row_group_rows: rows,
             row_group_bytes: bytes,
-            ..format(Compression::None)
-        };
+        });
         let budget = WriteBudget {
             row_group_bytes_cap: cap,
         };

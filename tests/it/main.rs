@@ -19,6 +19,7 @@ mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets,
 mod connect; // TLS, certificates, sockets, services, poolers, and servers that are nearly full.
 mod consistency; // One point in time while others write, alter, block and terminate.
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
+mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
 mod docs; // README.md says what --help says, and back.
 mod keys; // Every row once, whatever the keys are like.

@@ -163,23 +163,9 @@ pub struct OutputArgs {
         default_value = "out/{schema}.{table}"
     )]
     pub output: String,
-    /// File format: parquet
-    #[arg(long, value_name = "FORMAT", value_parser = parse::format, default_value = "parquet")]
-    pub format: Format,
-    /// none, snappy, zstd, zstd:LEVEL, lz4, gzip
-    #[arg(long, value_name = "CODEC", default_value = "snappy")]
-    pub compression: Compression,
-    /// Most rows of a row group
-    #[arg(
-        long,
-        value_name = "ROWS",
-        default_value_t = 1_048_576,
-        value_parser = clap::value_parser!(u64).range(1..)
-    )]
-    pub row_group_rows: u64,
-    /// A row group ends at this encoded size, such as 64MB
-    #[arg(long, value_name = "BYTES", value_parser = parse::bytes, default_value = "64MB")]
-    pub row_group_bytes: u64,
+    /// How files are written.
+    #[command(flatten)]
+    pub format: FormatArgs,
     /// replace: exchange the directory in one step; runs: keep parts under _runs/, where no
     /// exchange is possible
     #[arg(long, value_parser = parse::layout, default_value = "replace")]
@@ -187,6 +173,39 @@ pub struct OutputArgs {
     /// Old versions that stay beside the new one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub keep: u32,
+}
+
+/// The format of the dataset's files.
+///
+/// What only one format knows has no default here, so that it is refused with the other.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Format")]
+pub struct FormatArgs {
+    /// File format: parquet or csv
+    #[arg(long, value_name = "FORMAT", value_parser = parse::format, default_value = "parquet")]
+    pub format: Format,
+    /// For parquet none, snappy, zstd, zstd:LEVEL, lz4, gzip [default: snappy]; for csv none, gzip,
+    /// zstd, zstd:LEVEL [default: none]
+    #[arg(long, value_name = "CODEC")]
+    pub compression: Option<Compression>,
+    /// Parquet: most rows of a row group [default: 1048576]
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub row_group_rows: Option<u64>,
+    /// Parquet: a row group ends at this encoded size [default: 64MB]
+    #[arg(long, value_name = "BYTES", value_parser = parse::bytes)]
+    pub row_group_bytes: Option<u64>,
+    /// CSV: what stands, unquoted, for NULL [default: nothing]; an equal value is quoted
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub csv_null: Option<String>,
+    /// CSV: the character between fields, \t for a tab [default: ,]
+    #[arg(long, value_name = "C", value_parser = parse::delimiter, allow_hyphen_values = true)]
+    pub csv_delimiter: Option<char>,
+    /// CSV: quote every value and name, not only those that need it; NULL never is
+    #[arg(long)]
+    pub csv_quote_all: bool,
+    /// CSV: no line of column names at the beginning of each file
+    #[arg(long)]
+    pub csv_no_header: bool,
 }
 
 /// How columns are mapped.

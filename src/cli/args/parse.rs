@@ -69,11 +69,23 @@ fn nonempty(path: &str) -> Result<String, String> {
     }
 }
 
-/// `parquet`.
+/// `parquet` or `csv`.
 pub(super) fn format(text: &str) -> Result<Format, String> {
-    match text {
-        "parquet" => Ok(Format::Parquet),
-        _ => Err("this version writes parquet only".to_owned()),
+    [Format::Parquet, Format::Csv]
+        .into_iter()
+        .find(|format| format.name() == text)
+        .ok_or_else(|| "formats are parquet and csv".to_owned())
+}
+
+/// One ASCII character, or `\t`, which shells do not turn into a tab.
+pub(super) fn delimiter(text: &str) -> Result<char, String> {
+    if text == "\\t" {
+        return Ok('\t');
+    }
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(one), None) if one.is_ascii() => Ok(one),
+        _ => Err("write one ASCII character, such as ';', or \\t for a tab".to_owned()),
     }
 }
 
@@ -156,6 +168,16 @@ mod tests {
         assert_eq!(bytes("4096"), Ok(4096));
         for wrong in ["", "MB", "0", "-1", "1.5MB", "5 bananas", "99999999999GB"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_delimiter_is_one_character() {
+        assert_eq!(delimiter(";"), Ok(';'));
+        assert_eq!(delimiter("\\t"), Ok('\t'));
+        assert_eq!(delimiter("\\"), Ok('\\'));
+        for wrong in ["", ";;", "é", "\\n"] {
+            assert!(delimiter(wrong).is_err(), "{wrong}");
         }
     }
 

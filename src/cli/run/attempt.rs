@@ -70,9 +70,8 @@ impl Attempt {
         // What the snapshot achieved may have become less while it was read in, and not every
         // worker may have got a session.
         let facts = snapshot.facts();
-        let readers = u32::try_from(execution.workers.len()).unwrap_or(u32::MAX);
         self.snapshot = Some(SnapshotFacts {
-            readers: facts.readers.min(readers),
+            readers: facts.readers.min(execution.sessions),
             ..facts
         });
         let result = std::mem::replace(&mut execution.result, Ok(()));
@@ -181,7 +180,8 @@ impl Attempt {
             files: manifest.files.len() as u64,
             rows: manifest.rows,
             bytes: manifest.bytes,
-            compression: spec.format.compression.to_string(),
+            format: spec.format.format().name(),
+            compression: spec.format.compression().to_string(),
             duration_s: execution.elapsed.as_secs_f64(),
             predicted_s: survey.plan.forecast.duration_s,
             throughput: throughput(&execution),

@@ -49,7 +49,11 @@ impl Dispatcher<'_> {
                 ));
             }
         }
-        let workers = self.hands.into_values().filter(|hand| hand.ready);
+        let sessions = self.hands.values().filter(|hand| hand.ready).count();
+        let workers = self
+            .hands
+            .into_values()
+            .filter(|hand| !hand.gone || hand.record.chunks > 0);
         let workers = workers
             .map(|hand| WorkerRecord {
                 idle_ms: elapsed_ms.saturating_sub(hand.record.busy_ms),
@@ -66,6 +70,7 @@ impl Dispatcher<'_> {
             receipts: self.receipts.into_values().flatten().collect(),
             confidence: Confidence::from_breaches(self.breached, done),
             effective_workers,
+            sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             workers,
             chunks,
             adaptations: self.adaptations,

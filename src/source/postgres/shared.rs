@@ -181,6 +181,16 @@ impl Shared {
         }))
     }
 
+    /// A session that shares nothing with the others but that it can be cancelled.
+    pub(super) async fn on_its_own(&self) -> Result<(Link, Registration)> {
+        let link = self.base.connector.open().await?;
+        let row = link
+            .row(&self.subject, "SELECT pg_backend_pid()", &[])
+            .await?;
+        let registration = Registry::join(&self.registry, row.get(0), None, link.cancel_token());
+        Ok((link, registration))
+    }
+
     /// A session of this snapshot: imported from whoever still offers it, held, and on offer itself.
     pub(super) async fn import(&self) -> Result<(Link, Registration)> {
         loop {
@@ -279,6 +289,6 @@ mod tests {
                 .all(|statement| statement.starts_with("SET LOCAL ")),
             "{sql}"
         );
-        assert_eq!(statements.len(), 11);
+        assert_eq!(statements.len(), 12);
     }
 }

@@ -157,22 +157,24 @@ fn may_touch(error: &tokio_postgres::Error) -> bool {
         .any(|code| error.code() == Some(code))
 }
 
+/// The facts of a snapshot that is open, and what keeps them from being all there is.
+const FACTS: &str = "
+    SELECT pg_backend_pid(),
+           CASE WHEN $2 THEN pg_export_snapshot() END,
+           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                ELSE pg_current_wal_lsn() END::text,
+           to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
+           coalesce(row_security_active(to_regclass($1)), false),
+           pg_is_in_recovery(),
+           current_setting('search_path'),
+           (SELECT coalesce(bool_or(row_security_active(l.relation)), false) FROM pg_locks l
+            WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'),
+           (SELECT string_agg(DISTINCT c.oid::regclass::text, ', ') FROM pg_class c WHERE c.relkind = 'f'
+            AND c.oid IN (SELECT l.relation FROM pg_locks l
+                          WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'))";
+
 /// Checks that the relation is what the plan was made for, and learns the snapshot's facts.
 async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registration)> {
-    let sql = "
-        SELECT pg_backend_pid(),
-               CASE WHEN $2 THEN pg_export_snapshot() END,
-               CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
-                    ELSE pg_current_wal_lsn() END::text,
-               to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
-               coalesce(row_security_active(to_regclass($1)), false),
-               pg_is_in_recovery(),
-               current_setting('search_path'),
-               (SELECT coalesce(bool_or(row_security_active(l.relation)), false) FROM pg_locks l
-                WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'),
-               (SELECT string_agg(DISTINCT c.oid::regclass::text, ', ') FROM pg_class c WHERE c.relkind = 'f'
-                AND c.oid IN (SELECT l.relation FROM pg_locks l
-                              WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'))";
     let per_chunk = shared.per_chunk();
     let is_query = shared.read.kind == RelationKind::Query;
     // A table may have the query's name.
@@ -181,7 +183,7 @@ async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registr
     let row = link
         .row(
             &shared.subject,
-            sql,
+            FACTS,
             &[(&name, Type::TEXT), (&exports, Type::BOOL)],
         )
         .await?;
@@ -266,13 +268,7 @@ impl Snapshot for PgSnapshot {
     async fn session(&self) -> Result<Box<dyn Session>> {
         let shared = Arc::clone(&self.shared);
         let (link, registration) = if shared.per_chunk() {
-            let link = shared.base.connector.open().await?;
-            let row = link
-                .row(&shared.subject, "SELECT pg_backend_pid()", &[])
-                .await?;
-            let registration =
-                Registry::join(&shared.registry, row.get(0), None, link.cancel_token());
-            (link, registration)
+            shared.on_its_own().await?
         } else {
             shared.import().await?
         };
@@ -281,7 +277,7 @@ impl Snapshot for PgSnapshot {
 
     async fn count(&self) -> Result<u64> {
         if self.shared.per_chunk() {
-            let link = self.shared.base.connector.open().await?;
+            let (link, _registration) = self.shared.on_its_own().await?;
             let opening = self.shared.opening(None);
             link.execute(&self.shared.subject, &opening).await?;
             let count = self.count_on(&link).await;

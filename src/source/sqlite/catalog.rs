@@ -358,11 +358,21 @@ fn column(
         Some(field) => {
             return Err(SourceError::Unsupported {
                 what: format!("column {} cannot be written as {field}", declared.name),
-                why: format!(
-                    "SQLite columns can be written as {} or text",
-                    natural.field()
-                ),
-                fix: format!("use --type {}=text, or leave --type out", declared.name),
+                why: match natural.field() {
+                    FieldType::Utf8 => {
+                        format!("it is declared '{}' and written as text", declared.declared)
+                    }
+                    other => format!(
+                        "it is declared '{}' and can be written as {other} or text",
+                        declared.declared
+                    ),
+                },
+                fix: match natural.field() {
+                    FieldType::Utf8 => {
+                        "leave --type out, and convert the text afterwards".to_owned()
+                    }
+                    _ => format!("use --type {}=text, or leave --type out", declared.name),
+                },
             });
         }
     };

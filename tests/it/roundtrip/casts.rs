@@ -12,7 +12,7 @@ use crate::servers::postgres;
 fn what_has_no_counterpart_arrives_as_the_servers_text() {
     let database = postgres().fresh_database();
     database.exec(TYPES);
-    let columns = [clocks(), containers(), own_types(), networks(), shapes()].concat();
+    let columns = columns();
     let table = Filled::create(&database, &columns, 100, "");
     let cli = Cli::new();
     let run = |name: &str, flags: &[&str]| extract(&cli, &database.url(), "public.t", name, flags);
@@ -32,7 +32,8 @@ fn what_has_no_counterpart_arrives_as_the_servers_text() {
     table.expect_in(&run("blocks", &by_block), &[Engine::Pyarrow]);
 }
 
-const TYPES: &str = "
+/// What the columns need.
+pub(super) const TYPES: &str = "
     CREATE EXTENSION hstore; CREATE EXTENSION citext;
     CREATE TYPE mood AS ENUM ('sad', 'so so', 'glücklich');
     CREATE TYPE pair AS (number int, word text, moment timestamptz);
@@ -40,6 +41,11 @@ const TYPES: &str = "
     CREATE DOMAIN code AS text;
     CREATE DOMAIN nested AS percent;
     CREATE TYPE \"Odd \"\"Type\" AS ENUM ('x')";
+
+/// One column for each of these types.
+pub(super) fn columns() -> Vec<Column> {
+    [clocks(), containers(), own_types(), networks(), shapes()].concat()
+}
 
 fn clocks() -> Vec<Column> {
     vec![

@@ -4,7 +4,7 @@ use crate::readers::Row;
 
 /// How a server's text becomes a reader's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The same text.
     Exact,
     /// The same text, as the server casts the value to text: for some types another than it prints.
@@ -29,7 +29,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The reader's text for a value that the server writes as `text`.
-    pub(super) fn canonical(self, text: &str) -> String {
+    pub(crate) fn canonical(self, text: &str) -> String {
         match self {
             Self::Exact | Self::Cast => text.to_owned(),
             Self::Bool => (if text == "t" { "true" } else { "false" }).to_owned(),

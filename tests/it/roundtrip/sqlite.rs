@@ -342,6 +342,32 @@ fn an_integer_in_a_real_column_becomes_the_double_that_sqlite_reads() {
 }
 
 #[test]
+fn an_override_that_is_not_possible_says_what_is() {
+    let cli = Cli::new();
+    let (path, _connection) = database(
+        &cli,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, price DECIMAL(10,2), size REAL)",
+    );
+    for (wanted, says, fix) in [
+        (
+            "price=decimal(10,2)",
+            "'DECIMAL(10,2)' and written as text",
+            "leave --type out",
+        ),
+        (
+            "size=decimal(10,2)",
+            "can be written as float64 or text",
+            "--type size=text",
+        ),
+    ] {
+        let outcome = attempt(&cli, &sqlite_url(&path), "t", "out", &["--type", wanted]);
+        let failure = Failure::of(&outcome.expect_code(2));
+        assert!(failure.why.contains(says), "{}", failure.why);
+        assert!(failure.fix.contains(fix), "{}", failure.fix);
+    }
+}
+
+#[test]
 fn an_empty_table_becomes_one_readable_file_with_its_schema() {
     let cli = Cli::new();
     let (path, _connection) = database(&cli, "CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)");
