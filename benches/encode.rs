@@ -10,7 +10,7 @@ use arrow::array::{RecordBatch, StringArray};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ixtract::model::{
     Column, Compression, CsvOptions, FieldType, FileCompression, FormatOptions, Layout,
-    ParquetOptions, ReadAs, RunId, arrow_schema,
+    OnUnrepresentable, ParquetOptions, ReadAs, RunId, arrow_schema,
 };
 use ixtract::writer::publish::{Dataset, WriteBudget};
 
@@ -112,6 +112,8 @@ fn columns() -> Vec<Column> {
         nullable: true,
         comment: None,
         generated: None,
+        on_unrepresentable: OnUnrepresentable::Fail,
+        lossy: false,
     })
     .to_vec()
 }

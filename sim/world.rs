@@ -106,6 +106,8 @@ fn numbers() -> ReadSpec {
             nullable: false,
             comment: None,
             generated: None,
+            on_unrepresentable: Default::default(),
+            lossy: false,
         }],
         key: Some(Key {
             column: "n".into(),
@@ -311,6 +313,7 @@ impl Session for MemorySession {
             wire_bytes: rows.num_rows() as u64 * 8,
             rows,
             decode: Duration::ZERO,
+            nulled: Vec::new(),
         }))
     }
 }

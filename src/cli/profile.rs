@@ -16,7 +16,7 @@ pub(super) async fn command(context: &Context, args: &ProfileArgs) -> Result<(),
     let source_settings = SourceSettings::settle(&args.source, &context.environment, None)?;
     let state = StateSettings::settle(&args.state, &context.environment);
     let source = survey::connect(context, &source_settings, None).await?;
-    let types = settings::types(&args.types);
+    let types = settings::types(&args.types)?;
     let subject = args.selection.subject(args.table.as_deref());
     let profile = survey::profile(context, &source, subject, &selection, &types).await?;
     let mut history = History::open(context, &state)?;

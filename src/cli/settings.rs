@@ -20,8 +20,8 @@ use super::args::{OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeA
 use crate::clock::SharedClock;
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    OutputOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity, TypeOptions,
-    WorkOptions,
+    FieldType, OutputOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity,
+    TypeOptions, TypeOverride, WorkOptions,
 };
 use crate::source::ConnectOptions;
 
@@ -105,11 +105,43 @@ pub fn selection(args: &TableArgs) -> Result<Selection, Failure> {
 }
 
 /// How columns are mapped.
-pub fn types(args: &TypeArgs) -> TypeOptions {
-    TypeOptions {
-        mode: args.types,
-        overrides: args.overrides.clone(),
+///
+/// # Errors
+/// 64 for a column that `--type` and `--lossy` both name.
+pub fn types(args: &TypeArgs) -> Result<TypeOptions, Failure> {
+    let both = args
+        .overrides
+        .iter()
+        .find(|(column, _)| args.lossy.iter().any(|(lossy, _)| lossy == column));
+    if let Some((column, _)) = both {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            format!("--type and --lossy both name {column}"),
+            "one writes its values exactly, the other need not",
+            "pass one of the two",
+        ));
     }
+    let overrides = |wanted: &[(String, FieldType)], lossy| {
+        let wanted = wanted.iter().map(|(column, field)| TypeOverride {
+            column: column.clone(),
+            field: field.clone(),
+            lossy,
+        });
+        wanted.collect::<Vec<_>>()
+    };
+    let mut options = TypeOptions {
+        mode: args.types,
+        overrides: overrides(&args.overrides, false),
+        ..TypeOptions::default()
+    };
+    options.overrides.extend(overrides(&args.lossy, true));
+    for (column, rule) in &args.on_unrepresentable {
+        match column {
+            Some(column) => options.exceptions.push((column.clone(), *rule)),
+            None => options.on_unrepresentable = *rule,
+        }
+    }
+    Ok(options)
 }
 
 /// A whole request. The output directory is still a template, which [`directory`] fills when the
@@ -127,7 +159,7 @@ pub fn request(
     Ok(RunRequest {
         table: table.to_owned(),
         selection: selection(args)?,
-        types: types(type_args),
+        types: types(type_args)?,
         work: work_options(work)?,
         output: output_options(output)?,
     })

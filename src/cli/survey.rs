@@ -10,8 +10,8 @@ use super::settings::{self, Names, SourceSettings};
 use crate::error::{ExitCode, Failure};
 use crate::estimator;
 use crate::model::{
-    Column, ExecutionPlan, PastRun, ReadSpec, Relation, RunId, RunRequest, Scope, Selection,
-    SourceIdentity, SourceProfile, Table, TypeOptions,
+    Column, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId, RunRequest, Scope,
+    Selection, SourceIdentity, SourceProfile, Table, TypeOptions,
 };
 use crate::planner::{self, Inputs, Limits, Verdict};
 use crate::source::{self, Source, SourceError};
@@ -108,7 +108,7 @@ impl Survey {
         };
         let types = TypeOptions {
             mode: plan.spec.types.mode,
-            overrides: Vec::new(),
+            ..TypeOptions::default()
         };
         let name = match read.query {
             Some(_) => read.relation.name.clone(),
@@ -263,10 +263,15 @@ fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), Failure> {
 /// What makes a column of today unfit for a plan of before. The output type is the plan's own: it
 /// may come from an override.
 fn difference(planned: &Column, now: &Column) -> Option<String> {
-    if planned.source_type != now.source_type || planned.base_type != now.base_type {
+    if planned.source_type != now.source_type {
         Some(format!(
             "it was {}, it is {}",
             planned.source_type, now.source_type
+        ))
+    } else if planned.read == ReadAs::Native && planned.base_type != now.base_type {
+        Some(format!(
+            "it was {}, it is {}",
+            planned.base_type, now.base_type
         ))
     } else if !planned.nullable && now.nullable {
         Some("it could not be null, now it can".to_owned())
@@ -278,7 +283,7 @@ fn difference(planned: &Column, now: &Column) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FieldType, ReadAs, RelationKind, SourceKind};
+    use crate::model::{FieldType, OnUnrepresentable, ReadAs, RelationKind, SourceKind};
 
     fn column(source_type: &str, nullable: bool) -> Column {
         Column {
@@ -290,6 +295,8 @@ mod tests {
             nullable,
             comment: None,
             generated: None,
+            on_unrepresentable: OnUnrepresentable::Fail,
+            lossy: false,
         }
     }
 

@@ -29,10 +29,12 @@ pub use profile::{
 };
 pub use reason::Reason;
 pub use relation::{
-    Column, Key, QUERY_SCHEMA, ReadAs, Relation, RelationKind, SourceIdentity, SourceKind, Table,
+    Column, Key, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation, RelationKind, SourceIdentity,
+    SourceKind, Table,
 };
 pub use request::{
-    Chunking, Layout, OutputOptions, RunRequest, Selection, TypeMode, TypeOptions, WorkOptions,
+    Chunking, ColumnOptions, Layout, OutputOptions, RunRequest, Selection, TypeMode, TypeOptions,
+    TypeOverride, WorkOptions,
 };
 pub(crate) use run::hex;
 pub use run::{

@@ -111,6 +111,24 @@ pub enum ReadAs {
     Text,
 }
 
+/// `--on-unrepresentable`: what becomes of a value that the output type cannot hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnrepresentable {
+    /// The run stops and names it.
+    #[default]
+    Fail,
+    /// It is written as NULL and counted.
+    Null,
+}
+
+impl OnUnrepresentable {
+    /// Whether it is the rule that holds where nobody said anything, which documents do not mention.
+    pub fn is_fail(&self) -> bool {
+        *self == Self::Fail
+    }
+}
+
 /// One column of the output.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Column {
@@ -130,6 +148,12 @@ pub struct Column {
     pub comment: Option<String>,
     /// `generated`, `identity always`, … where the column is one.
     pub generated: Option<String>,
+    /// What becomes of a value that the output type cannot hold.
+    #[serde(default, skip_serializing_if = "OnUnrepresentable::is_fail")]
+    pub on_unrepresentable: OnUnrepresentable,
+    /// `--lossy`: values are rounded or cut where the output type asks for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lossy: bool,
 }
 
 /// A column that chunks can be cut on: the leading column of an index, compared as the server does.

@@ -4,9 +4,10 @@ use super::{Inputs, Limits, plan as make_plan};
 use crate::estimator::{Method, ThroughputEstimate};
 use crate::model::{
     ChangeCounters, Chunking, Column, ConnectionLoad, Consistency, Estimate, ExecutionPlan,
-    FieldType, FormatOptions, Key, KeyDensity, KeyProfile, KeyValue, LatencySample, Layout, Origin,
-    OutputOptions, ProofLevel, ReadAs, Relation, RelationKind, RunRequest, Selection,
-    SourceIdentity, SourceKind, SourceProfile, Statistics, Table, TypeOptions, WorkOptions,
+    FieldType, FormatOptions, Key, KeyDensity, KeyProfile, KeyValue, LatencySample, Layout,
+    OnUnrepresentable, Origin, OutputOptions, ProofLevel, ReadAs, Relation, RelationKind,
+    RunRequest, Selection, SourceIdentity, SourceKind, SourceProfile, Statistics, Table,
+    TypeOptions, WorkOptions,
 };
 
 /// `public.orders` of a PostgreSQL server.
@@ -65,6 +66,8 @@ pub(crate) fn profile(rows: u64) -> SourceProfile {
                 nullable: false,
                 comment: None,
                 generated: None,
+                on_unrepresentable: OnUnrepresentable::Fail,
+                lossy: false,
             }],
             keys: vec![key()],
             filter: None,

@@ -4,7 +4,7 @@ use super::Line;
 use super::json::PlanDocument;
 use super::wording::{self, Topic};
 use super::{table, units};
-use crate::model::{ExecutionPlan, ReadAs, SourceKind, Strategy, TypeMode};
+use crate::model::{ExecutionPlan, OnUnrepresentable, ReadAs, SourceKind, Strategy, TypeMode};
 
 /// Most chunks that are listed one by one.
 const CHUNKS_SHOWN: usize = 10;
@@ -162,6 +162,12 @@ fn mapping(plan: &ExecutionPlan) -> String {
         let mut notes = Vec::new();
         if column.read == ReadAs::Text {
             notes.push("as the server writes it".to_owned());
+        }
+        if column.lossy {
+            notes.push("lossy".to_owned());
+        }
+        if column.on_unrepresentable == OnUnrepresentable::Null {
+            notes.push("NULL for what it cannot hold".to_owned());
         }
         notes.extend(column.generated.clone());
         vec![

@@ -1,6 +1,7 @@
 //! `_manifest.json`: what a dataset holds, where it came from and how that was proved, for people,
 //! for readers that follow it and for `ixtract verify`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -64,6 +65,9 @@ pub struct Manifest {
     pub fingerprint: String,
     /// What was proved before publishing.
     pub proof: ProofRecord,
+    /// Values written as NULL because their output type cannot hold them, by column.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nulled: BTreeMap<String, u64>,
     /// Deviations from the plan, one line each.
     pub adaptations: Vec<String>,
     /// The window of an incremental extraction; none yet.

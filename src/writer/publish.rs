@@ -5,6 +5,7 @@
 //! directory and switches to it in one step. Killed at any moment, the old version or the new one is
 //! whole, and the next run sweeps what is left.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub struct Evidence<'a> {
     pub counted: Option<u64>,
     /// Deviations from the plan.
     pub adaptations: &'a [String],
+    /// Values written as NULL because their output type cannot hold them, by column.
+    pub nulled: &'a BTreeMap<String, u64>,
     /// When the run started.
     pub started_at: Timestamp,
     /// Now.
@@ -401,6 +404,7 @@ fn describe(
         consistency: evidence.snapshot.clone(),
         fingerprint: evidence.plan.fingerprint.clone(),
         proof,
+        nulled: evidence.nulled.clone(),
         adaptations: evidence.adaptations.to_vec(),
         extraction_window: None,
         freshness: evidence.freshness.clone(),

@@ -2,6 +2,7 @@
 
 mod csv;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ fn column(name: &str, field: FieldType, nullable: bool) -> Column {
         nullable,
         comment: Some("as told".to_owned()),
         generated: None,
+        on_unrepresentable: OnUnrepresentable::Fail,
+        lossy: false,
     }
 }
 
@@ -159,6 +162,7 @@ fn record(number: u32, rows: u64) -> ChunkRecord {
         bytes: 0,
         retries: 0,
         files: Vec::new(),
+        nulled: BTreeMap::new(),
         error: None,
     }
 }
@@ -181,6 +185,7 @@ struct Read {
     receipts: Vec<PartReceipt>,
     chunks: Vec<ChunkRecord>,
     counted: Option<u64>,
+    nulled: BTreeMap<String, u64>,
 }
 
 impl Read {
@@ -203,6 +208,7 @@ impl Read {
             chunks: &self.chunks,
             counted: self.counted,
             adaptations: &[],
+            nulled: &self.nulled,
             started_at: now,
             now,
             freshness: None,
@@ -236,6 +242,7 @@ fn write_ids(dataset: &Dataset, number: u32, rows: i64) -> Read {
         receipts,
         chunks,
         counted: Some(2 * rows as u64),
+        nulled: BTreeMap::new(),
     }
 }
 
@@ -444,6 +451,7 @@ fn publish_planned(target: &Path, plan: ExecutionPlan, batches: &[RecordBatch]) 
         receipts: block_on(writer.finish()).unwrap(),
         chunks: vec![record(1, rows)],
         counted: Some(rows),
+        nulled: BTreeMap::new(),
     };
     read.publish(dataset).unwrap();
     files(target).unwrap().remove(0)
@@ -675,6 +683,7 @@ fn an_empty_table_is_one_readable_file_with_its_schema() {
             receipts: Vec::new(),
             chunks: vec![record(1, 0), record(2, 0)],
             counted: Some(0),
+            nulled: BTreeMap::new(),
         };
         read.publish(dataset).unwrap();
         let found = files(&target).unwrap();

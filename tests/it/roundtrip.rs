@@ -6,7 +6,9 @@
 
 mod casts; // Types that the server turns into text.
 mod hostile; // Defaults of databases and roles that must not matter.
+mod lists; // Arrays.
 mod oracle; // From a server's text to the readers'.
+mod overrides; // What the user wants of a column.
 mod sqlite; // SQLite, where a column's type promises little.
 mod table; // A table of many types, and what it must become.
 mod unrepresentable; // Values that stop the run.

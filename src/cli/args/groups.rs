@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::parse;
-use crate::model::{Chunking, Compression, Consistency, FieldType, Format, Layout, TypeMode};
+use crate::model::{
+    Chunking, Compression, Consistency, FieldType, Format, Layout, OnUnrepresentable, TypeMode,
+};
 
 /// Flags of every command.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -218,6 +220,13 @@ pub struct TypeArgs {
     /// Write a column as another type, checked value by value, such as amount=decimal(38,9)
     #[arg(long = "type", value_name = "COLUMN=TYPE", value_parser = parse::column_type)]
     pub overrides: Vec<(String, FieldType)>,
+    /// As --type, but values may be rounded or cut, such as price=float64 or at=date; recorded
+    #[arg(long, value_name = "COLUMN=TYPE", value_parser = parse::column_type)]
+    pub lossy: Vec<(String, FieldType)>,
+    /// What becomes of a value that its type cannot hold: fail (the default) stops the run, null
+    /// writes and counts a NULL; COLUMN=fail or COLUMN=null for one column
+    #[arg(long, value_name = "[COLUMN=]RULE", value_parser = parse::on_unrepresentable)]
+    pub on_unrepresentable: Vec<(Option<String>, OnUnrepresentable)>,
 }
 
 /// How the work is cut and shared out.

@@ -36,7 +36,7 @@ pub const VARIABLES: [(&str, &str); 22] = [
 ];
 
 /// What a plan has already decided; such flags do not go with `--plan`.
-pub(super) const DECIDED_BY_PLAN: [&str; 25] = [
+pub(super) const DECIDED_BY_PLAN: [&str; 27] = [
     "table",
     "query",
     "name",
@@ -54,6 +54,8 @@ pub(super) const DECIDED_BY_PLAN: [&str; 25] = [
     "csv_no_header",
     "types",
     "overrides",
+    "lossy",
+    "on_unrepresentable",
     "workers",
     "start_workers",
     "min_workers",

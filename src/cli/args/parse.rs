@@ -1,6 +1,6 @@
 //! Parsers of single flag values. Their errors say what this version supports.
 
-use crate::model::{Chunking, Consistency, FieldType, Format, Layout, TypeMode};
+use crate::model::{Chunking, Consistency, FieldType, Format, Layout, OnUnrepresentable, TypeMode};
 
 /// `NAME=TEXT`, the name an identifier.
 pub(super) fn param(text: &str) -> Result<(String, String), String> {
@@ -44,6 +44,21 @@ pub(super) fn column_type(text: &str) -> Result<(String, FieldType), String> {
         .rsplit_once('=')
         .ok_or("write COLUMN=TYPE, such as amount=decimal(38,9)")?;
     Ok((column.to_owned(), name.parse()?))
+}
+
+/// `fail` or `null`, for all columns or with `COLUMN=` for one.
+pub(super) fn on_unrepresentable(
+    text: &str,
+) -> Result<(Option<String>, OnUnrepresentable), String> {
+    let (column, rule) = match text.rsplit_once('=') {
+        Some((column, rule)) => (Some(column.to_owned()), rule),
+        None => (None, text),
+    };
+    match rule {
+        "fail" => Ok((column, OnUnrepresentable::Fail)),
+        "null" => Ok((column, OnUnrepresentable::Null)),
+        _ => Err("write fail, null, COLUMN=fail or COLUMN=null".to_owned()),
+    }
 }
 
 /// A local directory, `file:` before it or not.

@@ -14,18 +14,24 @@ use super::query::{self, Query};
 use super::resolve::{self, Found, Known};
 use super::types::{self, Mapped, ServerType};
 use crate::model::{
-    Column, FieldType, Key, ReadSpec, Relation, RelationKind, Selection, Table, TypeOptions,
+    Column, FieldType, Key, ReadAs, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode,
+    TypeOptions, TypeOverride,
 };
 
-/// Columns of a relation, domains followed to their base type. A NOT NULL that was never validated
-/// (version 18) promises nothing.
+/// Columns of a relation, domains followed to their base type and arrays, once, to their elements'. A
+/// NOT NULL that was never validated (version 18) promises nothing.
 const COLUMNS: &str = "
     WITH RECURSIVE base AS (
-        SELECT attnum, atttypid AS oid, atttypmod AS modifier
+        SELECT attnum, atttypid AS oid, atttypmod AS modifier, false AS is_array, 0 AS step
         FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped
       UNION ALL
-        SELECT b.attnum, t.typbasetype, t.typtypmod
-        FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
+        SELECT b.attnum, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE e.oid END,
+               CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE b.modifier END,
+               b.is_array OR t.typtype <> 'd', b.step + 1
+        FROM base b JOIN pg_type t ON t.oid = b.oid
+        LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
+        WHERE t.typtype = 'd' OR e.oid IS NOT NULL AND NOT b.is_array),
+    last AS (SELECT DISTINCT ON (attnum) * FROM base ORDER BY attnum, step DESC)
     SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), t.typname::text,
            n.nspname = 'pg_catalog', t.typtype = 'e', b.modifier,
            a.attnotnull AND NOT EXISTS (
@@ -36,10 +42,11 @@ const COLUMNS: &str = "
                 WHEN a.attidentity = 'a' THEN 'identity always'
                 WHEN a.attidentity = 'd' THEN 'identity by default' END,
            col_description(a.attrelid, a.attnum),
-           has_column_privilege(a.attrelid, a.attnum, 'SELECT')
-    FROM pg_attribute a JOIN base b USING (attnum) JOIN pg_type t ON t.oid = b.oid
+           has_column_privilege(a.attrelid, a.attnum, 'SELECT'), b.is_array,
+           CASE WHEN t.oid = 'money'::regtype THEN scale('1'::money::numeric) END
+    FROM pg_attribute a JOIN last b USING (attnum) JOIN pg_type t ON t.oid = b.oid
     JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'd'
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attnum";
 
 /// Columns that lead a usable B-tree index in the integers' own order, best first.
@@ -88,6 +95,10 @@ impl Described {
                 built_in: row.get(3),
                 is_enum: row.get(4),
                 modifier: row.get(5),
+                is_array: row.get(10),
+                money_scale: row
+                    .get::<_, Option<i32>>(11)
+                    .and_then(|scale| u8::try_from(scale).ok()),
             },
             not_null: row.get(6),
             generated: row.get(7),
@@ -337,58 +348,61 @@ pub(super) fn map_columns(
     relation: &Relation,
 ) -> Result<Vec<Column>> {
     let names: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
-    let mut overrides: Vec<Option<&FieldType>> = vec![None; all.len()];
-    for (name, field) in &types.overrides {
-        overrides[find_column(name, &names, relation)?] = Some(field);
-    }
+    let options = types.of_columns(all.len(), |name| find_column(name, &names, relation))?;
     chosen
         .iter()
-        .filter_map(|index| all.get(*index).zip(overrides.get(*index)))
-        .map(|(column, wanted)| {
-            let mapped = map_column(column, *wanted, types)?;
+        .filter_map(|index| all.get(*index).zip(options.get(*index)))
+        .map(|(column, options)| {
+            let mapped = map_column(column, options.wanted, types.mode)?;
+            // Only a plain table's constraint holds for every row that is read.
+            let promised = column.not_null && kind == RelationKind::Table;
             Ok(Column {
                 name: column.name.clone(),
                 source_type: column.source_type.clone(),
                 base_type: mapped.base_type,
                 read: mapped.read,
                 field: mapped.field,
-                // Only a plain table's constraint holds for every row that is read.
-                nullable: !(column.not_null && kind == RelationKind::Table),
+                nullable: !(promised && options.on_unrepresentable.is_fail()),
                 comment: column.comment.clone(),
                 generated: column.generated.clone(),
+                on_unrepresentable: options.on_unrepresentable,
+                lossy: mapped.lossy,
             })
         })
         .collect()
 }
 
-fn map_column(
-    column: &Described,
-    wanted: Option<&FieldType>,
-    types: &TypeOptions,
-) -> Result<Mapped> {
-    let mapped = types::map(&column.server, types.mode);
-    match wanted {
-        None => Ok(mapped),
-        Some(field) if *field == mapped.field => Ok(mapped),
-        Some(FieldType::Utf8) => Ok(types::as_text(&column.server)),
-        Some(field) => types::as_wanted(&column.server, field).ok_or_else(|| {
-            let as_text = match mapped.field {
-                FieldType::Utf8 => "",
-                _ => " or as text",
-            };
-            SourceError::Unsupported {
-                what: format!("cannot write {} as {field}", column.name),
+fn map_column(column: &Described, wanted: Option<&TypeOverride>, mode: TypeMode) -> Result<Mapped> {
+    let natural = types::map(&column.server, mode);
+    let Some(wanted) = wanted else {
+        return Ok(natural);
+    };
+    types::as_wanted(&column.server, mode, wanted).ok_or_else(|| {
+        let (name, field) = (&column.name, &wanted.field);
+        let what = format!("cannot write {name} as {field}");
+        if !wanted.lossy && types::would_lose(&column.server, mode, field) {
+            return SourceError::Unsupported {
+                what: format!("{what} without losing something"),
                 why: format!(
-                    "it is {} at the source, which is written as {}{as_text}",
-                    column.source_type, mapped.field
+                    "it is {} at the source, whose values {field} can only come near to",
+                    column.source_type
                 ),
-                fix: format!(
-                    "leave out --type {0}={field}, or pass --type {0}=text",
-                    column.name
-                ),
-            }
-        }),
-    }
+                fix: format!("allow that with --lossy {name}={field}, or leave out --type {name}"),
+            };
+        }
+        let as_text = match natural.field {
+            FieldType::Utf8 => "",
+            _ => " or as text",
+        };
+        SourceError::Unsupported {
+            what,
+            why: format!(
+                "it is {} at the source, which is written as {}{as_text}",
+                column.source_type, natural.field
+            ),
+            fix: format!("leave out --type {name}={field}, or pass --type {name}=text"),
+        }
+    })
 }
 
 async fn keys(
@@ -439,6 +453,16 @@ pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> 
         let Some(now) = all.iter().find(|described| described.name == column.name) else {
             return Err(mismatch(format!("the column {} is gone", column.name)));
         };
+        let base_type = types::map(&now.server, TypeMode::default()).base_type;
+        if column.read == ReadAs::Native
+            && base_type != column.base_type
+            && now.source_type == column.source_type
+        {
+            return Err(mismatch(format!(
+                "the column {} was {} and is {base_type}",
+                column.name, column.base_type
+            )));
+        }
         if now.source_type != column.source_type {
             return Err(mismatch(format!(
                 "the column {} was {} and is {}",

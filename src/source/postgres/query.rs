@@ -17,22 +17,28 @@ use crate::model::{
     Estimate, Origin, QUERY_SCHEMA, Relation, RelationKind, Selection, Table, TypeOptions,
 };
 
-/// Types of given columns, domains followed to their base type, in the shape of the catalogue's own
-/// columns. A query promises nothing about NULLs and everything about the right to read.
+/// Types of given columns, domains followed to their base type and arrays, once, to their elements',
+/// in the shape of the catalogue's own columns. A query promises nothing about NULLs and everything
+/// about the right to read.
 const COLUMNS: &str = "
     WITH RECURSIVE base AS (
-        SELECT u.attnum, u.oid, u.modifier
+        SELECT u.attnum, u.oid, u.modifier, false AS is_array, 0 AS step
         FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS u(oid, modifier, attnum)
       UNION ALL
-        SELECT b.attnum, t.typbasetype, t.typtypmod
-        FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
+        SELECT b.attnum, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE e.oid END,
+               CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE b.modifier END,
+               b.is_array OR t.typtype <> 'd', b.step + 1
+        FROM base b JOIN pg_type t ON t.oid = b.oid
+        LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
+        WHERE t.typtype = 'd' OR e.oid IS NOT NULL AND NOT b.is_array),
+    last AS (SELECT DISTINCT ON (attnum) * FROM base ORDER BY attnum, step DESC)
     SELECT c.name, format_type(c.oid, c.modifier), t.typname::text,
            n.nspname = 'pg_catalog', t.typtype = 'e', b.modifier,
-           false, NULL::text, NULL::text, true
+           false, NULL::text, NULL::text, true, b.is_array,
+           CASE WHEN t.oid = 'money'::regtype THEN scale('1'::money::numeric) END
     FROM unnest($3::text[], $1::oid[], $2::int4[]) WITH ORDINALITY AS c(name, oid, modifier, attnum)
-    JOIN base b USING (attnum) JOIN pg_type t ON t.oid = b.oid
+    JOIN last b USING (attnum) JOIN pg_type t ON t.oid = b.oid
     JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE t.typtype <> 'd'
     ORDER BY c.attnum";
 
 /// Describes the selected columns of a query, given by its name and text.

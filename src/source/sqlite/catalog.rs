@@ -7,8 +7,8 @@ use super::query;
 use super::sql::{self, Part, Reading};
 use super::types::Storage;
 use crate::model::{
-    Column, FieldType, Key, QUERY_SCHEMA, ReadAs, ReadSpec, Relation, RelationKind, Selection,
-    Table, TypeOptions,
+    Column, ColumnOptions, FieldType, Key, QUERY_SCHEMA, ReadAs, ReadSpec, Relation, RelationKind,
+    Selection, Table, TypeOptions,
 };
 use crate::source::{Result, SourceError};
 
@@ -63,20 +63,17 @@ pub(super) fn describe(
         }
     };
     let keep = selected(&relation, &all, selection)?;
-    let overrides = overrides(&relation, &all, types)?;
+    let options = types.of_columns(all.len(), |name| find(&relation, &all, name))?;
     let alias = key.as_ref().filter(|key| key.primary);
     let columns: Vec<Column> = all
         .iter()
+        .zip(options)
         .zip(&keep)
         .filter(|(_, keep)| **keep)
-        .map(|(declared, _)| {
+        .map(|((declared, options), _)| {
             let promised =
                 declared.not_null || alias.is_some_and(|key| key.column == declared.name);
-            column(
-                declared,
-                &overrides,
-                kind == RelationKind::Table && promised,
-            )
+            column(declared, options, kind == RelationKind::Table && promised)
         })
         .collect::<Result<_>>()?;
     if columns.is_empty() {
@@ -324,66 +321,46 @@ fn selected(relation: &Relation, all: &[Declared], selection: &Selection) -> Res
     Ok(keep)
 }
 
-/// `--type`, by exact column names; the last one written for a column holds.
-fn overrides(
-    relation: &Relation,
-    all: &[Declared],
-    types: &TypeOptions,
-) -> Result<Vec<(String, FieldType)>> {
-    types
-        .overrides
-        .iter()
-        .rev()
-        .map(|(name, field)| {
-            let at = find(relation, all, name)?;
-            Ok((all[at].name.clone(), field.clone()))
-        })
-        .collect()
-}
-
-fn column(
-    declared: &Declared,
-    overrides: &[(String, FieldType)],
-    promised: bool,
-) -> Result<Column> {
+fn column(declared: &Declared, options: ColumnOptions<'_>, promised: bool) -> Result<Column> {
     let natural = Storage::of_declared(&declared.declared);
-    let wanted = overrides
-        .iter()
-        .find(|(name, _)| *name == declared.name)
-        .map(|(_, field)| field);
-    let storage = match wanted {
-        None => natural,
-        Some(FieldType::Utf8) => Storage::Exact,
-        Some(field) if *field == natural.field() => natural,
-        Some(field) => {
-            return Err(SourceError::Unsupported {
-                what: format!("column {} cannot be written as {field}", declared.name),
-                why: match natural.field() {
-                    FieldType::Utf8 => {
-                        format!("it is declared '{}' and written as text", declared.declared)
-                    }
-                    other => format!(
-                        "it is declared '{}' and can be written as {other} or text",
-                        declared.declared
-                    ),
-                },
-                fix: match natural.field() {
-                    FieldType::Utf8 => {
-                        "leave --type out, and convert the text afterwards".to_owned()
-                    }
-                    _ => format!("use --type {}=text, or leave --type out", declared.name),
-                },
-            });
-        }
-    };
+    let field = options
+        .wanted
+        .map_or_else(|| natural.field(), |wanted| wanted.field.clone());
+    let lossy = options.wanted.is_some_and(|wanted| wanted.lossy);
+    if !natural.can_be(&field, lossy) {
+        return Err(refusal(declared, natural, &field));
+    }
     Ok(Column {
         name: declared.name.clone(),
         source_type: declared.declared.clone(),
-        base_type: storage.name().to_owned(),
+        base_type: natural.name().to_owned(),
         read: ReadAs::Native,
-        field: storage.field(),
-        nullable: !promised,
+        lossy: lossy && field != natural.field() && field != FieldType::Utf8,
+        field,
+        nullable: !(promised && options.on_unrepresentable.is_fail()),
         comment: None,
         generated: declared.generated.map(str::to_owned),
+        on_unrepresentable: options.on_unrepresentable,
     })
+}
+
+fn refusal(declared: &Declared, natural: Storage, field: &FieldType) -> SourceError {
+    let name = &declared.name;
+    let what = format!("column {name} cannot be written as {field}");
+    if natural.can_be(field, true) {
+        return SourceError::Unsupported {
+            what: format!("{what} without losing something"),
+            why: format!("{field} can only come near to what it holds"),
+            fix: format!("allow that with --lossy {name}={field}, or leave out --type {name}"),
+        };
+    }
+    SourceError::Unsupported {
+        what,
+        why: format!(
+            "it holds {} by its declaration, which is written as {}",
+            natural.name(),
+            natural.field()
+        ),
+        fix: format!("use --type {name}=text, or leave --type out"),
+    }
 }

@@ -109,7 +109,11 @@ fn filtered(filter: &str) -> Selection {
 
 fn typed(column: &str, field: FieldType) -> TypeOptions {
     TypeOptions {
-        overrides: vec![(column.to_owned(), field)],
+        overrides: vec![crate::model::TypeOverride {
+            column: column.to_owned(),
+            field,
+            lossy: false,
+        }],
         ..TypeOptions::default()
     }
 }

@@ -104,7 +104,13 @@ fn spelled(kind: Kind, text: &str) -> String {
         Kind::Timestamp => text.replacen(' ', "T", 1),
         Kind::Instant => text.replacen(' ', "T", 1).replacen("+00", "Z", 1),
         Kind::Float32 | Kind::Float64 => kind.canonical(text),
-        Kind::Exact | Kind::Cast | Kind::Date | Kind::Time | Kind::Bytes => text.to_owned(),
+        Kind::Exact
+        | Kind::Cast
+        | Kind::Money
+        | Kind::List(_)
+        | Kind::Date
+        | Kind::Time
+        | Kind::Bytes => text.to_owned(),
     }
 }
 

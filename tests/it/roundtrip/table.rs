@@ -70,14 +70,7 @@ impl Filled {
 
     fn read(session: &Session, columns: &[Column]) -> Self {
         session.exec(PINNED);
-        let value = |column: &Column| {
-            let cast = if column.kind == Kind::Cast {
-                "::text"
-            } else {
-                ""
-            };
-            format!(", {}{cast}", column.name)
-        };
+        let value = |column: &Column| format!(", {}", column.kind.query(column.name));
         let values: String = columns.iter().map(value).collect();
         Self {
             names: ["id"]
