@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::super::dialect::{quote_identifier, quote_relation};
+use super::super::dialect::quote_identifier;
 use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::{Subject, grant_select};
 use super::connect::Link;
+use super::lookup;
 use super::query::{self, Query};
-use super::resolve::{self, Found, Known};
+use super::resolve;
 use super::types::{self, Mapped, ServerType};
 use crate::model::{
     Column, FieldType, Key, ReadAs, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode,
@@ -61,9 +62,6 @@ const KEYS: &str = "
       AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
     ORDER BY i.indisprimary DESC, i.indisunique AND i.indnkeyatts = 1 DESC, i.indnkeyatts,
              i.indexrelid";
-
-/// How many relations are looked at for a name that resembles the one written.
-const NEAR_LIMIT: i64 = 10_000;
 
 /// A relation's place in the catalogue.
 struct Entry {
@@ -134,11 +132,11 @@ async fn describe_relation(
     types: &TypeOptions,
 ) -> Result<Table> {
     let place = base.connector.place();
-    let relation = resolve_table(base, link, table).await?;
+    let relation = lookup::relation(base, link, table).await?;
     let subject = Subject::relation(place, &relation);
     let entry = entry(link, &subject, &relation).await?;
     let Some(entry) = entry else {
-        return Err(missing(base, link, table).await?);
+        return Err(lookup::missing(base, link, table).await?);
     };
     if !entry.schema_usable {
         return Err(SourceError::Denied {
@@ -166,78 +164,6 @@ async fn describe_relation(
         columns,
         keys,
         filter: selection.filter.clone(),
-    })
-}
-
-async fn resolve_table(base: &Base, link: &Link, table: &str) -> Result<Relation> {
-    let subject = Subject::catalogue(base.connector.place());
-    let readings = resolve::readings(table);
-    let (exact, folded) = resolve::names(&readings);
-    // Servers fold by their own locale and we by Unicode: the exact spelling must always do. Temporary
-    // tables are of other sessions, which nobody else can read.
-    let sql = "
-        SELECT n.nspname::text, c.relname::text, pg_table_is_visible(c.oid)
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
-          AND (lower(c.relname::text) = ANY ($1) OR c.relname::text = ANY ($2))
-        ORDER BY 1, 2";
-    let rows = link
-        .rows(
-            &subject,
-            sql,
-            &[(&folded, Type::TEXT_ARRAY), (&exact, Type::TEXT_ARRAY)],
-        )
-        .await?;
-    let known: Vec<Known> = rows
-        .iter()
-        .map(|row| Known {
-            relation: Relation {
-                schema: row.get(0),
-                name: row.get(1),
-            },
-            visible: row.get(2),
-        })
-        .collect();
-    match resolve::choose(&readings, &known) {
-        Found::One(relation) => Ok(relation),
-        Found::Several(several) => Err(SourceError::TableAmbiguous {
-            table: table.to_owned(),
-            candidates: several.iter().map(quote_relation).collect(),
-        }),
-        Found::Missing => Err(missing(base, link, table).await?),
-    }
-}
-
-/// The error for a table that is not there, with the nearest names of what the role may use.
-async fn missing(base: &Base, link: &Link, table: &str) -> Result<SourceError> {
-    let place = base.connector.place();
-    let sql = "
-        SELECT n.nspname::text, c.relname::text
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
-          AND has_schema_privilege(n.oid, 'USAGE')
-          AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-        ORDER BY 1, 2 LIMIT $1";
-    let rows = link
-        .rows(
-            &Subject::catalogue(place),
-            sql,
-            &[(&NEAR_LIMIT, Type::INT8)],
-        )
-        .await?;
-    let candidates: Vec<(String, String)> = rows
-        .iter()
-        .flat_map(|row| {
-            let (schema, name): (String, String) = (row.get(0), row.get(1));
-            let shown = format!("{schema}.{name}");
-            // Either way of writing it may be the slip.
-            [(name, shown.clone()), (shown.clone(), shown)]
-        })
-        .collect();
-    Ok(SourceError::TableMissing {
-        table: table.to_owned(),
-        source_name: place.database.clone(),
-        near: resolve::nearest(table, &candidates),
     })
 }
 

@@ -10,6 +10,7 @@ mod copy;
 mod decode;
 mod density;
 mod doubts;
+mod lookup;
 mod query;
 mod registry;
 mod resolve;
