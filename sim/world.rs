@@ -96,6 +96,7 @@ fn numbers() -> ReadSpec {
             name: "numbers".into(),
         },
         kind: RelationKind::Table,
+        query: None,
         columns: vec![Column {
             name: "n".into(),
             source_type: "INTEGER".into(),

@@ -92,16 +92,15 @@ impl SourceSettings {
 /// # Errors
 /// 64 when a parameter is unknown or unused.
 pub fn selection(args: &TableArgs) -> Result<Selection, Failure> {
-    let filter = args
-        .filter
-        .as_deref()
-        .map(|text| template::fill_parameters(text, &args.params))
-        .transpose()?;
+    let templates = [("--where", &args.filter), ("--query", &args.query)];
+    let [filter, query] = template::fill_parameters(templates, &args.params)?;
     Ok(Selection {
         columns: args.columns.clone(),
         exclude: args.exclude_columns.clone(),
         filter_template: args.filter.clone(),
         filter,
+        query_template: args.query.clone(),
+        query,
     })
 }
 

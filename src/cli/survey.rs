@@ -103,12 +103,17 @@ impl Survey {
             exclude: Vec::new(),
             filter_template: read.filter.clone(),
             filter: read.filter.clone(),
+            query_template: read.query.clone(),
+            query: read.query.clone(),
         };
         let types = TypeOptions {
             mode: plan.spec.types.mode,
             ..TypeOptions::default()
         };
-        let name = literal(&read.relation);
+        let name = match read.query {
+            Some(_) => read.relation.name.clone(),
+            None => literal(&read.relation),
+        };
         let looked = profile(context, &source, &name, &selection, &types).await;
         let profile = looked.map_err(|failure| match failure.exit {
             // A table or column that is gone is no slip of the user's here.
@@ -306,6 +311,7 @@ mod tests {
         ReadSpec {
             relation: relation(),
             kind: RelationKind::Table,
+            query: None,
             columns: vec![column],
             key: None,
             filter: None,
@@ -316,6 +322,7 @@ mod tests {
         Table {
             relation: relation(),
             kind: RelationKind::Table,
+            query: None,
             columns: vec![column],
             keys: Vec::new(),
             filter: None,

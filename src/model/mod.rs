@@ -29,8 +29,8 @@ pub use profile::{
 };
 pub use reason::Reason;
 pub use relation::{
-    Column, Key, OnUnrepresentable, ReadAs, Relation, RelationKind, SourceIdentity, SourceKind,
-    Table,
+    Column, Key, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation, RelationKind, SourceIdentity,
+    SourceKind, Table,
 };
 pub use request::{
     Chunking, ColumnOptions, Layout, OutputOptions, RunRequest, Selection, TypeMode, TypeOptions,

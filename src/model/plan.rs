@@ -64,6 +64,9 @@ pub struct ReadSpec {
     pub relation: Relation,
     /// What it is.
     pub kind: RelationKind,
+    /// The statement of `--query`, parameters filled in, where that is what is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
     /// Columns in output order.
     pub columns: Vec<Column>,
     /// The key that key chunks are cut on.

@@ -65,6 +65,9 @@ impl fmt::Display for SourceIdentity {
     }
 }
 
+/// The schema that the rows of `--query` are recorded under.
+pub const QUERY_SCHEMA: &str = "query";
+
 /// A relation's name: exact, unquoted parts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Relation {
@@ -94,6 +97,8 @@ pub enum RelationKind {
     MaterializedView,
     /// A foreign table.
     ForeignTable,
+    /// The rows of `--query`, under the name of `--name`.
+    Query,
 }
 
 /// How a column travels from the server.
@@ -173,6 +178,9 @@ pub struct Table {
     pub relation: Relation,
     /// What it is.
     pub kind: RelationKind,
+    /// The statement of `--query`, parameters filled in, where that is what is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
     /// The selected columns in the catalogue's order.
     pub columns: Vec<Column>,
     /// Integer keys that chunks may be cut on, best first (primary key, then unique, then others).

@@ -19,6 +19,12 @@ pub struct Selection {
     pub filter_template: Option<String>,
     /// `--where` with parameters filled in: what the server is sent.
     pub filter: Option<String>,
+    /// `--query`, with `{param}` place holders unfilled: the learning scope uses this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_template: Option<String>,
+    /// `--query` with parameters filled in: read instead of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
 }
 
 /// `--types`.

@@ -87,6 +87,10 @@ impl Scope {
                 part(&selection.columns.join("\0"));
                 part(&selection.exclude.join("\0"));
                 part(selection.filter_template.as_deref().unwrap_or(""));
+                // Only where there is one, so that tables keep the scopes they had.
+                if let Some(query) = &selection.query_template {
+                    part(query);
+                }
                 hex(&hash.finalize())
             },
             str::to_owned,

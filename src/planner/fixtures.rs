@@ -56,6 +56,7 @@ pub(crate) fn profile(rows: u64) -> SourceProfile {
                 name: "orders".to_owned(),
             },
             kind: RelationKind::Table,
+            query: None,
             columns: vec![Column {
                 name: "id".to_owned(),
                 source_type: "bigint".to_owned(),

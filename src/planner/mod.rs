@@ -173,6 +173,7 @@ fn spec(
         read: ReadSpec {
             relation: profile.table.relation.clone(),
             kind: profile.table.kind,
+            query: profile.table.query.clone(),
             columns: profile.table.columns.clone(),
             key: cutting.key.map(|profile| profile.key.clone()),
             filter: profile.table.filter.clone(),

@@ -30,6 +30,14 @@ use crate::model::{
 
 pub use error::SourceError;
 
+/// Names that more than one column of a query has, as the reason for refusing it: a file's columns
+/// are found by name.
+fn duplicate_columns(names: &[String]) -> Option<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let twice = names.iter().find(|name| !seen.insert(name.as_str()))?;
+    Some(format!("several of its columns are called {twice}"))
+}
+
 /// The result of asking a source.
 pub type Result<T> = std::result::Result<T, SourceError>;
 

@@ -24,6 +24,7 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
         Line::Heading(heading),
         Line::fact("source", spec.source.to_string()),
     ];
+    lines.extend(spec.read.query.iter().map(|q| Line::fact("query", q)));
     lines.extend(spec.read.filter.iter().map(|f| Line::fact("where", f)));
     lines.push(Line::fact("output", document.output));
     lines.push(Line::fact("format", wording::format(&spec.format)));

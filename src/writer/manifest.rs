@@ -42,6 +42,9 @@ pub struct Manifest {
     pub relation: Relation,
     /// What it is.
     pub kind: RelationKind,
+    /// The statement of `--query`, parameters filled in, where that is what was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
     /// The filter, parameters filled in.
     pub filter: Option<String>,
     /// The type mapping and its version.

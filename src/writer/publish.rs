@@ -393,6 +393,7 @@ fn describe(
         source: spec.source.clone(),
         relation: spec.read.relation.clone(),
         kind: spec.read.kind,
+        query: spec.read.query.clone(),
         filter: spec.read.filter.clone(),
         types: spec.types,
         schema: spec.read.columns.clone(),

@@ -107,6 +107,7 @@ fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
                 name: "orders".to_owned(),
             },
             kind: RelationKind::Table,
+            query: None,
             columns,
             key: None,
             filter: None,

@@ -47,14 +47,30 @@ pub struct TableArgs {
     /// Only rows for which this SQL condition holds; may use {NAME} of --param
     #[arg(long = "where", value_name = "SQL")]
     pub filter: Option<String>,
-    /// The text that stands for {NAME} in --where; runs that differ only here share one history
+    /// Extract the rows of this SELECT instead of a table; may use {NAME} of --param
     #[arg(
-        long = "param",
-        value_name = "NAME=TEXT",
-        value_parser = parse::param,
-        requires = "filter",
+        long,
+        value_name = "SQL",
+        requires = "name",
+        conflicts_with = "table",
+        value_parser = parse::query
     )]
+    pub query: Option<String>,
+    /// What the rows of --query are called: {table} of --output, and the history's name
+    #[arg(long, value_name = "NAME", requires = "query", value_parser = parse::name)]
+    pub name: Option<String>,
+    /// The text that stands for {NAME} in --where and --query; runs that differ only here share
+    /// one history
+    #[arg(long = "param", value_name = "NAME=TEXT", value_parser = parse::param)]
     pub params: Vec<(String, String)>,
+}
+
+impl TableArgs {
+    /// What is read, as the user calls it: the table, or the name of the query. clap asks for one of
+    /// them, or for a plan.
+    pub fn subject<'a>(&'a self, table: Option<&'a str>) -> &'a str {
+        table.or(self.name.as_deref()).unwrap_or_default()
+    }
 }
 
 /// Where the table is, as whom to read it, and for how long to wait.

@@ -36,8 +36,10 @@ pub const VARIABLES: [(&str, &str); 22] = [
 ];
 
 /// What a plan has already decided; such flags do not go with `--plan`.
-pub(super) const DECIDED_BY_PLAN: [&str; 25] = [
+pub(super) const DECIDED_BY_PLAN: [&str; 27] = [
     "table",
+    "query",
+    "name",
     "columns",
     "exclude_columns",
     "filter",

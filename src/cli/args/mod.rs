@@ -67,7 +67,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// `schema.table` or `table`; quote a part as the server does to take it literally
-    #[arg(value_name = "TABLE", required_unless_present = "plan")]
+    #[arg(value_name = "TABLE", required_unless_present_any = ["plan", "query"])]
     pub table: Option<String>,
     /// Columns and rows.
     #[command(flatten)]
@@ -107,8 +107,8 @@ pub struct RunArgs {
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     /// `schema.table` or `table`; quote a part as the server does to take it literally
-    #[arg(value_name = "TABLE")]
-    pub table: String,
+    #[arg(value_name = "TABLE", required_unless_present = "query")]
+    pub table: Option<String>,
     /// Columns and rows.
     #[command(flatten)]
     pub selection: TableArgs,
@@ -136,8 +136,8 @@ pub struct PlanArgs {
 #[derive(Debug, Args)]
 pub struct ProfileArgs {
     /// `schema.table` or `table`; quote a part as the server does to take it literally
-    #[arg(value_name = "TABLE")]
-    pub table: String,
+    #[arg(value_name = "TABLE", required_unless_present = "query")]
+    pub table: Option<String>,
     /// Columns and rows.
     #[command(flatten)]
     pub selection: TableArgs,

@@ -19,6 +19,25 @@ pub(super) fn param(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// One statement. A closing semicolon is what people are used to writing, and means nothing.
+pub(super) fn query(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+    if text.trim().is_empty() {
+        Err("write one SELECT statement".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// The name of a query.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains('\0') {
+        Err("a name has at least one character".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
 /// `COLUMN=TYPE`. The type has no `=`, a column's name may: the last one parts them.
 pub(super) fn column_type(text: &str) -> Result<(String, FieldType), String> {
     let (column, name) = text

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::super::dialect::{quote_identifier, quote_relation};
+use super::super::dialect::quote_identifier;
 use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::{Subject, grant_select};
 use super::connect::Link;
-use super::resolve::{self, Found, Known};
+use super::lookup;
+use super::query::{self, Query};
+use super::resolve;
 use super::types::{self, Mapped, ServerType};
 use crate::model::{
     Column, FieldType, Key, ReadAs, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode,
@@ -61,9 +63,6 @@ const KEYS: &str = "
     ORDER BY i.indisprimary DESC, i.indisunique AND i.indnkeyatts = 1 DESC, i.indnkeyatts,
              i.indexrelid";
 
-/// How many relations are looked at for a name that resembles the one written.
-const NEAR_LIMIT: i64 = 10_000;
-
 /// A relation's place in the catalogue.
 struct Entry {
     oid: u32,
@@ -74,7 +73,7 @@ struct Entry {
 }
 
 /// A column with what only the catalogue needs to know of it.
-struct Described {
+pub(super) struct Described {
     name: String,
     source_type: String,
     server: ServerType,
@@ -85,7 +84,7 @@ struct Described {
 }
 
 impl Described {
-    fn from_row(row: &Row) -> Self {
+    pub(super) fn from_row(row: &Row) -> Self {
         Self {
             name: row.get(0),
             source_type: row.get(1),
@@ -116,11 +115,28 @@ pub(super) async fn describe(
 ) -> Result<Table> {
     let link = base.link().await?;
     let place = base.connector.place();
-    let relation = resolve_table(base, &link, table).await?;
+    let described = match selection.query.as_deref() {
+        Some(text) => query::describe(base, &link, (table, text), selection, types).await?,
+        None => describe_relation(base, &link, table, selection, types).await?,
+    };
+    let subject = Subject::of(place, &described.relation, described.query.as_deref());
+    query::check_filter(&link, &subject, &described).await?;
+    Ok(described)
+}
+
+async fn describe_relation(
+    base: &Base,
+    link: &Link,
+    table: &str,
+    selection: &Selection,
+    types: &TypeOptions,
+) -> Result<Table> {
+    let place = base.connector.place();
+    let relation = lookup::relation(base, link, table).await?;
     let subject = Subject::relation(place, &relation);
-    let entry = entry(&link, &subject, &relation).await?;
+    let entry = entry(link, &subject, &relation).await?;
     let Some(entry) = entry else {
-        return Err(missing(base, &link, table).await?);
+        return Err(lookup::missing(base, link, table).await?);
     };
     if !entry.schema_usable {
         return Err(SourceError::Denied {
@@ -139,95 +155,15 @@ pub(super) async fn describe(
     let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
     let chosen = choose_columns(&all, selection, &relation)?;
     check_readable(base, &relation, &all, &chosen)?;
-    if chosen.is_empty() {
-        return Err(SourceError::Unsupported {
-            what: format!("no column of {relation} is left to read"),
-            why: if all.is_empty() {
-                "the table has none".to_owned()
-            } else {
-                "every column is excluded".to_owned()
-            },
-            fix: "name a table with columns, or fewer columns in --exclude-columns".to_owned(),
-        });
-    }
-    let keys = keys(&link, &subject, &entry, &all).await?;
-    let columns = map_columns(&all, &chosen, &entry, types, &relation)?;
+    let keys = keys(link, &subject, &entry, &all).await?;
+    let columns = map_columns(&all, &chosen, entry.kind, types, &relation)?;
     Ok(Table {
         relation,
         kind: entry.kind,
+        query: None,
         columns,
         keys,
         filter: selection.filter.clone(),
-    })
-}
-
-async fn resolve_table(base: &Base, link: &Link, table: &str) -> Result<Relation> {
-    let subject = Subject::catalogue(base.connector.place());
-    let readings = resolve::readings(table);
-    let (exact, folded) = resolve::names(&readings);
-    // Servers fold by their own locale and we by Unicode: the exact spelling must always do.
-    let sql = "
-        SELECT n.nspname::text, c.relname::text, pg_table_is_visible(c.oid)
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
-          AND (lower(c.relname::text) = ANY ($1) OR c.relname::text = ANY ($2))
-        ORDER BY 1, 2";
-    let rows = link
-        .rows(
-            &subject,
-            sql,
-            &[(&folded, Type::TEXT_ARRAY), (&exact, Type::TEXT_ARRAY)],
-        )
-        .await?;
-    let known: Vec<Known> = rows
-        .iter()
-        .map(|row| Known {
-            relation: Relation {
-                schema: row.get(0),
-                name: row.get(1),
-            },
-            visible: row.get(2),
-        })
-        .collect();
-    match resolve::choose(&readings, &known) {
-        Found::One(relation) => Ok(relation),
-        Found::Several(several) => Err(SourceError::TableAmbiguous {
-            table: table.to_owned(),
-            candidates: several.iter().map(quote_relation).collect(),
-        }),
-        Found::Missing => Err(missing(base, link, table).await?),
-    }
-}
-
-/// The error for a table that is not there, with the nearest names of what the role may use.
-async fn missing(base: &Base, link: &Link, table: &str) -> Result<SourceError> {
-    let place = base.connector.place();
-    let sql = "
-        SELECT n.nspname::text, c.relname::text
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND has_schema_privilege(n.oid, 'USAGE')
-          AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-        ORDER BY 1, 2 LIMIT $1";
-    let rows = link
-        .rows(
-            &Subject::catalogue(place),
-            sql,
-            &[(&NEAR_LIMIT, Type::INT8)],
-        )
-        .await?;
-    let candidates: Vec<(String, String)> = rows
-        .iter()
-        .flat_map(|row| {
-            let (schema, name): (String, String) = (row.get(0), row.get(1));
-            let shown = format!("{schema}.{name}");
-            // Either way of writing it may be the slip.
-            [(name, shown.clone()), (shown.clone(), shown)]
-        })
-        .collect();
-    Ok(SourceError::TableMissing {
-        table: table.to_owned(),
-        source_name: place.database.clone(),
-        near: resolve::nearest(table, &candidates),
     })
 }
 
@@ -265,7 +201,7 @@ async fn entry(link: &Link, subject: &Subject, relation: &Relation) -> Result<Op
 }
 
 /// Positions of the selected columns, in the catalogue's order.
-fn choose_columns(
+pub(super) fn choose_columns(
     all: &[Described],
     selection: &Selection,
     relation: &Relation,
@@ -278,7 +214,11 @@ fn choose_columns(
         selection.columns.iter().map(find).collect::<Result<_>>()?
     };
     let excluded: BTreeSet<usize> = selection.exclude.iter().map(find).collect::<Result<_>>()?;
-    Ok(wanted.difference(&excluded).copied().collect())
+    let chosen: Vec<usize> = wanted.difference(&excluded).copied().collect();
+    if chosen.is_empty() {
+        return Err(SourceError::nothing_to_read(relation, all.is_empty()));
+    }
+    Ok(chosen)
 }
 
 fn find_column(wanted: &str, names: &[String], relation: &Relation) -> Result<usize> {
@@ -326,10 +266,10 @@ fn check_readable(
     })
 }
 
-fn map_columns(
+pub(super) fn map_columns(
     all: &[Described],
     chosen: &[usize],
-    entry: &Entry,
+    kind: RelationKind,
     types: &TypeOptions,
     relation: &Relation,
 ) -> Result<Vec<Column>> {
@@ -341,7 +281,7 @@ fn map_columns(
         .map(|(column, options)| {
             let mapped = map_column(column, options.wanted, types.mode)?;
             // Only a plain table's constraint holds for every row that is read.
-            let promised = column.not_null && entry.kind == RelationKind::Table;
+            let promised = column.not_null && kind == RelationKind::Table;
             Ok(Column {
                 name: column.name.clone(),
                 source_type: column.source_type.clone(),
@@ -424,23 +364,16 @@ async fn keys(
 
 /// Fails when the relation's columns are not what the plan was made for.
 pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> Result<()> {
-    let subject = Subject::relation(base.connector.place(), &read.relation);
     let mismatch = |why: String| SourceError::PlanMismatch {
         table: read.relation.to_string(),
         why,
     };
-    let Some(entry) = entry(link, &subject, &read.relation).await? else {
-        return Err(mismatch("the table does not exist any more".to_owned()));
+    let (kind, all) = match columns_now(base, link, read).await? {
+        Some(now) => now,
+        None => return Err(mismatch("the table does not exist any more".to_owned())),
     };
-    let rows = link
-        .rows(&subject, COLUMNS, &[(&entry.oid, Type::OID)])
-        .await?;
-    let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
-    if entry.kind != read.kind {
-        return Err(mismatch(format!(
-            "it was {:?} and is {:?}",
-            read.kind, entry.kind
-        )));
+    if kind != read.kind {
+        return Err(mismatch(format!("it was {:?} and is {kind:?}", read.kind)));
     }
     for column in &read.columns {
         let Some(now) = all.iter().find(|described| described.name == column.name) else {
@@ -478,4 +411,26 @@ pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> 
         }
     }
     Ok(())
+}
+
+/// What is read and all of its columns as the link's transaction sees them; `None` when it is gone.
+async fn columns_now(
+    base: &Base,
+    link: &Link,
+    read: &ReadSpec,
+) -> Result<Option<(RelationKind, Vec<Described>)>> {
+    let relation = &read.relation;
+    let subject = Subject::of(base.connector.place(), relation, read.query.as_deref());
+    if let Some(text) = read.query.as_deref() {
+        let columns = Query { relation, text }.columns(link, &subject).await?;
+        return Ok(Some((RelationKind::Query, columns)));
+    }
+    let Some(entry) = entry(link, &subject, relation).await? else {
+        return Ok(None);
+    };
+    let rows = link
+        .rows(&subject, COLUMNS, &[(&entry.oid, Type::OID)])
+        .await?;
+    let columns = rows.iter().map(Described::from_row).collect();
+    Ok(Some((entry.kind, columns)))
 }

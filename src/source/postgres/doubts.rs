@@ -26,7 +26,8 @@ pub(super) async fn doubts(base: &Base, table: &Table) -> Result<Vec<Doubt>> {
         .filter(|column| may_refuse(column))
         .map(|column| (column.name.as_str(), column))
         .collect();
-    if columns.is_empty() {
+    // A query has no statistics, and a table may have its name.
+    if columns.is_empty() || table.query.is_some() {
         return Ok(Vec::new());
     }
     let names: Vec<&str> = columns.keys().copied().collect();

@@ -10,6 +10,8 @@ mod copy;
 mod decode;
 mod density;
 mod doubts;
+mod lookup;
+mod query;
 mod registry;
 mod resolve;
 mod session;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use tokio_postgres::CopyOutStream;
 
-use super::super::dialect::{Dialect, quote_identifier, quote_relation, where_clause};
+use super::super::dialect::{Dialect, from_item, quote_identifier, where_clause};
 use super::super::ledger::{Ledger, Met, flag};
 use super::super::{Batch, Result, Session, SourceError};
 use super::connect::Link;
@@ -173,7 +173,7 @@ fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
     Ok(format!(
         "COPY (SELECT {} FROM {}{}) TO STDOUT (FORMAT binary)",
         columns.join(", "),
-        quote_relation(&read.relation),
+        from_item(&read.relation, read.query.as_deref()),
         where_clause(read.filter.as_deref(), predicate.as_deref())
     ))
 }

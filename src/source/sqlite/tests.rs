@@ -87,6 +87,7 @@ fn spec(table: &Table) -> ReadSpec {
     ReadSpec {
         relation: table.relation.clone(),
         kind: table.kind,
+        query: table.query.clone(),
         columns: table.columns.clone(),
         key: table.keys.first().cloned(),
         filter: table.filter.clone(),
