@@ -16,9 +16,9 @@ pub(super) async fn command(context: &Context, args: &ProfileArgs) -> Result<(),
     let source_settings = SourceSettings::settle(&args.source, &context.environment, None)?;
     let state = StateSettings::settle(&args.state, &context.environment);
     let source = survey::connect(context, &source_settings, None).await?;
-    let types = settings::types(&args.types);
+    let types = settings::types(&args.types)?;
     let wanted = Wanted {
-        table: &args.table,
+        table: args.selection.subject(args.table.as_deref()),
         selection: &selection,
         types: &types,
         chunk_rows: None,

@@ -18,6 +18,7 @@ mod retry;
 mod watch;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,9 @@ pub struct Execution {
     pub receipts: Vec<PartReceipt>,
     /// Every chunk of the plan, in plan order.
     pub chunks: Vec<ChunkRecord>,
+    /// Values of finished chunks that stand as NULL because their output type cannot hold them, by
+    /// column.
+    pub nulled: BTreeMap<String, u64>,
     /// Workers that got a session.
     pub sessions: u32,
     /// Every planned worker that was not given up before its first chunk.

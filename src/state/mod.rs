@@ -163,6 +163,8 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::{
         ChangeCounters, ChunkRecord, ChunkStatus, ConsistencyLevel, ExecutionPlan, PastRun,
@@ -230,6 +232,7 @@ mod tests {
             confidence: "full".to_owned(),
             adaptations: Vec::new(),
             error: None,
+            nulled: BTreeMap::new(),
             chunks: (1..=3).map(chunk).collect(),
             workers: vec![WorkerRecord {
                 worker: 1,
@@ -258,6 +261,7 @@ mod tests {
             bytes: 25,
             retries: 0,
             files: vec![format!("part-{number:05}.parquet")],
+            nulled: BTreeMap::new(),
             error: None,
         }
     }
@@ -531,6 +535,7 @@ mod tests {
         drop(old);
         let newer = [
             migrate::MIGRATIONS[0],
+            migrate::MIGRATIONS[1],
             "CREATE TABLE plugins (name TEXT NOT NULL) STRICT",
         ];
         for _ in 0..2 {
@@ -539,11 +544,11 @@ mod tests {
             assert_eq!(count(&store, "SELECT count(*) FROM runs"), 1);
             assert_eq!(
                 count(&store, "SELECT user_version FROM pragma_user_version"),
-                2
+                3
             );
         }
-        assert_eq!(names(directory.path()), ["state.db", "state.db.v1.bak"]);
-        let copy = directory.path().join("state.db.v1.bak");
+        assert_eq!(names(directory.path()), ["state.db", "state.db.v2.bak"]);
+        let copy = directory.path().join("state.db.v2.bak");
         assert_eq!(mode(&copy), 0o600);
         let copy = Store::open(&copy).expect("the copy is a store");
         assert_eq!(
@@ -555,8 +560,8 @@ mod tests {
         assert!(matches!(
             newer,
             Err(StateError::Newer {
-                version: 2,
-                known: 1,
+                version: 3,
+                known: 2,
                 ..
             })
         ));
@@ -569,7 +574,11 @@ mod tests {
         store(&directory)
             .begin(&open(0, 1))
             .expect("the run begins");
-        let broken = [migrate::MIGRATIONS[0], "CREATE TABLE half (a); nonsense"];
+        let broken = [
+            migrate::MIGRATIONS[0],
+            migrate::MIGRATIONS[1],
+            "CREATE TABLE half (a); nonsense",
+        ];
         assert!(Store::open_with(&path, &broken).is_err());
         let store = store(&directory);
         assert_eq!(count(&store, "SELECT count(*) FROM runs"), 1);
@@ -742,12 +751,32 @@ mod tests {
     }
 
     #[test]
+    fn the_first_releases_store_is_read_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.db");
+        drop(Store::open_with(&path, &migrate::MIGRATIONS[..1]).expect("version 1"));
+        let store = store(&directory);
+        let mut close = close(9);
+        close.nulled = BTreeMap::from([("born".to_owned(), 2)]);
+        close.chunks[0].nulled = close.nulled.clone();
+        let run = open(0, 1);
+        store.begin(&run).expect("the run begins");
+        store.close(&run.id, &close).expect("the run ends");
+        let said = "nulled_json = '{\"born\":2}'";
+        for table in ["runs", "chunks"] {
+            let sql = format!("SELECT count(*) FROM {table} WHERE {said}");
+            assert_eq!(count(&store, &sql), 1, "{table}");
+        }
+    }
+
+    #[test]
     fn several_may_migrate_at_once() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state.db");
         drop(store(&directory));
         let newer = [
             migrate::MIGRATIONS[0],
+            migrate::MIGRATIONS[1],
             "CREATE TABLE plugins (name TEXT NOT NULL) STRICT",
         ];
         std::thread::scope(|threads| {
@@ -759,7 +788,7 @@ mod tests {
                 });
             }
         });
-        let copy = Store::open(&directory.path().join("state.db.v1.bak"));
+        let copy = Store::open(&directory.path().join("state.db.v2.bak"));
         assert!(copy.is_ok(), "{copy:?}");
         assert!(
             !names(directory.path())

@@ -10,6 +10,7 @@ use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
 use super::leaves;
+use super::query::Query;
 use super::shared::OUTPUT;
 use crate::model::{
     ChangeCounters, ConnectionLoad, Estimate, Origin, RelationKind, Statistics, Table,
@@ -78,6 +79,9 @@ pub(super) async fn files(link: &Link, subject: &Subject, table: &Table) -> Resu
 /// Rows, bytes, blocks and counters.
 pub(super) async fn statistics(base: &Base, table: &Table) -> Result<Statistics> {
     let link = base.link().await?;
+    if let Some(text) = table.query.as_deref() {
+        return of_query(base, &link, table, text).await;
+    }
     let subject = Subject::relation(base.connector.place(), &table.relation);
     let files = files(&link, &subject, table).await?;
     let estimate = match table.kind {
@@ -97,6 +101,20 @@ pub(super) async fn statistics(base: &Base, table: &Table) -> Result<Statistics>
             .flatten(),
         leaves: leaves::apart(base, &link, &subject, table).await?,
         counters: counters(&link, &subject, table).await?,
+    })
+}
+
+/// A query has no files and no counters of its own, but the planner's estimate.
+async fn of_query(base: &Base, link: &Link, table: &Table, text: &str) -> Result<Statistics> {
+    let relation = &table.relation;
+    let subject = Subject::of(base.connector.place(), relation, Some(text));
+    let (estimate, bytes) = Query { relation, text }.estimate(link, &subject).await?;
+    Ok(Statistics {
+        estimate,
+        bytes,
+        blocks: None,
+        leaves: Vec::new(),
+        counters: ChangeCounters(BTreeMap::new()),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::ixtract::Cli;
 use crate::published::{Published, extract};
 use crate::readers::{self, Engine};
 use crate::servers::postgres;
-use columns::every_type;
+pub(super) use columns::every_type;
 
 #[test]
 fn every_type_arrives_value_by_value_however_it_is_read() {
@@ -144,7 +144,7 @@ fn types_are_as_narrow_as_the_mode_allows() {
 }
 
 /// A megabyte that compresses well, one that does not, and the empty value, in one row each.
-const LARGE_VALUES: &str = "
+pub(super) const LARGE_VALUES: &str = "
     UPDATE t SET text_ = repeat('Fünf Bögen ', 100000), bytea_ = '' WHERE id = 20;
     UPDATE t SET (text_, bytea_) = (
         SELECT string_agg(md5(i::text), ''), decode(string_agg(md5((-i)::text), ''), 'hex')

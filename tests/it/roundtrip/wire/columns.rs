@@ -5,7 +5,7 @@ use crate::roundtrip::oracle::Kind;
 use crate::roundtrip::table::{Column, column};
 
 /// All of them.
-pub(super) fn every_type() -> Vec<Column> {
+pub(in crate::roundtrip) fn every_type() -> Vec<Column> {
     [numbers(), decimals(), odd_decimals(), texts(), times()].concat()
 }
 
