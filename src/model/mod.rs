@@ -25,7 +25,7 @@ pub use profile::{
     ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Origin, SourceProfile,
     Statistics,
 };
-pub use reason::Reason;
+pub use reason::{Learned, Reason};
 pub use relation::{
     Column, Key, ReadAs, Relation, RelationKind, SourceIdentity, SourceKind, Table,
 };

@@ -1,7 +1,7 @@
 //! Reasons, verdicts and levels in words: the only place with prose about decisions.
 
 use crate::model::{
-    Consistency, ConsistencyLevel, Origin, ProofLevel, Reason, Scheduling, Strategy,
+    Consistency, ConsistencyLevel, Learned, Origin, ProofLevel, Reason, Scheduling, Strategy,
 };
 
 use super::units;
@@ -68,6 +68,7 @@ pub fn reason(reason: &Reason) -> String {
         Reason::WorkersForced { workers } => format!("{workers} asked for by --workers"),
         Reason::WorkersProfiled { workers } => format!("{workers} recommended by the profile"),
         Reason::WorkersStart { workers } => format!("{workers} to begin with, by --start-workers"),
+        Reason::WorkersLearned(learned) => self::learned(learned),
         Reason::WorkersRaised { from, to } => {
             format!("raised from {from} to {to} by --min-workers")
         }
@@ -81,6 +82,71 @@ pub fn reason(reason: &Reason) -> String {
             units::count(*smallest),
             units::count(*largest)
         ),
+    }
+}
+
+/// What earlier runs say about the number of workers.
+fn learned(learned: &Learned) -> String {
+    match learned {
+        Learned::Held {
+            workers,
+            runs,
+            counts,
+        } => format!(
+            "{workers} did best in {} with {}",
+            units::plural(u64::from(*runs), "earlier run"),
+            units::plural(u64::from(*counts), "worker count")
+        ),
+        Learned::Adopted { workers, from, .. } if workers < from => {
+            format!("{workers} instead of {from}: fewer do as well in earlier runs")
+        }
+        Learned::Adopted {
+            workers,
+            from,
+            permille,
+        } => format!(
+            "{workers} instead of {from}: {} faster in earlier runs",
+            percent(*permille)
+        ),
+        Learned::Tried {
+            workers,
+            best,
+            permille,
+        } => format!(
+            "{workers} for one run, to learn whether they beat {best}: about {} may be gained",
+            percent(*permille)
+        ),
+        Learned::Probed {
+            workers,
+            best,
+            quiet,
+        } => format!(
+            "{workers} for one run, to see whether {best} still do best after {}",
+            units::plural(u64::from(*quiet), "quiet run")
+        ),
+        Learned::Declined { from, to, permille } => format!(
+            "{to} instead of {from}: run by run the source became {} slower",
+            percent(*permille)
+        ),
+        Learned::Dropped { from, to, permille } => format!(
+            "{to} instead of {from}: three sharp drops in a row, {} slower in all",
+            percent(*permille)
+        ),
+        Learned::Restarted { workers, permille } => format!(
+            "{workers} once more: the source became {} {}, so the search begins anew",
+            percent(*permille),
+            if *permille < 0 { "slower" } else { "faster" }
+        ),
+    }
+}
+
+/// The size of a change in thousandths, as a percentage.
+fn percent(permille: i32) -> String {
+    let size = f64::from(permille.unsigned_abs()) / 10.0;
+    if size < 9.95 {
+        format!("{size:.1} %")
+    } else {
+        format!("{size:.0} %")
     }
 }
 
@@ -112,6 +178,7 @@ pub fn topic(reason: &Reason) -> Topic {
         Reason::WorkersForced { .. }
         | Reason::WorkersProfiled { .. }
         | Reason::WorkersStart { .. }
+        | Reason::WorkersLearned(_)
         | Reason::WorkersRaised { .. }
         | Reason::WorkersCapped { .. } => Topic::Workers,
         Reason::Skewed { .. } | Reason::UnequalChunks { .. } => Topic::Scheduling,
@@ -236,6 +303,45 @@ mod tests {
                 chunks: 1,
             },
             Reason::WorkersRaised { from: 1, to: 2 },
+            Reason::WorkersLearned(Learned::Held {
+                workers: 4,
+                runs: 12,
+                counts: 1,
+            }),
+            Reason::WorkersLearned(Learned::Adopted {
+                workers: 6,
+                from: 4,
+                permille: 95,
+            }),
+            Reason::WorkersLearned(Learned::Adopted {
+                workers: 3,
+                from: 4,
+                permille: -9,
+            }),
+            Reason::WorkersLearned(Learned::Tried {
+                workers: 8,
+                best: 4,
+                permille: 240,
+            }),
+            Reason::WorkersLearned(Learned::Probed {
+                workers: 5,
+                best: 4,
+                quiet: 8,
+            }),
+            Reason::WorkersLearned(Learned::Declined {
+                from: 4,
+                to: 3,
+                permille: -112,
+            }),
+            Reason::WorkersLearned(Learned::Dropped {
+                from: 4,
+                to: 2,
+                permille: -409,
+            }),
+            Reason::WorkersLearned(Learned::Restarted {
+                workers: 4,
+                permille: -400,
+            }),
             Reason::UnequalChunks {
                 smallest: 10,
                 largest: 2_000,
