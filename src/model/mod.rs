@@ -22,8 +22,8 @@ pub use plan::{
     SpecError, Strategy, TYPE_MAP_VERSION, TypeMapping,
 };
 pub use profile::{
-    ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Origin, SourceProfile,
-    Statistics,
+    ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Origin, SourceLoad,
+    SourceProfile, Statistics,
 };
 pub use reason::{Learned, Reason};
 pub use relation::{

@@ -21,6 +21,7 @@ mod crash; // Killed at every step of publishing and in mid-read; stopped by sig
 mod demo; // The tour.
 mod docs; // README.md says what --help says, and back.
 mod keys; // Every row once, whatever the keys are like.
+mod learning; // Runs teach how many workers to use.
 mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.

@@ -45,10 +45,13 @@ fn at(workers: u32, thousands: &[u32]) -> Decision {
     after(workers, &runs)
 }
 
-/// The step's name, as it is stored.
-fn name(decision: &Decision) -> String {
+/// The workers, and the step's name as it is stored.
+fn step(decision: &Decision) -> (u32, String) {
     let json = serde_json::to_value(&decision.why).expect("JSON");
-    json["step"].as_str().expect("a name").to_owned()
+    (
+        decision.workers,
+        json["step"].as_str().expect("a name").to_owned(),
+    )
 }
 
 #[test]
@@ -61,23 +64,23 @@ fn without_history_there_is_no_opinion() {
 #[test]
 fn degradation_takes_workers_away() {
     let decline = at(4, &[220, 210, 198, 190, 185]);
-    assert_eq!((decline.workers, name(&decline)), (3, "declined"));
+    assert_eq!(step(&decline), (3, "declined".to_owned()));
     let drops = at(4, &[220, 185, 155, 130]);
-    assert_eq!((drops.workers, name(&drops)), (2, "dropped"));
+    assert_eq!(step(&drops), (2, "dropped".to_owned()));
     let sharp = at(15, &[100, 95, 78, 65, 54]);
-    assert_eq!((sharp.workers, name(&sharp)), (13, "dropped"));
+    assert_eq!(step(&sharp), (13, "dropped".to_owned()));
     let few = at(2, &[220, 185, 155, 130]);
-    assert_eq!((few.workers, name(&few)), (1, "dropped"));
+    assert_eq!(step(&few), (1, "dropped".to_owned()));
     let fewest = at(1, &[220, 185, 155, 130]);
-    assert_eq!((fewest.workers, name(&fewest)), (1, "dropped"));
-    assert_ne!(name(&at(4, &[185, 155, 130])), "dropped");
+    assert_eq!(step(&fewest), (1, "dropped".to_owned()));
+    assert_ne!(step(&at(4, &[185, 155, 130])).1, "dropped");
 }
 
 #[test]
 fn degradation_is_not_soon_followed_by_more_workers() {
     let mut runs = vec![(6, 200), (6, 200), (6, 200), (6, 110), (6, 110)];
     let mut decision = after(6, &runs);
-    assert_eq!((decision.workers, name(&decision)), (6, "restarted"));
+    assert_eq!(step(&decision), (6, "restarted".to_owned()));
     for _ in 0..CALM {
         assert!(decision.workers <= 6, "{decision:?}");
         runs.push((decision.workers, 110));
@@ -112,11 +115,11 @@ fn a_better_count_is_adopted_and_a_tie_goes_to_the_smaller() {
 #[test]
 fn far_from_the_best_counts_are_doubled_or_halved() {
     let from_one = after(1, &[(1, 50)]);
-    assert_eq!((from_one.workers, name(&from_one)), (2, "tried"));
+    assert_eq!(step(&from_one), (2, "tried".to_owned()));
     let rising = after(1, &[(1, 50), (2, 100)]);
     assert_eq!(rising.workers, 4);
     let too_many = after(16, &[(16, 50)]);
-    assert_eq!((too_many.workers, name(&too_many)), (8, "tried"));
+    assert_eq!(step(&too_many), (8, "tried".to_owned()));
 }
 
 #[test]
@@ -146,9 +149,9 @@ fn without_exploring_measured_counts_alone_are_used() {
     };
     let runs = history(&[(2, 100), (4, 200), (8, 330), (8, 330)]);
     let decision = decide(&runs, &state, settled).expect("a decision");
-    assert_eq!((decision.workers, name(&decision)), (8, "adopted"));
+    assert_eq!(step(&decision), (8, "adopted".to_owned()));
     let again = decide(&[], &decision.next, settled).expect("a decision");
-    assert_eq!((again.workers, name(&again)), (8, "held"));
+    assert_eq!(step(&again), (8, "held".to_owned()));
 }
 
 #[test]
