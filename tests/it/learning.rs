@@ -21,7 +21,7 @@ fn slow_table(cost: &str) -> Database {
          CREATE FUNCTION slow() RETURNS bool LANGUAGE plpgsql VOLATILE AS $$
          BEGIN
              PERFORM pg_stat_clear_snapshot();
-             PERFORM pg_sleep(({cost}) / 1000);
+             PERFORM pg_sleep(({cost}) / 1000.0);
              RETURN true;
          END $$"
     ));
@@ -63,7 +63,7 @@ fn learned(cli: &Cli) -> (u32, String) {
 
 #[test]
 fn more_workers_are_found_where_waiting_is_the_limit() {
-    let (database, cli) = (slow_table("20"), Cli::new());
+    let (database, cli) = (slow_table("15"), Cli::new());
     let workers = course(&cli, &database, 9, &["--start-workers", "1"]);
     assert_eq!(workers[..3], [1, 2, 4], "{workers:?}");
     let (best, _) = learned(&cli);
@@ -81,7 +81,7 @@ fn fewer_workers_are_found_where_they_hinder_each_other() {
 
 #[test]
 fn the_plan_says_why_and_some_runs_do_not_teach() {
-    let (database, cli) = (slow_table("20"), Cli::new());
+    let (database, cli) = (slow_table("15"), Cli::new());
     let start = ["--start-workers", "2"];
     course(&cli, &database, 2, &start);
     let (_, before) = learned(&cli);
