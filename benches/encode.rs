@@ -1,5 +1,6 @@
-//! What encoding costs: a `lineitem`-like table of 16 columns through the whole writer (Parquet,
-//! snappy, SHA-256, file), in rows per second. The figures in `src/writer/parquet.rs` come from here.
+//! What encoding costs: a `lineitem`-like table of 16 columns through the whole writer (encoding,
+//! compression, SHA-256, file), in rows per second. The figures in `src/writer/parquet.rs` come
+//! from here.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int32Array, Int64Arra
 use arrow::array::{RecordBatch, StringArray};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ixtract::model::{
-    Column, Compression, FieldType, Format, FormatOptions, Layout, ReadAs, RunId, arrow_schema,
+    Column, Compression, CsvOptions, FieldType, FileCompression, FormatOptions, Layout,
+    OnUnrepresentable, ParquetOptions, ReadAs, RunId, arrow_schema,
 };
 use ixtract::writer::publish::{Dataset, WriteBudget};
 
@@ -110,6 +112,8 @@ fn columns() -> Vec<Column> {
         nullable: true,
         comment: None,
         generated: None,
+        on_unrepresentable: OnUnrepresentable::Fail,
+        lossy: false,
     })
     .to_vec()
 }
@@ -168,18 +172,27 @@ fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("lineitem");
     group.throughput(Throughput::Elements((BATCHES * BATCH_ROWS) as u64));
     group.sample_size(10);
-    for compression in [Compression::None, Compression::Snappy, Compression::Zstd(3)] {
-        let options = FormatOptions {
-            format: Format::Parquet,
+    let parquet =
+        [Compression::None, Compression::Snappy, Compression::Zstd(3)].map(|compression| {
+            FormatOptions::Parquet(ParquetOptions {
+                compression,
+                row_group_rows: 1_000_000,
+                row_group_bytes: 128 << 20,
+            })
+        });
+    let csv = [FileCompression::None, FileCompression::Zstd(3)].map(|compression| {
+        FormatOptions::Csv(CsvOptions {
             compression,
-            row_group_rows: 1_000_000,
-            row_group_bytes: 128 << 20,
-        };
+            ..CsvOptions::default()
+        })
+    });
+    for options in parquet.into_iter().chain(csv) {
         let budget = WriteBudget {
             row_group_bytes_cap: 64 << 20,
         };
         let sink = dataset.sink(&options, budget);
-        group.bench_function(compression.to_string(), |bencher| {
+        let name = format!("{} {}", options.format().name(), options.compression());
+        group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 runtime.block_on(async {
                     let mut writer = sink.open(1, schema.clone()).await.expect("open");

@@ -96,6 +96,7 @@ fn numbers() -> ReadSpec {
             name: "numbers".into(),
         },
         kind: RelationKind::Table,
+        query: None,
         columns: vec![Column {
             name: "n".into(),
             source_type: "INTEGER".into(),
@@ -105,6 +106,8 @@ fn numbers() -> ReadSpec {
             nullable: false,
             comment: None,
             generated: None,
+            on_unrepresentable: Default::default(),
+            lossy: false,
         }],
         key: Some(Key {
             column: "n".into(),
@@ -161,12 +164,7 @@ fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
             cooldown_chunks: 3,
             max_pause_ms: 30_000,
         },
-        format: FormatOptions {
-            format: Format::Parquet,
-            compression: Compression::Snappy,
-            row_group_rows: 1000,
-            row_group_bytes: 1 << 20,
-        },
+        format: FormatOptions::default(),
         consistency: Consistency::Auto,
         proof: ProofLevel::Count,
     }
@@ -315,6 +313,7 @@ impl Session for MemorySession {
             wire_bytes: rows.num_rows() as u64 * 8,
             rows,
             decode: Duration::ZERO,
+            nulled: Vec::new(),
         }))
     }
 }

@@ -9,7 +9,7 @@ use crate::model::{
     Key, KeyProfile, LatencySample, Origin, RelationKind, SourceKind, SourceProfile, Spread,
     Statistics, Table,
 };
-use crate::source::{Source, SourceError};
+use crate::source::{Doubt, Source, SourceError};
 
 /// Round trips that are timed; the third is the median, the fifth the 95th percentile.
 const PINGS: usize = 5;
@@ -46,8 +46,11 @@ pub async fn profile(
     if !blocks_addressable {
         statistics.blocks = None;
     }
+    let mut warnings = warnings(source.identity().kind, &statistics, key.as_ref());
+    let doubts = source.doubts(&table).await?;
+    warnings.extend(doubts.iter().filter_map(|doubt| warning(doubt, &table)));
     Ok(SourceProfile {
-        warnings: warnings(source.identity().kind, &statistics, key.as_ref()),
+        warnings,
         server: capabilities.server.clone(),
         max_readers: capabilities.max_readers,
         table,
@@ -124,6 +127,26 @@ fn warnings(kind: SourceKind, statistics: &Statistics, key: Option<&KeyProfile>)
         _ => {}
     }
     warnings
+}
+
+/// What will become of a value that an output type cannot hold.
+fn warning(doubt: &Doubt, table: &Table) -> Option<String> {
+    const LONGEST: usize = 60;
+    let name = &doubt.column;
+    let column = table.columns.iter().find(|column| column.name == *name)?;
+    let mut value: String = doubt.value.chars().take(LONGEST).collect();
+    if value.len() < doubt.value.len() {
+        value.push('…');
+    }
+    let found = format!(
+        "{name} holds {value} by the statistics, which {} cannot hold",
+        column.field
+    );
+    Some(if column.on_unrepresentable.is_fail() {
+        format!("{found}: the run will stop there; see --type and --on-unrepresentable")
+    } else {
+        format!("{found}: such values are written as NULL and counted")
+    })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::ui;
 /// Shows what `run` would do.
 pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
     let request = settings::request(
-        &args.table,
+        args.selection.subject(args.table.as_deref()),
         &args.selection,
         &args.types,
         &args.work,

@@ -16,8 +16,9 @@ pub(super) async fn command(context: &Context, args: &ProfileArgs) -> Result<(),
     let source_settings = SourceSettings::settle(&args.source, &context.environment, None)?;
     let state = StateSettings::settle(&args.state, &context.environment);
     let source = survey::connect(context, &source_settings, None).await?;
-    let types = settings::types(&args.types);
-    let profile = survey::profile(context, &source, &args.table, &selection, &types).await?;
+    let types = settings::types(&args.types)?;
+    let subject = args.selection.subject(args.table.as_deref());
+    let profile = survey::profile(context, &source, subject, &selection, &types).await?;
     let mut history = History::open(context, &state)?;
     let scope = history.scope(source.identity(), &profile.table.relation, &selection);
     history.save_profile(&scope, &profile, context)?;

@@ -62,8 +62,7 @@ impl Job {
         let goal = match (&args.plan, &args.table) {
             (Some(file), _) => Goal::Plan(Box::new(plan::read(file)?)),
             (None, table) => Goal::Request(Box::new(settings::request(
-                // clap asks for one of the two.
-                table.as_deref().unwrap_or_default(),
+                args.selection.subject(table.as_deref()),
                 &args.selection,
                 &args.types,
                 &args.work,

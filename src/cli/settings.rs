@@ -5,6 +5,7 @@
 //! [`Environment`], so that precedence is tested without touching the process.
 
 mod environment;
+mod format;
 mod libpq;
 mod place;
 mod template;
@@ -19,8 +20,8 @@ use super::args::{OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeA
 use crate::clock::SharedClock;
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    OutputOptions, ParquetOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity,
-    TypeOptions, WorkOptions,
+    FieldType, OutputOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity,
+    TypeOptions, TypeOverride, WorkOptions,
 };
 use crate::source::ConnectOptions;
 
@@ -91,25 +92,56 @@ impl SourceSettings {
 /// # Errors
 /// 64 when a parameter is unknown or unused.
 pub fn selection(args: &TableArgs) -> Result<Selection, Failure> {
-    let filter = args
-        .filter
-        .as_deref()
-        .map(|text| template::fill_parameters(text, &args.params))
-        .transpose()?;
+    let templates = [("--where", &args.filter), ("--query", &args.query)];
+    let [filter, query] = template::fill_parameters(templates, &args.params)?;
     Ok(Selection {
         columns: args.columns.clone(),
         exclude: args.exclude_columns.clone(),
         filter_template: args.filter.clone(),
         filter,
+        query_template: args.query.clone(),
+        query,
     })
 }
 
 /// How columns are mapped.
-pub fn types(args: &TypeArgs) -> TypeOptions {
-    TypeOptions {
-        mode: args.types,
-        overrides: args.overrides.clone(),
+///
+/// # Errors
+/// 64 for a column that `--type` and `--lossy` both name.
+pub fn types(args: &TypeArgs) -> Result<TypeOptions, Failure> {
+    let both = args
+        .overrides
+        .iter()
+        .find(|(column, _)| args.lossy.iter().any(|(lossy, _)| lossy == column));
+    if let Some((column, _)) = both {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            format!("--type and --lossy both name {column}"),
+            "one writes its values exactly, the other need not",
+            "pass one of the two",
+        ));
     }
+    let overrides = |wanted: &[(String, FieldType)], lossy| {
+        let wanted = wanted.iter().map(|(column, field)| TypeOverride {
+            column: column.clone(),
+            field: field.clone(),
+            lossy,
+        });
+        wanted.collect::<Vec<_>>()
+    };
+    let mut options = TypeOptions {
+        mode: args.types,
+        overrides: overrides(&args.overrides, false),
+        ..TypeOptions::default()
+    };
+    options.overrides.extend(overrides(&args.lossy, true));
+    for (column, rule) in &args.on_unrepresentable {
+        match column {
+            Some(column) => options.exceptions.push((column.clone(), *rule)),
+            None => options.on_unrepresentable = *rule,
+        }
+    }
+    Ok(options)
 }
 
 /// A whole request. The output directory is still a template, which [`directory`] fills when the
@@ -127,7 +159,7 @@ pub fn request(
     Ok(RunRequest {
         table: table.to_owned(),
         selection: selection(args)?,
-        types: types(type_args),
+        types: types(type_args)?,
         work: work_options(work)?,
         output: output_options(output)?,
     })
@@ -161,17 +193,12 @@ fn work_options(args: &WorkArgs) -> Result<WorkOptions, Failure> {
 /// The output group; the directory is still a template.
 ///
 /// # Errors
-/// 64 when the template uses an unknown name.
+/// 64 when the template uses an unknown name, or options do not go with the format.
 pub fn output_options(args: &OutputArgs) -> Result<OutputOptions, Failure> {
     template::check(&args.output)?;
     Ok(OutputOptions {
         directory: args.output.clone(),
-        format: args.format,
-        compression: args.compression,
-        parquet: ParquetOptions {
-            row_group_rows: args.row_group_rows,
-            row_group_bytes: args.row_group_bytes,
-        },
+        format: format::settle(&args.format)?,
         layout: args.layout,
         keep: args.keep,
     })
@@ -221,6 +248,7 @@ fn default_state(environment: &Environment) -> Option<PathBuf> {
 mod tests {
     use super::*;
     use crate::cli::args::{Cli, Command, RunArgs};
+    use crate::model::FormatOptions;
     use clap::Parser;
 
     fn run_args(flags: &[&str]) -> RunArgs {
@@ -269,8 +297,7 @@ mod tests {
     fn defaults_are_the_documented_ones() {
         let request = request_of(&[]).expect("valid");
         assert_eq!(request.output.directory, "out/{schema}.{table}");
-        assert_eq!(request.output.compression.to_string(), "snappy");
-        assert_eq!(request.output.parquet.row_group_bytes, 64_000_000);
+        assert_eq!(request.output.format, FormatOptions::default());
         assert_eq!((request.work.min_workers, request.work.max_workers), (1, 8));
         assert_eq!(request.work.proof, ProofLevel::Count);
         let source = run_args(&[]).source;

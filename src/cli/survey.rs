@@ -11,8 +11,8 @@ use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
 use crate::estimator;
 use crate::model::{
-    Column, ExecutionPlan, PastRun, ReadSpec, Relation, RunId, RunRequest, Scope, Selection,
-    SourceIdentity, SourceProfile, Table, TypeOptions,
+    Column, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId, RunRequest, Scope,
+    Selection, SourceIdentity, SourceProfile, Table, TypeOptions,
 };
 use crate::planner::{self, Inputs, Limits, Planned, Verdict};
 use crate::source::{self, Source, SourceError};
@@ -108,12 +108,17 @@ impl Survey {
             exclude: Vec::new(),
             filter_template: read.filter.clone(),
             filter: read.filter.clone(),
+            query_template: read.query.clone(),
+            query: read.query.clone(),
         };
         let types = TypeOptions {
             mode: plan.spec.types.mode,
-            overrides: Vec::new(),
+            ..TypeOptions::default()
         };
-        let name = literal(&read.relation);
+        let name = match read.query {
+            Some(_) => read.relation.name.clone(),
+            None => literal(&read.relation),
+        };
         let looked = profile(context, &source, &name, &selection, &types).await;
         let profile = looked.map_err(|failure| match failure.exit {
             // A table or column that is gone is no slip of the user's here.
@@ -274,10 +279,15 @@ fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), Failure> {
 /// What makes a column of today unfit for a plan of before. The output type is the plan's own: it
 /// may come from an override.
 fn difference(planned: &Column, now: &Column) -> Option<String> {
-    if planned.source_type != now.source_type || planned.base_type != now.base_type {
+    if planned.source_type != now.source_type {
         Some(format!(
             "it was {}, it is {}",
             planned.source_type, now.source_type
+        ))
+    } else if planned.read == ReadAs::Native && planned.base_type != now.base_type {
+        Some(format!(
+            "it was {}, it is {}",
+            planned.base_type, now.base_type
         ))
     } else if !planned.nullable && now.nullable {
         Some("it could not be null, now it can".to_owned())
@@ -289,7 +299,7 @@ fn difference(planned: &Column, now: &Column) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FieldType, ReadAs, RelationKind, SourceKind};
+    use crate::model::{FieldType, OnUnrepresentable, ReadAs, RelationKind, SourceKind};
 
     fn column(source_type: &str, nullable: bool) -> Column {
         Column {
@@ -301,6 +311,8 @@ mod tests {
             nullable,
             comment: None,
             generated: None,
+            on_unrepresentable: OnUnrepresentable::Fail,
+            lossy: false,
         }
     }
 
@@ -315,6 +327,7 @@ mod tests {
         ReadSpec {
             relation: relation(),
             kind: RelationKind::Table,
+            query: None,
             columns: vec![column],
             key: None,
             filter: None,
@@ -325,6 +338,7 @@ mod tests {
         Table {
             relation: relation(),
             kind: RelationKind::Table,
+            query: None,
             columns: vec![column],
             keys: Vec::new(),
             filter: None,

@@ -18,6 +18,7 @@ mod retry;
 mod watch;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,12 @@ pub struct Execution {
     pub receipts: Vec<PartReceipt>,
     /// Every chunk of the plan, in plan order.
     pub chunks: Vec<ChunkRecord>,
-    /// Every planned worker that got a session.
+    /// Values of finished chunks that stand as NULL because their output type cannot hold them, by
+    /// column.
+    pub nulled: BTreeMap<String, u64>,
+    /// Workers that got a session.
+    pub sessions: u32,
+    /// Every planned worker that was not given up before its first chunk.
     pub workers: Vec<WorkerRecord>,
     /// Mean number of busy workers, from 1 to the planned number (facts sheet, section 8).
     pub effective_workers: f64,

@@ -1,5 +1,6 @@
 //! A worker: one session, one chunk at a time, retried from scratch when it fails.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -88,7 +89,7 @@ impl<E: Into<EngineError>> From<E> for Interruption {
     }
 }
 
-/// Times of one attempt.
+/// Times and counts of one attempt.
 #[derive(Default)]
 struct Tally {
     answer: Duration,
@@ -96,6 +97,8 @@ struct Tally {
     decoded: Duration,
     wrote: Duration,
     rows: u64,
+    /// Values written as NULL, by the position of their column.
+    nulled: BTreeMap<usize, u64>,
 }
 
 impl Worker {
@@ -294,6 +297,14 @@ impl Worker {
             .iter()
             .map(|receipt| receipt.name.clone())
             .collect();
+        record.nulled = tally
+            .nulled
+            .iter()
+            .filter_map(|(column, count)| {
+                let field = self.schema.fields().get(*column)?;
+                Some((field.name().clone(), *count))
+            })
+            .collect();
         if record.rows != tally.rows {
             let why = format!(
                 "{}: {} rows were read and {} were written",
@@ -346,6 +357,9 @@ impl Worker {
             tally.wrote += lap();
             let rows = batch.rows.num_rows() as u64;
             tally.rows += rows;
+            for (column, count) in batch.nulled {
+                *tally.nulled.entry(column).or_default() += count;
+            }
             self.gauge.rows.fetch_add(rows, Ordering::Relaxed);
             self.gauge
                 .bytes
@@ -370,6 +384,7 @@ pub(super) fn blank(chunk: &PlannedChunk, worker: u32) -> ChunkRecord {
         bytes: 0,
         retries: 0,
         files: Vec::new(),
+        nulled: BTreeMap::new(),
         error: None,
     }
 }

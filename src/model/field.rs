@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit as ArrowUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit as ArrowUnit};
 use serde::{Deserialize, Serialize};
 
 use super::relation::Column;
@@ -119,7 +119,28 @@ impl FieldType {
                 DataType::Timestamp(unit.arrow(), utc.then(|| Arc::from("UTC")))
             }
             Self::Uuid => DataType::FixedSizeBinary(16),
-            Self::List(item) => DataType::List(Arc::new(Field::new("item", item.arrow(), true))),
+            Self::List(item) => DataType::List(item.element()),
+        }
+    }
+
+    /// The field of a list's elements of this type; any of them may be null.
+    pub fn element(&self) -> FieldRef {
+        let metadata = self.annotation().into_iter();
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Arc::new(
+            Field::new("item", self.arrow(), true)
+                .with_metadata(metadata.collect::<BTreeMap<_, _>>()),
+        )
+    }
+
+    /// Arrow's canonical extension name, where the type has one: the Parquet writer turns it into
+    /// the format's own annotation.
+    fn annotation(&self) -> BTreeMap<&'static str, &'static str> {
+        const NAME: &str = "ARROW:extension:name";
+        match self {
+            Self::Uuid => BTreeMap::from([(NAME, "arrow.uuid")]),
+            Self::Json => BTreeMap::from([(NAME, "arrow.json"), ("ARROW:extension:metadata", "")]),
+            _ => BTreeMap::new(),
         }
     }
 }
@@ -251,15 +272,11 @@ pub fn arrow_schema(columns: &[Column]) -> SchemaRef {
             if let Some(generated) = &column.generated {
                 metadata.insert("ixtract.generated".to_owned(), generated.clone());
             }
-            match column.field {
-                FieldType::Uuid => {
-                    metadata.insert("ARROW:extension:name".to_owned(), "arrow.uuid".to_owned());
-                }
-                FieldType::Json => {
-                    metadata.insert("ARROW:extension:name".to_owned(), "arrow.json".to_owned());
-                    metadata.insert("ARROW:extension:metadata".to_owned(), String::new());
-                }
-                _ => {}
+            for (key, value) in column.field.annotation() {
+                metadata.insert(key.to_owned(), value.to_owned());
+            }
+            if column.lossy {
+                metadata.insert("ixtract.lossy".to_owned(), "true".to_owned());
             }
             Field::new(&column.name, column.field.arrow(), column.nullable).with_metadata(metadata)
         })

@@ -4,6 +4,7 @@
 //! constructors and by the `check` functions beside each type.
 
 mod field;
+mod format;
 mod key;
 mod plan;
 mod profile;
@@ -15,11 +16,12 @@ mod snapshot;
 mod spread;
 
 pub use field::{FieldType, TimeUnit, arrow_schema};
+pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
 pub use plan::{
-    BackoffRule, Compression, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, Format,
-    FormatOptions, PLAN_VERSION, PlannedChunk, ProofLevel, ReadSpec, RetryPolicy, Scheduling,
-    SpecError, Strategy, TYPE_MAP_VERSION, TypeMapping,
+    BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,
+    ProofLevel, ReadSpec, RetryPolicy, Scheduling, SpecError, Strategy, TYPE_MAP_VERSION,
+    TypeMapping,
 };
 pub use profile::{
     ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Origin, SourceLoad,
@@ -27,11 +29,12 @@ pub use profile::{
 };
 pub use reason::{Learned, Reason};
 pub use relation::{
-    Column, Key, ReadAs, Relation, RelationKind, SourceIdentity, SourceKind, Table,
+    Column, Key, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation, RelationKind, SourceIdentity,
+    SourceKind, Table,
 };
 pub use request::{
-    Chunking, Layout, OutputOptions, ParquetOptions, RunRequest, Selection, TypeMode, TypeOptions,
-    WorkOptions,
+    Chunking, ColumnOptions, Layout, OutputOptions, RunRequest, Selection, TypeMode, TypeOptions,
+    TypeOverride, WorkOptions,
 };
 pub(crate) use run::hex;
 pub use run::{

@@ -1,13 +1,12 @@
 //! The plan: one immutable document that says everything an execution decides.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
+use super::format::FormatOptions;
 use super::key::{ChunkBounds, CoverError, check_cover};
 use super::reason::Reason;
 use super::relation::{Column, Key, Relation, RelationKind, SourceIdentity};
-use super::request::{ParquetOptions, TypeMode};
+use super::request::TypeMode;
 use super::snapshot::Consistency;
 
 /// The version of the plan document that this program writes.
@@ -38,77 +37,6 @@ pub enum Scheduling {
     WorkStealing,
 }
 
-/// `--format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Apache Parquet.
-    Parquet,
-}
-
-/// `--compression`; `Display` is the command line's spelling, and serde uses it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Compression {
-    /// No compression.
-    None,
-    /// Snappy, Parquet's default here.
-    Snappy,
-    /// Zstandard with its level, 1 to 22.
-    Zstd(i32),
-    /// LZ4 (Parquet's LZ4_RAW).
-    Lz4,
-    /// Gzip.
-    Gzip,
-}
-
-impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("none"),
-            Self::Snappy => f.write_str("snappy"),
-            Self::Zstd(level) => write!(f, "zstd:{level}"),
-            Self::Lz4 => f.write_str("lz4"),
-            Self::Gzip => f.write_str("gzip"),
-        }
-    }
-}
-
-impl std::str::FromStr for Compression {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Self::None),
-            "snappy" => Ok(Self::Snappy),
-            "lz4" => Ok(Self::Lz4),
-            "gzip" => Ok(Self::Gzip),
-            // 3 is zstd's own default level.
-            "zstd" => Ok(Self::Zstd(3)),
-            _ => match text.strip_prefix("zstd:").map(str::parse) {
-                Some(Ok(level)) if (1..=22).contains(&level) => Ok(Self::Zstd(level)),
-                _ => Err(format!(
-                    "'{text}' is no compression; known are none, snappy, zstd, zstd:1 to zstd:22, lz4, gzip"
-                )),
-            },
-        }
-    }
-}
-
-impl TryFrom<String> for Compression {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Compression> for String {
-    fn from(compression: Compression) -> String {
-        compression.to_string()
-    }
-}
-
 /// `--proof`: how completeness is proved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -136,6 +64,9 @@ pub struct ReadSpec {
     pub relation: Relation,
     /// What it is.
     pub kind: RelationKind,
+    /// The statement of `--query`, parameters filled in, where that is what is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
     /// Columns in output order.
     pub columns: Vec<Column>,
     /// The key that key chunks are cut on.
@@ -196,31 +127,6 @@ pub struct BackoffRule {
     pub max_pause_ms: u64,
 }
 
-/// Format and its options.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct FormatOptions {
-    /// The file format.
-    pub format: Format,
-    /// The compression.
-    pub compression: Compression,
-    /// Most rows of a row group.
-    pub row_group_rows: u64,
-    /// A row group ends when its encoded size reaches this many bytes.
-    pub row_group_bytes: u64,
-}
-
-impl FormatOptions {
-    /// Format options from the request's parts.
-    pub fn new(format: Format, compression: Compression, parquet: ParquetOptions) -> Self {
-        Self {
-            format,
-            compression,
-            row_group_rows: parquet.row_group_rows,
-            row_group_bytes: parquet.row_group_bytes,
-        }
-    }
-}
-
 /// Everything that decides what an execution does: exactly what the fingerprint covers.
 ///
 /// No ids, no times, no floats, no output location, no secrets.
@@ -256,11 +162,12 @@ pub struct ExecutionSpec {
 
 impl ExecutionSpec {
     /// Checks the invariants that make the spec executable: at least one worker and chunk, chunks
-    /// that tile the table, ranks and numbers that are permutations.
+    /// that tile the table, ranks and numbers that are permutations, a format that can be written.
     pub fn check(&self) -> Result<(), SpecError> {
         if self.workers == 0 {
             return Err(SpecError::NoWorker);
         }
+        self.format.check().map_err(SpecError::Format)?;
         let bounds: Vec<ChunkBounds> = self.chunks.iter().map(|c| c.bounds.clone()).collect();
         let nullable = self.read.key.as_ref().is_some_and(|key| key.nullable);
         check_cover(&bounds, nullable)?;
@@ -286,6 +193,9 @@ pub enum SpecError {
     /// `workers` is 0.
     #[error("the plan has no worker")]
     NoWorker,
+    /// The format's options do not go together.
+    #[error("the plan's format cannot be written: {0}")]
+    Format(String),
     /// The chunks do not tile the table.
     #[error("the plan's chunks do not cover the table exactly: {0}")]
     Cover(#[from] CoverError),

@@ -65,6 +65,9 @@ impl fmt::Display for SourceIdentity {
     }
 }
 
+/// The schema that the rows of `--query` are recorded under.
+pub const QUERY_SCHEMA: &str = "query";
+
 /// A relation's name: exact, unquoted parts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Relation {
@@ -94,6 +97,8 @@ pub enum RelationKind {
     MaterializedView,
     /// A foreign table.
     ForeignTable,
+    /// The rows of `--query`, under the name of `--name`.
+    Query,
 }
 
 /// How a column travels from the server.
@@ -104,6 +109,24 @@ pub enum ReadAs {
     Native,
     /// As text that the server casts to in the select list.
     Text,
+}
+
+/// `--on-unrepresentable`: what becomes of a value that the output type cannot hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnrepresentable {
+    /// The run stops and names it.
+    #[default]
+    Fail,
+    /// It is written as NULL and counted.
+    Null,
+}
+
+impl OnUnrepresentable {
+    /// Whether it is the rule that holds where nobody said anything, which documents do not mention.
+    pub fn is_fail(&self) -> bool {
+        *self == Self::Fail
+    }
 }
 
 /// One column of the output.
@@ -125,6 +148,12 @@ pub struct Column {
     pub comment: Option<String>,
     /// `generated`, `identity always`, … where the column is one.
     pub generated: Option<String>,
+    /// What becomes of a value that the output type cannot hold.
+    #[serde(default, skip_serializing_if = "OnUnrepresentable::is_fail")]
+    pub on_unrepresentable: OnUnrepresentable,
+    /// `--lossy`: values are rounded or cut where the output type asks for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lossy: bool,
 }
 
 /// A column that chunks can be cut on: the leading column of an index, compared as the server does.
@@ -149,6 +178,9 @@ pub struct Table {
     pub relation: Relation,
     /// What it is.
     pub kind: RelationKind,
+    /// The statement of `--query`, parameters filled in, where that is what is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
     /// The selected columns in the catalogue's order.
     pub columns: Vec<Column>,
     /// Integer keys that chunks may be cut on, best first (primary key, then unique, then others).

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::field::FieldType;
-use super::plan::{Compression, Format, ProofLevel};
+use super::format::FormatOptions;
+use super::plan::ProofLevel;
+use super::relation::OnUnrepresentable;
 use super::snapshot::Consistency;
 
 /// Which columns and rows of the relation.
@@ -17,6 +19,12 @@ pub struct Selection {
     pub filter_template: Option<String>,
     /// `--where` with parameters filled in: what the server is sent.
     pub filter: Option<String>,
+    /// `--query`, with `{param}` place holders unfilled: the learning scope uses this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_template: Option<String>,
+    /// `--query` with parameters filled in: read instead of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
 }
 
 /// `--types`.
@@ -30,13 +38,68 @@ pub enum TypeMode {
     Native,
 }
 
+/// `--type COLUMN=TYPE` or `--lossy COLUMN=TYPE`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeOverride {
+    /// The column as the user wrote it.
+    pub column: String,
+    /// The output type.
+    pub field: FieldType,
+    /// Whether values may be rounded or cut.
+    #[serde(default)]
+    pub lossy: bool,
+}
+
 /// How columns are mapped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TypeOptions {
     /// Portable or native.
     pub mode: TypeMode,
-    /// `--type COLUMN=TYPE`, in the order given.
-    pub overrides: Vec<(String, FieldType)>,
+    /// Overrides in the order given; the last one for a column holds.
+    pub overrides: Vec<TypeOverride>,
+    /// `--on-unrepresentable fail|null`.
+    #[serde(default)]
+    pub on_unrepresentable: OnUnrepresentable,
+    /// `--on-unrepresentable COLUMN=fail|null`, in the order given; the last one for a column holds.
+    #[serde(default)]
+    pub exceptions: Vec<(String, OnUnrepresentable)>,
+}
+
+impl TypeOptions {
+    /// The options, resolved: for each of a table's columns the override and the rule that hold.
+    ///
+    /// # Errors
+    /// That of `find`, which says where among the columns a name is.
+    pub fn of_columns<E>(
+        &self,
+        count: usize,
+        find: impl Fn(&str) -> Result<usize, E>,
+    ) -> Result<Vec<ColumnOptions<'_>>, E> {
+        let mut columns = vec![ColumnOptions::default(); count];
+        for column in &mut columns {
+            column.on_unrepresentable = self.on_unrepresentable;
+        }
+        for wanted in &self.overrides {
+            if let Some(column) = columns.get_mut(find(&wanted.column)?) {
+                column.wanted = Some(wanted);
+            }
+        }
+        for (name, rule) in &self.exceptions {
+            if let Some(column) = columns.get_mut(find(name)?) {
+                column.on_unrepresentable = *rule;
+            }
+        }
+        Ok(columns)
+    }
+}
+
+/// What the user wants of one column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ColumnOptions<'a> {
+    /// The override that holds.
+    pub wanted: Option<&'a TypeOverride>,
+    /// What becomes of values that the output type cannot hold.
+    pub on_unrepresentable: OnUnrepresentable,
 }
 
 /// `--chunking`.
@@ -77,15 +140,6 @@ pub struct WorkOptions {
     pub proof: ProofLevel,
 }
 
-/// Parquet's own options.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ParquetOptions {
-    /// `--row-group-rows`: most rows of a row group.
-    pub row_group_rows: u64,
-    /// `--row-group-bytes`: a row group ends when its encoded size reaches this.
-    pub row_group_bytes: u64,
-}
-
 /// `--layout`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,12 +156,8 @@ pub enum Layout {
 pub struct OutputOptions {
     /// `--output`, templates filled in: a local directory.
     pub directory: String,
-    /// `--format`.
-    pub format: Format,
-    /// `--compression`.
-    pub compression: Compression,
-    /// Parquet's options.
-    pub parquet: ParquetOptions,
+    /// The format, with its options.
+    pub format: FormatOptions,
     /// `--layout`.
     pub layout: Layout,
     /// `--keep N`: old versions that stay.

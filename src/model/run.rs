@@ -87,6 +87,10 @@ impl Scope {
                 part(&selection.columns.join("\0"));
                 part(&selection.exclude.join("\0"));
                 part(selection.filter_template.as_deref().unwrap_or(""));
+                // Only where there is one, so that tables keep the scopes they had.
+                if let Some(query) = &selection.query_template {
+                    part(query);
+                }
                 hex(&hash.finalize())
             },
             str::to_owned,
@@ -185,6 +189,9 @@ pub struct ChunkRecord {
     pub retries: u32,
     /// File names, in segment order.
     pub files: Vec<String>,
+    /// Values written as NULL because their output type cannot hold them, by column.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nulled: BTreeMap<String, u64>,
     /// The last error, one line.
     pub error: Option<String>,
 }
@@ -259,6 +266,8 @@ pub struct RunClose {
     pub adaptations: Vec<String>,
     /// The error, one line, when there was one.
     pub error: Option<String>,
+    /// Values written as NULL because their output type cannot hold them, by column.
+    pub nulled: BTreeMap<String, u64>,
     /// The chunks.
     pub chunks: Vec<ChunkRecord>,
     /// The workers.

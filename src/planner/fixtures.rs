@@ -3,11 +3,11 @@
 use super::{Inputs, Limits, plan as make_plan};
 use crate::estimator::{Method, ThroughputEstimate};
 use crate::model::{
-    ChangeCounters, Chunking, Column, Compression, ConnectionLoad, Consistency, Estimate,
-    ExecutionPlan, FieldType, Format, Key, KeyDensity, KeyProfile, KeyValue, LatencySample, Layout,
-    Origin, OutputOptions, ParquetOptions, ProofLevel, ReadAs, Relation, RelationKind, RunRequest,
-    Selection, SourceIdentity, SourceKind, SourceProfile, Statistics, Table, TypeOptions,
-    WorkOptions,
+    ChangeCounters, Chunking, Column, ConnectionLoad, Consistency, Estimate, ExecutionPlan,
+    FieldType, FormatOptions, Key, KeyDensity, KeyProfile, KeyValue, LatencySample, Layout,
+    OnUnrepresentable, Origin, OutputOptions, ProofLevel, ReadAs, Relation, RelationKind,
+    RunRequest, Selection, SourceIdentity, SourceKind, SourceProfile, Statistics, Table,
+    TypeOptions, WorkOptions,
 };
 
 /// `public.orders` of a PostgreSQL server.
@@ -40,12 +40,7 @@ pub(crate) fn request() -> RunRequest {
         },
         output: OutputOptions {
             directory: "out/orders".to_owned(),
-            format: Format::Parquet,
-            compression: Compression::Snappy,
-            parquet: ParquetOptions {
-                row_group_rows: 1_000_000,
-                row_group_bytes: 128 << 20,
-            },
+            format: FormatOptions::default(),
             layout: Layout::Replace,
             keep: 0,
         },
@@ -62,6 +57,7 @@ pub(crate) fn profile(rows: u64) -> SourceProfile {
                 name: "orders".to_owned(),
             },
             kind: RelationKind::Table,
+            query: None,
             columns: vec![Column {
                 name: "id".to_owned(),
                 source_type: "bigint".to_owned(),
@@ -71,6 +67,8 @@ pub(crate) fn profile(rows: u64) -> SourceProfile {
                 nullable: false,
                 comment: None,
                 generated: None,
+                on_unrepresentable: OnUnrepresentable::Fail,
+                lossy: false,
             }],
             keys: vec![key()],
             filter: None,

@@ -115,6 +115,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, PlanError> {
     let forecast = forecast(inputs, &cutting.pieces, staff.workers);
     let mut warnings = inputs.profile.warnings.clone();
     warnings.extend(long_snapshot(forecast.duration_s));
+    warnings.extend(empty_lines(&spec));
     let plan = ExecutionPlan {
         fingerprint: fingerprint(&spec),
         spec,
@@ -186,6 +187,7 @@ fn spec(
         read: ReadSpec {
             relation: profile.table.relation.clone(),
             kind: profile.table.kind,
+            query: profile.table.query.clone(),
             columns: profile.table.columns.clone(),
             key: cutting.key.map(|profile| profile.key.clone()),
             filter: profile.table.filter.clone(),
@@ -200,11 +202,7 @@ fn spec(
         scheduling,
         retry: RETRY,
         backoff: BACKOFF,
-        format: FormatOptions::new(
-            request.output.format,
-            request.output.compression,
-            request.output.parquet,
-        ),
+        format: request.output.format.clone(),
         consistency: request.work.consistency,
         proof: request.work.proof,
     }
@@ -258,6 +256,20 @@ fn long_snapshot(duration_s: f64) -> Option<String> {
     })
 }
 
+/// RFC 4180 leaves open what an empty line is; PostgreSQL reads it as one empty field, others skip
+/// it and would lose the row.
+fn empty_lines(spec: &ExecutionSpec) -> Option<String> {
+    match (&spec.format, spec.read.columns.as_slice()) {
+        (FormatOptions::Csv(csv), [column]) if csv.null.is_empty() && column.nullable => {
+            Some(format!(
+                "a NULL of {} is an empty line, which some readers of CSV skip: --csv-null NULL makes it visible",
+                column.name
+            ))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -265,8 +277,8 @@ mod tests {
     use super::fixtures::{plan_of, profile, request, try_plan};
     use super::*;
     use crate::model::{
-        ChunkBounds, Compression, Consistency, Estimate, KeyValue, Learned, Origin, ProofLevel,
-        Strategy, TypeMode,
+        ChunkBounds, Compression, Consistency, CsvOptions, Estimate, KeyValue, Learned, Origin,
+        ParquetOptions, ProofLevel, Strategy, TypeMode,
     };
 
     fn capped(plan: &ExecutionPlan) -> Vec<(u32, u32, &str)> {
@@ -648,7 +660,7 @@ mod tests {
     fn a_decision_is_in_the_fingerprint_and_a_prediction_is_not() {
         let base = plan_of(&request(), &profile(3_000_000));
         type Change = (&'static str, fn(&mut RunRequest, &mut SourceProfile));
-        let decisions: [Change; 12] = [
+        let decisions: [Change; 13] = [
             ("workers", |r, _| r.work.workers = Some(5)),
             ("max workers", |r, _| r.work.max_workers = 2),
             ("chunking", |r, _| r.work.chunking = Chunking::Ctid),
@@ -659,9 +671,20 @@ mod tests {
             ("proof", |r, _| r.work.proof = ProofLevel::Stream),
             ("types", |r, _| r.types.mode = TypeMode::Native),
             ("compression", |r, _| {
-                r.output.compression = Compression::Zstd(5)
+                r.output.format = FormatOptions::Parquet(ParquetOptions {
+                    compression: Compression::Zstd(5),
+                    ..ParquetOptions::default()
+                })
             }),
-            ("row groups", |r, _| r.output.parquet.row_group_rows += 1),
+            ("row groups", |r, _| {
+                r.output.format = FormatOptions::Parquet(ParquetOptions {
+                    row_group_rows: 7,
+                    ..ParquetOptions::default()
+                })
+            }),
+            ("format", |r, _| {
+                r.output.format = FormatOptions::Csv(CsvOptions::default())
+            }),
             ("filter", |_, p| p.table.filter = Some("id > 3".to_owned())),
             ("relation", |_, p| p.table.relation.name.push('s')),
             ("columns", |_, p| p.table.columns[0].nullable = true),
@@ -690,6 +713,22 @@ mod tests {
             let same = plan_of(&request, &profile).fingerprint;
             assert_eq!(same, base.fingerprint, "{name}");
         }
+    }
+
+    #[test]
+    fn the_nulls_of_an_only_column_in_csv_deserve_a_warning() {
+        let warnings = |null: &str, nullable| {
+            let (mut wish, mut known) = (request(), profile(3_000_000));
+            wish.output.format = FormatOptions::Csv(CsvOptions {
+                null: null.to_owned(),
+                ..CsvOptions::default()
+            });
+            known.table.columns[0].nullable = nullable;
+            plan_of(&wish, &known).warnings
+        };
+        assert!(warnings("", true)[0].contains("--csv-null NULL"));
+        assert_eq!(warnings("NULL", true), Vec::<String>::new());
+        assert_eq!(warnings("", false), Vec::<String>::new());
     }
 
     #[test]

@@ -53,6 +53,15 @@ pub fn quote_relation(relation: &Relation) -> String {
     )
 }
 
+/// What stands behind FROM: the relation or, under its name, the statement of `--query`, which may
+/// end in a `--` comment.
+pub fn from_item(relation: &Relation, query: Option<&str>) -> String {
+    match query {
+        None => quote_relation(relation),
+        Some(query) => format!("({query}\n) AS {}", quote_identifier(&relation.name)),
+    }
+}
+
 impl Dialect {
     /// The predicate that holds for exactly the rows of a chunk; `None` when that is every row.
     ///

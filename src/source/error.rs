@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::error::{ExitCode, Failure};
+use crate::model::Relation;
 
 /// An error of a source. `what` and `why` are in the variants; the fix and the exit code are one
 /// exhaustive match in the conversion to [`Failure`].
@@ -188,6 +189,16 @@ pub enum SourceError {
         /// What the user may do.
         fix: String,
     },
+    /// The statement of `--query` is none that can be extracted.
+    #[error("the query {name} cannot be extracted")]
+    Query {
+        /// `--name`.
+        name: String,
+        /// Why, in the server's words where it has any.
+        why: String,
+        /// What to do instead.
+        fix: String,
+    },
     /// Something that this source, or its version, cannot do.
     #[error("{what}")]
     Unsupported {
@@ -233,6 +244,27 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// No column is left of a relation, or it never had one. A file without columns holds no rows
+    /// that any reader could count.
+    pub(super) fn nothing_to_read(relation: &Relation, never_had_one: bool) -> Self {
+        let (why, fix) = if never_had_one {
+            (
+                "it has no columns, and a file without columns holds no rows",
+                "add a column to it",
+            )
+        } else {
+            (
+                "every column is excluded",
+                "name fewer columns in --exclude-columns",
+            )
+        };
+        Self::Unsupported {
+            what: format!("no column of {relation} is left to read"),
+            why: why.to_owned(),
+            fix: fix.to_owned(),
+        }
+    }
+
     /// Whether the same chunk may succeed on a new session in the same snapshot.
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -354,6 +386,7 @@ impl From<SourceError> for Failure {
                 let place = key.map(|key| format!(" in the row {key}")).unwrap_or_default();
                 (format!("the value {value}{place}: {why}"), fix, ExitCode::Failed)
             }
+            E::Query { why, fix, .. } => (why, fix, ExitCode::Usage),
             E::Unsupported { why, fix, .. } => (why, fix, ExitCode::Refused),
             E::PlanMismatch { why, .. } => {
                 (why, "make a new plan with ixtract plan".to_owned(), ExitCode::Refused)

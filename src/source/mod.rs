@@ -6,8 +6,11 @@
 //!
 //! Every implementation passes the same contract suite, `tests/it/source_contract.rs`.
 
+mod convert;
 pub mod dialect;
 mod error;
+mod ledger;
+mod moment;
 pub mod postgres;
 pub mod secrets;
 pub mod sqlite;
@@ -26,6 +29,14 @@ use crate::model::{
 };
 
 pub use error::SourceError;
+
+/// Names that more than one column of a query has, as the reason for refusing it: a file's columns
+/// are found by name.
+fn duplicate_columns(names: &[String]) -> Option<String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let twice = names.iter().find(|name| !seen.insert(name.as_str()))?;
+    Some(format!("several of its columns are called {twice}"))
+}
 
 /// The result of asking a source.
 pub type Result<T> = std::result::Result<T, SourceError>;
@@ -74,6 +85,12 @@ pub trait Source: Send + Sync {
         buckets: u32,
     ) -> Result<(KeyDensity, Option<i32>)>;
 
+    /// Values that the source's statistics already show and that their output type cannot hold, one
+    /// a column at most. What the statistics do not show may still be there.
+    async fn doubts(&self, _table: &Table) -> Result<Vec<Doubt>> {
+        Ok(Vec::new())
+    }
+
     /// One small round trip on the source's own connection.
     async fn ping(&self) -> Result<()>;
 
@@ -89,6 +106,15 @@ pub trait Source: Send + Sync {
         read: &ReadSpec,
         request: &SnapshotRequest,
     ) -> Result<Arc<dyn Snapshot>>;
+}
+
+/// A value that a column holds by the statistics, and that its output type cannot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The column.
+    pub column: String,
+    /// The value as the source prints it.
+    pub value: String,
 }
 
 /// What a snapshot is asked for.
@@ -167,6 +193,9 @@ pub struct Batch {
     pub wire_bytes: u64,
     /// Time spent turning them into Arrow.
     pub decode: Duration,
+    /// Values that stand as NULL because their output type cannot hold them, with the position of
+    /// their column; only columns whose rule is to do so.
+    pub nulled: Vec<(usize, u64)>,
 }
 
 /// How to reach a source: settled from flags, environment and files, secrets included.

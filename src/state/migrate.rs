@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::error::StateError;
 
 /// What brings a store from version 0 (an empty file) to 1, from 1 to 2, and so on.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("nulled.sql")];
 
 /// Marks a SQLite file as ours: `ixtr` in ASCII.
 const APPLICATION_ID: i64 = 0x6978_7472;
@@ -26,7 +26,7 @@ pub(super) fn migrate(
     let name = path.display().to_string();
     let failed = |error: rusqlite::Error| StateError::from_sqlite(&error, "migrate", &name);
     let target = migrations.len();
-    let version = check(connection, &name, target)?;
+    let version = look(connection, &name, target)?;
     if version == target {
         return Ok(());
     }
@@ -45,16 +45,21 @@ pub(super) fn migrate(
     transaction.commit().map_err(failed)
 }
 
+/// [`check`] in one read transaction: another process may be creating the store meanwhile, and a
+/// version from before its commit beside a schema from after it looks like a stranger's file.
+pub(super) fn look(connection: &Connection, path: &str, known: usize) -> Result<usize, StateError> {
+    let transaction = connection
+        .unchecked_transaction()
+        .map_err(|error| StateError::from_sqlite(&error, "read", path))?;
+    check(&transaction, path, known)
+}
+
 /// The store's version, after making sure that it is ours and not newer than `known`; 0 for an
 /// empty file. Changes nothing.
 ///
 /// # Errors
 /// [`StateError::Newer`], [`StateError::Corrupt`] for a file that is not ours.
-pub(super) fn check(
-    connection: &Connection,
-    path: &str,
-    known: usize,
-) -> Result<usize, StateError> {
+fn check(connection: &Connection, path: &str, known: usize) -> Result<usize, StateError> {
     let ask = |sql: &str| -> Result<i64, StateError> {
         connection
             .query_row(sql, [], |row| row.get(0))

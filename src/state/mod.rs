@@ -59,7 +59,7 @@ impl Store {
         };
         store.configure()?;
         // Before anything is written: a file that is not ours, or newer, stays as it is.
-        migrate::check(&store.connection, &store.path, migrations.len())?;
+        migrate::look(&store.connection, &store.path, migrations.len())?;
         store
             .switch_to_wal()
             .map_err(|error| store.failed(&error, "open"))?;
@@ -163,6 +163,8 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::controller::between_runs::State;
     use crate::model::{
@@ -231,6 +233,7 @@ mod tests {
             confidence: "full".to_owned(),
             adaptations: Vec::new(),
             error: None,
+            nulled: BTreeMap::new(),
             chunks: (1..=3).map(chunk).collect(),
             workers: vec![WorkerRecord {
                 worker: 1,
@@ -259,6 +262,7 @@ mod tests {
             bytes: 25,
             retries: 0,
             files: vec![format!("part-{number:05}.parquet")],
+            nulled: BTreeMap::new(),
             error: None,
         }
     }
@@ -573,6 +577,7 @@ mod tests {
         drop(old);
         let newer = [
             migrate::MIGRATIONS[0],
+            migrate::MIGRATIONS[1],
             "CREATE TABLE plugins (name TEXT NOT NULL) STRICT",
         ];
         for _ in 0..2 {
@@ -581,11 +586,11 @@ mod tests {
             assert_eq!(count(&store, "SELECT count(*) FROM runs"), 1);
             assert_eq!(
                 count(&store, "SELECT user_version FROM pragma_user_version"),
-                2
+                3
             );
         }
-        assert_eq!(names(directory.path()), ["state.db", "state.db.v1.bak"]);
-        let copy = directory.path().join("state.db.v1.bak");
+        assert_eq!(names(directory.path()), ["state.db", "state.db.v2.bak"]);
+        let copy = directory.path().join("state.db.v2.bak");
         assert_eq!(mode(&copy), 0o600);
         let copy = Store::open(&copy).expect("the copy is a store");
         assert_eq!(
@@ -597,8 +602,8 @@ mod tests {
         assert!(matches!(
             newer,
             Err(StateError::Newer {
-                version: 2,
-                known: 1,
+                version: 3,
+                known: 2,
                 ..
             })
         ));
@@ -611,7 +616,11 @@ mod tests {
         store(&directory)
             .begin(&open(0, 1))
             .expect("the run begins");
-        let broken = [migrate::MIGRATIONS[0], "CREATE TABLE half (a); nonsense"];
+        let broken = [
+            migrate::MIGRATIONS[0],
+            migrate::MIGRATIONS[1],
+            "CREATE TABLE half (a); nonsense",
+        ];
         assert!(Store::open_with(&path, &broken).is_err());
         let store = store(&directory);
         assert_eq!(count(&store, "SELECT count(*) FROM runs"), 1);
@@ -722,6 +731,23 @@ mod tests {
         assert_eq!(count(&store, "SELECT count(*) FROM scopes"), 1);
     }
 
+    #[test]
+    fn a_store_that_is_just_being_created_is_not_taken_for_a_strangers() {
+        for _ in 0..40 {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("state.db");
+            let opened = std::thread::scope(|threads| {
+                let all: Vec<_> = (0..6)
+                    .map(|_| threads.spawn(|| Store::open(&path)))
+                    .collect();
+                all.into_iter()
+                    .map(|one| one.join().expect("no panic").map(drop))
+                    .collect::<Vec<_>>()
+            });
+            assert_eq!(opened, vec![Ok(()); 6]);
+        }
+    }
+
     /// One of the processes below, where a store's path and a number are among the arguments; a
     /// lone worker elsewhere.
     #[test]
@@ -767,12 +793,32 @@ mod tests {
     }
 
     #[test]
+    fn the_first_releases_store_is_read_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.db");
+        drop(Store::open_with(&path, &migrate::MIGRATIONS[..1]).expect("version 1"));
+        let store = store(&directory);
+        let mut close = close(9);
+        close.nulled = BTreeMap::from([("born".to_owned(), 2)]);
+        close.chunks[0].nulled = close.nulled.clone();
+        let run = open(0, 1);
+        store.begin(&run).expect("the run begins");
+        store.close(&run.id, &close, None).expect("the run ends");
+        let said = "nulled_json = '{\"born\":2}'";
+        for table in ["runs", "chunks"] {
+            let sql = format!("SELECT count(*) FROM {table} WHERE {said}");
+            assert_eq!(count(&store, &sql), 1, "{table}");
+        }
+    }
+
+    #[test]
     fn several_may_migrate_at_once() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state.db");
         drop(store(&directory));
         let newer = [
             migrate::MIGRATIONS[0],
+            migrate::MIGRATIONS[1],
             "CREATE TABLE plugins (name TEXT NOT NULL) STRICT",
         ];
         std::thread::scope(|threads| {
@@ -784,7 +830,7 @@ mod tests {
                 });
             }
         });
-        let copy = Store::open(&directory.path().join("state.db.v1.bak"));
+        let copy = Store::open(&directory.path().join("state.db.v2.bak"));
         assert!(copy.is_ok(), "{copy:?}");
         assert!(
             !names(directory.path())

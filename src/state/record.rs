@@ -255,7 +255,8 @@ fn update_run(
         "UPDATE runs SET status = :status, ended_at = :ended_at, rows = :rows, bytes = :bytes,
              duration_s = :duration_s, throughput = :throughput,
              effective_workers = :effective_workers, confidence = :confidence,
-             adaptations_json = :adaptations, snapshot_json = :snapshot, error = :error,
+             adaptations_json = :adaptations, nulled_json = :nulled,
+             snapshot_json = :snapshot, error = :error,
              teaches = :teaches
          WHERE run_id = :id",
         named_params! {
@@ -269,6 +270,7 @@ fn update_run(
             ":effective_workers": stored_float(close.effective_workers),
             ":confidence": close.confidence,
             ":adaptations": json(&close.adaptations)?,
+            ":nulled": json(&close.nulled)?,
             ":snapshot": close.snapshot.as_ref().map(json).transpose()?,
             ":error": close.error,
             ":teaches": teaches,
@@ -284,9 +286,10 @@ fn insert_chunk(
 ) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
         "INSERT INTO chunks (run_id, number, worker, status, started_ms, duration_ms, query_ms,
-             answer_ms, decode_ms, write_ms, rows, bytes, retries, files_json, error)
+             answer_ms, decode_ms, write_ms, rows, bytes, retries, files_json, nulled_json,
+             error)
          VALUES (:run, :number, :worker, :status, :started_ms, :duration_ms, :query_ms,
-             :answer_ms, :decode_ms, :write_ms, :rows, :bytes, :retries, :files, :error)",
+             :answer_ms, :decode_ms, :write_ms, :rows, :bytes, :retries, :files, :nulled, :error)",
     )?;
     insert.execute(named_params! {
         ":run": id.as_str(),
@@ -303,6 +306,7 @@ fn insert_chunk(
         ":bytes": stored_count(chunk.bytes),
         ":retries": chunk.retries,
         ":files": json(&chunk.files)?,
+        ":nulled": json(&chunk.nulled)?,
         ":error": chunk.error,
     })?;
     Ok(())

@@ -1,5 +1,7 @@
 //! The documents of `--json`: one on stdout for each command.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::error::Failure;
@@ -102,6 +104,8 @@ pub struct RunDocument {
     pub rows: u64,
     /// Bytes of the files.
     pub bytes: u64,
+    /// `parquet` or `csv`.
+    pub format: &'static str,
     /// The codec.
     pub compression: String,
     /// Wall time of the read, in seconds.
@@ -122,6 +126,8 @@ pub struct RunDocument {
     pub proof: ProofDocument,
     /// The plan's fingerprint.
     pub fingerprint: String,
+    /// Values written as NULL because their output type cannot hold them, by column.
+    pub nulled: BTreeMap<String, u64>,
     /// Rules that fired and deviations from the plan.
     pub adaptations: Vec<String>,
     /// What the plan warned of before the run.

@@ -4,7 +4,7 @@ use super::Line;
 use super::json::PlanDocument;
 use super::wording::{self, Topic};
 use super::{table, units};
-use crate::model::{ExecutionPlan, ReadAs, SourceKind, Strategy, TypeMode};
+use crate::model::{ExecutionPlan, OnUnrepresentable, ReadAs, SourceKind, Strategy, TypeMode};
 
 /// Most chunks that are listed one by one.
 const CHUNKS_SHOWN: usize = 10;
@@ -24,8 +24,10 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
         Line::Heading(heading),
         Line::fact("source", spec.source.to_string()),
     ];
+    lines.extend(spec.read.query.iter().map(|q| Line::fact("query", q)));
     lines.extend(spec.read.filter.iter().map(|f| Line::fact("where", f)));
     lines.push(Line::fact("output", document.output));
+    lines.push(Line::fact("format", wording::format(&spec.format)));
     lines.push(Line::fact("strategy", strategy(plan)));
     lines.push(Line::fact("workers", workers(plan)));
     lines.push(Line::fact("scheduling", order));
@@ -161,6 +163,12 @@ fn mapping(plan: &ExecutionPlan) -> String {
         if column.read == ReadAs::Text {
             notes.push("as the server writes it".to_owned());
         }
+        if column.lossy {
+            notes.push("lossy".to_owned());
+        }
+        if column.on_unrepresentable == OnUnrepresentable::Null {
+            notes.push("NULL for what it cannot hold".to_owned());
+        }
         notes.extend(column.generated.clone());
         vec![
             column.name.clone(),
@@ -171,7 +179,13 @@ fn mapping(plan: &ExecutionPlan) -> String {
         ]
     });
     table::grid(
-        &["column", "source type", "parquet", "null", "note"],
+        &[
+            "column",
+            "source type",
+            plan.spec.format.format().name(),
+            "null",
+            "note",
+        ],
         rows.collect(),
         &[],
     )
@@ -229,6 +243,7 @@ mod tests {
         Plan for public.orders on PostgreSQL 15.18
           source       postgresql://db.example:5432/shop
           output       out/public.orders
+          format       parquet, snappy
           strategy     12 chunks, key ranges of id
                        · rows are stored in the order of id (correlation 1.00)
                        · bounds at equal numbers of rows, from the catalogue's statistics

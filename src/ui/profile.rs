@@ -29,6 +29,9 @@ pub fn view(document: &ProfileDocument<'_>) -> Vec<Line> {
     if !document.file {
         lines.push(Line::fact("connections", connections(profile)));
     }
+    if let Some(query) = &profile.table.query {
+        lines.push(Line::fact("query", query.clone()));
+    }
     if let Some(filter) = &profile.table.filter {
         lines.push(Line::fact("where", filter.clone()));
     }

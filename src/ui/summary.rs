@@ -26,9 +26,10 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact(
             "files",
             format!(
-                "{}, {}, {}",
+                "{}, {}, {}, {}",
                 units::plural(run.files, "file"),
                 units::bytes(run.bytes),
+                run.format,
                 run.compression
             ),
         ),
@@ -55,6 +56,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact("run", run.run.to_string()),
         Line::fact("history", history(run)),
     ];
+    lines.extend(nulled(run));
     lines.extend(adaptations(run));
     lines.extend(run.warnings.iter().cloned().map(Line::Warning));
     lines
@@ -125,6 +127,16 @@ fn history(run: &RunDocument) -> String {
         (Some(file), false) => format!("{file} (recorded, but not learned from)"),
         (None, _) => "not recorded".to_owned(),
     }
+}
+
+/// Values that were not written, column by column: nothing is nulled in silence.
+fn nulled(run: &RunDocument) -> Option<Line> {
+    let values = run.nulled.iter().map(|(column, count)| {
+        let values = units::plural(*count, "value");
+        format!("{column}: {values} that its type cannot hold")
+    });
+    let text = values.collect::<Vec<_>>().join("\n");
+    (!text.is_empty()).then(|| Line::fact("nulled", text))
 }
 
 fn adaptations(run: &RunDocument) -> Vec<Line> {
@@ -204,6 +216,8 @@ pub fn verified(found: &VerifyDocument) -> Vec<Line> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::{ConsistencyLevel, RunId, SnapshotFacts};
     use crate::ui::json::ProofDocument;
@@ -219,6 +233,7 @@ mod tests {
             files: 8,
             rows: 6_001_215,
             bytes: 231_000_000,
+            format: "parquet",
             compression: "snappy".to_owned(),
             duration_s: 5.6,
             predicted_s: 6.2,
@@ -240,6 +255,7 @@ mod tests {
                 count_ms: Some(900),
             },
             fingerprint: "f00d".to_owned(),
+            nulled: BTreeMap::new(),
             adaptations: Vec::new(),
             plan_warnings: Vec::new(),
             warnings: Vec::new(),
@@ -253,7 +269,7 @@ mod tests {
         insta::assert_snapshot!(plain(&view(&run())), @"
         Published /srv/out/public.orders
           rows         6,001,215 in 5.60s (1.1M rows/s)
-          files        8 files, 231.0 MB, snappy
+          files        8 files, 231.0 MB, parquet, snappy
           work         8 chunks by 2 workers (busy on average: 2.0)
           consistency  one snapshot shared by all readers (2 readers), as of 2026-01-31 12:00:01 UTC, position 0/1A2B3C4D
           proof        the server counts 6,001,215 rows too (its count took 0.90s)
@@ -267,6 +283,7 @@ mod tests {
     #[test]
     fn what_went_otherwise_is_told_but_never_floods_the_screen() {
         let mut run = run();
+        run.nulled = BTreeMap::from([("born".to_owned(), 2), ("price".to_owned(), 1)]);
         run.adaptations = (1..=9).map(|n| format!("deviation {n}")).collect();
         run.warnings = vec!["the old version could not be removed".to_owned()];
         run.state = None;
@@ -275,6 +292,9 @@ mod tests {
         let text = plain(&view(&run));
         assert!(text.contains("deviation 4\n               and 5 more, in the manifest"));
         assert!(text.contains("  warning: the old version could not be removed"));
+        assert!(text.contains(
+            "nulled       born: 2 values that its type cannot hold\n               price: 1 value"
+        ));
         assert!(text.contains("history      not recorded"));
         assert!(text.contains("not counted by the server"));
         assert!(text.lines().count() < 24, "{text}");

@@ -1,7 +1,8 @@
 //! Reasons, verdicts and levels in words: the only place with prose about decisions.
 
 use crate::model::{
-    Consistency, ConsistencyLevel, Learned, Origin, ProofLevel, Reason, Scheduling, Strategy,
+    Consistency, ConsistencyLevel, FormatOptions, Learned, Origin, ProofLevel, Reason, Scheduling,
+    Strategy,
 };
 
 use super::units;
@@ -243,6 +244,32 @@ pub fn proof(level: ProofLevel) -> &'static str {
     }
 }
 
+/// The format, and of its options those that change what a reader must know.
+pub fn format(options: &FormatOptions) -> String {
+    let mut words = vec![
+        options.format().name().to_owned(),
+        match options.compression().to_string().as_str() {
+            "none" => "not compressed".to_owned(),
+            codec => codec.to_owned(),
+        },
+    ];
+    if let FormatOptions::Csv(csv) = options {
+        if csv.delimiter != ',' {
+            words.push(format!("fields parted by {:?}", csv.delimiter));
+        }
+        if !csv.null.is_empty() {
+            words.push(format!("{} for NULL", csv.null));
+        }
+        if csv.quote_all {
+            words.push("every value quoted".to_owned());
+        }
+        if !csv.header {
+            words.push("no header".to_owned());
+        }
+    }
+    words.join(", ")
+}
+
 /// How a throughput was estimated.
 pub fn method(method: &str, runs: u32) -> String {
     match (method, runs) {
@@ -358,6 +385,24 @@ mod tests {
             assert!(!words.contains("{") && !words.ends_with('.'), "{words}");
             assert!(seen.insert(words.clone()), "twice: {words}");
         }
+    }
+
+    #[test]
+    fn a_format_is_told_with_what_is_unusual_about_it() {
+        let ordinary = crate::model::CsvOptions::default();
+        let words = |csv: &crate::model::CsvOptions| format(&FormatOptions::Csv(csv.clone()));
+        assert_eq!(words(&ordinary), "csv, not compressed");
+        let unusual = crate::model::CsvOptions {
+            compression: crate::model::FileCompression::Gzip,
+            null: "\\N".to_owned(),
+            delimiter: '\t',
+            quote_all: true,
+            header: false,
+        };
+        assert_eq!(
+            words(&unusual),
+            "csv, gzip, fields parted by '\\t', \\N for NULL, every value quoted, no header"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `_manifest.json`: what a dataset holds, where it came from and how that was proved, for people,
 //! for readers that follow it and for `ixtract verify`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -41,6 +42,9 @@ pub struct Manifest {
     pub relation: Relation,
     /// What it is.
     pub kind: RelationKind,
+    /// The statement of `--query`, parameters filled in, where that is what was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
     /// The filter, parameters filled in.
     pub filter: Option<String>,
     /// The type mapping and its version.
@@ -61,6 +65,9 @@ pub struct Manifest {
     pub fingerprint: String,
     /// What was proved before publishing.
     pub proof: ProofRecord,
+    /// Values written as NULL because their output type cannot hold them, by column.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nulled: BTreeMap<String, u64>,
     /// Deviations from the plan, one line each.
     pub adaptations: Vec<String>,
     /// The window of an incremental extraction; none yet.
@@ -111,7 +118,7 @@ pub struct ProofRecord {
     pub level: ProofLevel,
     /// Rows by the server's own count in the same snapshot; none with `--proof stream`.
     pub counted: Option<u64>,
-    /// Rows by the files' footers.
+    /// Rows, as the files say when they are read back.
     pub rows: u64,
     /// Chunks that tile the table exactly, each read to the end of its stream.
     pub chunks: u32,

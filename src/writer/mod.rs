@@ -3,11 +3,14 @@
 //! Format and place are two axes. A [`Sink`] opens a [`ChunkWriter`] a chunk and attempt; what it
 //! writes stays invisible in the staging area until [`publish`] puts the whole dataset in place.
 
+mod csv;
 mod dictionary;
 mod error;
+mod format;
 pub mod manifest;
 mod names;
 mod parquet;
+mod part;
 mod place;
 mod proof;
 pub mod publish;

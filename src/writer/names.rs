@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 
+use super::format::EXTENSIONS;
 use crate::model::RunId;
 
 /// The manifest of a dataset.
@@ -19,8 +20,8 @@ pub(super) const RUNS: &str = "_runs";
 pub(super) const INNER_LOCK: &str = ".ixtract-lock";
 
 /// A finished part. Names sort in key order and, carrying the run's tag, never repeat between runs.
-pub(super) fn part(chunk: u32, segment: u32, tag: &str) -> String {
-    format!("part-{chunk:05}-{segment:03}-{tag}.parquet")
+pub(super) fn part(chunk: u32, segment: u32, tag: &str, extension: &str) -> String {
+    format!("part-{chunk:05}-{segment:03}-{tag}.{extension}")
 }
 
 /// Whether `name` is one that [`part`] gives.
@@ -30,8 +31,9 @@ pub(super) fn is_part(name: &str) -> bool {
     };
     let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric());
     name.strip_prefix("part-")
-        .and_then(|name| name.strip_suffix(".parquet"))
-        .is_some_and(|name| match name.split('-').collect::<Vec<_>>()[..] {
+        .and_then(|name| name.split_once('.'))
+        .filter(|(_, extension)| EXTENSIONS.contains(extension))
+        .is_some_and(|(name, _)| match name.split('-').collect::<Vec<_>>()[..] {
             [chunk, segment, tag] => number(chunk, 5) && number(segment, 3) && word(tag),
             _ => false,
         })
@@ -126,10 +128,13 @@ mod tests {
     proptest! {
         #[test]
         fn parts_sort_in_key_order_and_are_recognised(a in 0u32..100_000, b in 0u32..100_000) {
-            let (first, second) = (part(a, 1, "0badcafe"), part(b, 1, "0badcafe"));
-            prop_assert_eq!(a.cmp(&b), first.cmp(&second));
-            prop_assert!(is_part(&first));
-            prop_assert!(is_ours(&unfinished(&first)));
+            for extension in EXTENSIONS {
+                let name = |chunk| part(chunk, 1, "0badcafe", extension);
+                let (first, second) = (name(a), name(b));
+                prop_assert_eq!(a.cmp(&b), first.cmp(&second));
+                prop_assert!(is_part(&first));
+                prop_assert!(is_ours(&unfinished(&first)));
+            }
         }
     }
 
@@ -140,7 +145,8 @@ mod tests {
             "part-00001-001-.parquet",
             "part-00001-001-3f9a-2c1b.parquet",
             "part-1-001-3f9a2c1b.parquet",
-            "part-00001-001-3f9a2c1b.csv",
+            "part-00001-001-3f9a2c1b.tsv",
+            "part-00001-001-3f9a2c1b.csv.bz2",
             ".unfinished",
             "notes.txt",
             "",

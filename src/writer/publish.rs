@@ -5,14 +5,16 @@
 //! directory and switches to it in one step. Killed at any moment, the old version or the new one is
 //! whole, and the next run sweeps what is left.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::format;
 use super::manifest::{FileEntry, MANIFEST_VERSION, Manifest, ProofRecord};
-use super::parquet::{self, DirectorySink, Encoding};
+use super::part::DirectorySink;
 use super::place::{self, Lock, Spot};
 use super::replace::Replace;
 use super::runs::Runs;
@@ -28,6 +30,13 @@ use crate::model::{
 pub struct WriteBudget {
     /// A row group ends when it has this many bytes in memory, whatever the user's options allow.
     pub row_group_bytes_cap: u64,
+}
+
+impl WriteBudget {
+    /// No bound: for files without rows, and for reading back.
+    pub(super) const UNBOUNDED: Self = Self {
+        row_group_bytes_cap: u64::MAX,
+    };
 }
 
 /// What a run has to show for itself.
@@ -47,6 +56,8 @@ pub struct Evidence<'a> {
     pub counted: Option<u64>,
     /// Deviations from the plan.
     pub adaptations: &'a [String],
+    /// Values written as NULL because their output type cannot hold them, by column.
+    pub nulled: &'a BTreeMap<String, u64>,
     /// When the run started.
     pub started_at: Timestamp,
     /// Now.
@@ -238,14 +249,11 @@ impl Dataset {
         Arc::new(self.directory_sink(format, budget))
     }
 
-    fn directory_sink(&self, format: &FormatOptions, budget: WriteBudget) -> DirectorySink {
+    fn directory_sink(&self, options: &FormatOptions, budget: WriteBudget) -> DirectorySink {
         DirectorySink {
             directory: self.arrangement.staged().to_owned(),
             tag: self.run.tag().to_owned(),
-            encoding: Encoding {
-                options: *format,
-                budget,
-            },
+            format: format::of(options, budget),
             backlog: self.backlog.clone(),
         }
     }
@@ -337,12 +345,9 @@ impl Dataset {
     fn entries(&self, evidence: &Evidence<'_>) -> Result<Vec<FileEntry>> {
         let spec = &evidence.plan.spec;
         if evidence.receipts.is_empty() {
-            let unbounded = WriteBudget {
-                row_group_bytes_cap: u64::MAX,
-            };
-            let sink = self.directory_sink(&spec.format, unbounded);
+            let sink = self.directory_sink(&spec.format, WriteBudget::UNBOUNDED);
             let schema = arrow_schema(&spec.read.columns);
-            let receipt = parquet::write_empty(&sink, 1, &schema)?;
+            let receipt = sink.write_empty(1, &schema)?;
             self.backlog.wait()?;
             return Ok(vec![FileEntry::of(&receipt, ChunkBounds::All)]);
         }
@@ -388,16 +393,18 @@ fn describe(
         source: spec.source.clone(),
         relation: spec.read.relation.clone(),
         kind: spec.read.kind,
+        query: spec.read.query.clone(),
         filter: spec.read.filter.clone(),
         types: spec.types,
         schema: spec.read.columns.clone(),
-        format: spec.format,
+        format: spec.format.clone(),
         rows: files.iter().map(|file| file.rows).sum(),
         bytes: files.iter().map(|file| file.bytes).sum(),
         files,
         consistency: evidence.snapshot.clone(),
         fingerprint: evidence.plan.fingerprint.clone(),
         proof,
+        nulled: evidence.nulled.clone(),
         adaptations: evidence.adaptations.to_vec(),
         extraction_window: None,
         freshness: evidence.freshness.clone(),

@@ -1,5 +1,8 @@
 //! The life of a dataset: written, proved, published, replaced, broken and verified.
 
+mod csv;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -50,16 +53,17 @@ fn column(name: &str, field: FieldType, nullable: bool) -> Column {
         nullable,
         comment: Some("as told".to_owned()),
         generated: None,
+        on_unrepresentable: OnUnrepresentable::Fail,
+        lossy: false,
     }
 }
 
 fn format(compression: Compression) -> FormatOptions {
-    FormatOptions {
-        format: Format::Parquet,
+    FormatOptions::Parquet(ParquetOptions {
         compression,
         row_group_rows: 1_000_000,
         row_group_bytes: 128 << 20,
-    }
+    })
 }
 
 /// Chunks that tile an integer key, cut at `cuts`.
@@ -103,6 +107,7 @@ fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
                 name: "orders".to_owned(),
             },
             kind: RelationKind::Table,
+            query: None,
             columns,
             key: None,
             filter: None,
@@ -157,6 +162,7 @@ fn record(number: u32, rows: u64) -> ChunkRecord {
         bytes: 0,
         retries: 0,
         files: Vec::new(),
+        nulled: BTreeMap::new(),
         error: None,
     }
 }
@@ -179,6 +185,7 @@ struct Read {
     receipts: Vec<PartReceipt>,
     chunks: Vec<ChunkRecord>,
     counted: Option<u64>,
+    nulled: BTreeMap<String, u64>,
 }
 
 impl Read {
@@ -201,6 +208,7 @@ impl Read {
             chunks: &self.chunks,
             counted: self.counted,
             adaptations: &[],
+            nulled: &self.nulled,
             started_at: now,
             now,
             freshness: None,
@@ -234,6 +242,7 @@ fn write_ids(dataset: &Dataset, number: u32, rows: i64) -> Read {
         receipts,
         chunks,
         counted: Some(2 * rows as u64),
+        nulled: BTreeMap::new(),
     }
 }
 
@@ -422,9 +431,13 @@ fn every_type() -> Vec<(FieldType, ArrayRef)> {
 
 /// Publishes one chunk of `batches`; gives its file.
 fn publish_batches(target: &Path, columns: Vec<Column>, batches: &[RecordBatch]) -> PathBuf {
+    publish_planned(target, plan(columns, &[]), batches)
+}
+
+/// The same, as a plan says.
+fn publish_planned(target: &Path, plan: ExecutionPlan, batches: &[RecordBatch]) -> PathBuf {
     let run = run_id(1);
     let dataset = Dataset::prepare(target, &run, Layout::Replace, 0).unwrap();
-    let plan = plan(columns, &[]);
     let sink = dataset.sink(&plan.spec.format, BUDGET);
     let schema = arrow_schema(&plan.spec.read.columns);
     let mut writer = block_on(sink.open(1, schema)).unwrap();
@@ -438,6 +451,7 @@ fn publish_batches(target: &Path, columns: Vec<Column>, batches: &[RecordBatch])
         receipts: block_on(writer.finish()).unwrap(),
         chunks: vec![record(1, rows)],
         counted: Some(rows),
+        nulled: BTreeMap::new(),
     };
     read.publish(dataset).unwrap();
     files(target).unwrap().remove(0)
@@ -571,11 +585,11 @@ fn row_groups_end_by_rows_by_bytes_and_by_memory() {
         let root = tempfile::tempdir().unwrap();
         let dataset =
             Dataset::prepare(&root.path().join("d"), &run_id(1), Layout::Replace, 0).unwrap();
-        let options = FormatOptions {
+        let options = FormatOptions::Parquet(ParquetOptions {
+            compression: Compression::None,
             row_group_rows: rows,
             row_group_bytes: bytes,
-            ..format(Compression::None)
-        };
+        });
         let budget = WriteBudget {
             row_group_bytes_cap: cap,
         };
@@ -669,6 +683,7 @@ fn an_empty_table_is_one_readable_file_with_its_schema() {
             receipts: Vec::new(),
             chunks: vec![record(1, 0), record(2, 0)],
             counted: Some(0),
+            nulled: BTreeMap::new(),
         };
         read.publish(dataset).unwrap();
         let found = files(&target).unwrap();

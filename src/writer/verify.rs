@@ -9,8 +9,10 @@ use std::path::Path;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::format::{self, FileFormat};
 use super::manifest::{FileEntry, Manifest};
-use super::{Result, WriteError, names, parquet, place};
+use super::publish::WriteBudget;
+use super::{Result, WriteError, names, place};
 use crate::model::{Layout, RunId, arrow_schema, hex};
 
 /// What was verified.
@@ -43,8 +45,9 @@ pub fn verify(dataset: &Path) -> Result<Verified> {
     }
     totals(&manifest, &mut differences);
     let schema = arrow_schema(&manifest.schema);
+    let format = format::of(&manifest.format, WriteBudget::UNBOUNDED);
     for file in &manifest.files {
-        if let Err(why) = check_file(dataset, file, &schema) {
+        if let Err(why) = check_file(&dataset.join(&file.path), file, format.as_ref(), &schema) {
             differences.push(format!("{}: {why}", file.path));
         }
     }
@@ -87,12 +90,12 @@ fn totals(manifest: &Manifest, differences: &mut Vec<String>) {
 }
 
 fn check_file(
-    dataset: &Path,
+    path: &Path,
     file: &FileEntry,
+    format: &dyn FileFormat,
     schema: &arrow::datatypes::Schema,
 ) -> std::result::Result<(), String> {
-    let path = dataset.join(&file.path);
-    let length = match fs::metadata(&path) {
+    let length = match fs::metadata(path) {
         Ok(facts) => facts.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err("missing".to_owned()),
         Err(error) => return Err(error.to_string()),
@@ -100,15 +103,16 @@ fn check_file(
     if length != file.bytes {
         return Err(format!("{length} bytes and not {}", file.bytes));
     }
-    let sha256 = hash(&path).map_err(|error| error.to_string())?;
+    let sha256 = hash(path).map_err(|error| error.to_string())?;
     if sha256 != file.sha256 {
         return Err("its SHA-256 differs".to_owned());
     }
-    let footer = parquet::read_footer(&path)?;
-    if footer.rows != file.rows {
-        return Err(format!("{} rows and not {}", footer.rows, file.rows));
+    let found = format.inspect(path, schema)?;
+    if found.rows == file.rows {
+        Ok(())
+    } else {
+        Err(format!("{} rows and not {}", found.rows, file.rows))
     }
-    parquet::schema_difference(&footer.schema, schema).map_or(Ok(()), Err)
 }
 
 /// SHA-256 of a file in hex, read in pieces.

@@ -14,10 +14,10 @@ use crate::ixtract::{Cli, Outcome};
 use crate::servers::{Database, postgres};
 
 /// The lines of a failure: what, why, fix.
-struct Failure {
-    what: String,
-    why: String,
-    fix: String,
+pub(crate) struct Failure {
+    pub(crate) what: String,
+    pub(crate) why: String,
+    pub(crate) fix: String,
 }
 
 impl Failure {
@@ -72,7 +72,7 @@ impl Failure {
 
 /// Fails with this code, and says this.
 #[track_caller]
-fn fails(outcome: Outcome, code: i32, [what, why, fix]: [&str; 3]) -> Failure {
+pub(crate) fn fails(outcome: Outcome, code: i32, [what, why, fix]: [&str; 3]) -> Failure {
     let outcome = outcome.expect_code(code);
     let failure = Failure::of(&outcome);
     failure.assert_says(what, why, fix);

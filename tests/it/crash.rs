@@ -74,7 +74,7 @@ struct MidRead {
 const TO_STOP: Duration = Duration::from_secs(10);
 
 impl MidRead {
-    fn start() -> Self {
+    fn start(more: &[&str]) -> Self {
         let database = postgres().fresh_database();
         database.exec(
             "CREATE TABLE t (id bigint PRIMARY KEY, version int NOT NULL);
@@ -86,7 +86,7 @@ impl MidRead {
         extraction.run(&options).expect_code(0);
         database.exec("UPDATE t SET version = 2");
         let gate = Gate::shut(&database);
-        let running = extraction.spawn(&[&options[..], &["--where", Gate::FILTER]].concat());
+        let running = extraction.spawn(&[&options[..], &["--where", Gate::FILTER], more].concat());
         gate.wait_for_readers(2);
         Self {
             database,
@@ -103,13 +103,13 @@ impl MidRead {
     }
 }
 
-fn stopped_by(signal: Signal, code: i32) {
+fn stopped_by(signal: Signal, code: i32, more: &[&str]) {
     let MidRead {
         database,
         extraction,
         gate,
         mut running,
-    } = MidRead::start();
+    } = MidRead::start(more);
     running.signal(signal);
     let outcome = running.wait().expect_code(code);
     assert!(
@@ -129,12 +129,17 @@ fn stopped_by(signal: Signal, code: i32) {
 
 #[test]
 fn an_interrupt_stops_the_servers_queries_and_publishes_nothing() {
-    stopped_by(Signal::INT, 130);
+    stopped_by(Signal::INT, 130, &[]);
 }
 
 #[test]
 fn a_termination_stops_the_servers_queries_and_publishes_nothing() {
-    stopped_by(Signal::TERM, 143);
+    stopped_by(Signal::TERM, 143, &[]);
+}
+
+#[test]
+fn without_one_point_in_time_the_servers_queries_are_stopped_too() {
+    stopped_by(Signal::TERM, 143, &["--consistency", "per-chunk"]);
 }
 
 #[test]
@@ -144,7 +149,7 @@ fn a_killed_reader_leaves_the_old_version_and_the_next_run_sweeps() {
         extraction,
         gate,
         mut running,
-    } = MidRead::start();
+    } = MidRead::start(&[]);
     running.signal(Signal::KILL);
     running.wait().expect_code(KILLED);
     gate.open();

@@ -16,7 +16,8 @@ const OUTPUT: &str = "out";
 pub(crate) struct Extraction {
     pub(crate) cli: Cli,
     source: String,
-    table: String,
+    /// The words that say what is read.
+    subject: Vec<String>,
 }
 
 impl Extraction {
@@ -24,7 +25,16 @@ impl Extraction {
         Self {
             cli: Cli::new(),
             source: source.into(),
-            table: table.to_owned(),
+            subject: vec![table.to_owned()],
+        }
+    }
+
+    /// Of a query instead of a table.
+    pub(crate) fn of_query(source: impl Into<String>, sql: &str, name: &str) -> Self {
+        let words = ["--query", sql, "--name", name].map(str::to_owned);
+        Self {
+            subject: words.into(),
+            ..Self::new(source, name)
         }
     }
 
@@ -36,11 +46,12 @@ impl Extraction {
 
     /// The command line of `ixtract COMMAND TABLE --source …`.
     pub(crate) fn words(&self, command: &str, more: &[&str]) -> Vec<String> {
-        let words = [command, &self.table, "--source", &self.source];
+        let subject = self.subject.iter().map(String::as_str);
+        let words = std::iter::once(command).chain(subject);
         words
-            .iter()
-            .chain(more)
-            .map(|&word| word.to_owned())
+            .chain(["--source", &self.source])
+            .chain(more.iter().copied())
+            .map(str::to_owned)
             .collect()
     }
 

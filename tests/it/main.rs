@@ -16,16 +16,20 @@ mod versions; // A table whose rows say which version of it they are of.
 
 // The tests.
 mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets, state, plans.
+mod connect; // TLS, certificates, sockets, services, poolers, and servers that are nearly full.
 mod consistency; // One point in time while others write, alter, block and terminate.
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
+mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
 mod docs; // README.md says what --help says, and back.
 mod keys; // Every row once, whatever the keys are like.
+mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.
 mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.
 mod roundtrip; // Every type, value by value.
+mod selections; // Queries, columns, conditions and parameters.
 mod sink_contract; // What every sink promises.
 mod source_contract; // What every source promises.
 mod state; // What is remembered, and for whom.

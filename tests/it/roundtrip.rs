@@ -6,8 +6,26 @@
 
 mod casts; // Types that the server turns into text.
 mod hostile; // Defaults of databases and roles that must not matter.
+mod lists; // Arrays.
 mod oracle; // From a server's text to the readers'.
+mod overrides; // What the user wants of a column.
 mod sqlite; // SQLite, where a column's type promises little.
 mod table; // A table of many types, and what it must become.
 mod unrepresentable; // Values that stop the run.
 mod wire; // Types that travel in their own binary form.
+
+pub(crate) use oracle::Kind;
+pub(crate) use table::Filled;
+
+use crate::servers::Database;
+
+/// Fills `public.t` with every type that travels in its own binary form.
+pub(crate) fn fill_wire_types(database: &Database, rows: usize) -> Filled {
+    Filled::create(database, &wire::every_type(), rows, wire::LARGE_VALUES)
+}
+
+/// Fills `public.t` with types that the server turns into text.
+pub(crate) fn fill_cast_types(database: &Database, rows: usize) -> Filled {
+    database.exec(casts::TYPES);
+    Filled::create(database, &casts::columns(), rows, "")
+}

@@ -4,6 +4,7 @@
 //! in a [`Database`] of its own. [`Postgres::versions`] are all servers, oldest first, for what
 //! differs between versions. [`PrivatePostgres`] is for tests that stop, restart or break it.
 
+mod pooler;
 mod private;
 mod session;
 
@@ -11,6 +12,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub(crate) use pooler::Pooler;
 pub(crate) use private::PrivatePostgres;
 pub(crate) use session::Session;
 

@@ -1,4 +1,4 @@
-//! What every sink promises, whatever layout is behind it: receipts are true, what did not finish is
+//! What every sink promises, whatever layout is behind it and whatever format in it: receipts are true, what did not finish is
 //! nowhere, a new attempt replaces the old one, and nothing shows before it is published.
 
 use std::fs;
@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use ixtract::model::{Compression, Format, FormatOptions, Layout, RunId};
+use ixtract::model::{
+    CsvOptions, FileCompression, Format, FormatOptions, Layout, ParquetOptions, RunId,
+};
 use ixtract::writer::publish::{Dataset, WriteBudget};
 use ixtract::writer::{PartReceipt, Sink, WriteError};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -22,15 +24,19 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(layout: Layout) -> Self {
+    fn new(layout: Layout, format: Format) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let target = home.path().join("dataset");
         let dataset = prepare(&target, layout, "0000000a").expect("a dataset");
-        let format = FormatOptions {
-            format: Format::Parquet,
-            compression: Compression::Snappy,
-            row_group_rows: 100,
-            row_group_bytes: 64_000_000,
+        let format = match format {
+            Format::Parquet => FormatOptions::Parquet(ParquetOptions {
+                row_group_rows: 100,
+                ..ParquetOptions::default()
+            }),
+            Format::Csv => FormatOptions::Csv(CsvOptions {
+                compression: FileCompression::Gzip,
+                ..CsvOptions::default()
+            }),
         };
         let sink = dataset.sink(
             &format,
@@ -55,13 +61,13 @@ impl Subject {
         writer.finish().await.expect("receipts")
     }
 
-    /// Every Parquet file there is, hidden or not, by name.
+    /// Every file with rows that there is, hidden or not, by name.
     fn files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         walk(self.home.path(), &mut files);
         files.retain(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "parquet")
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.trim_start_matches('.').starts_with("part-")
         });
         files.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
         files
@@ -116,6 +122,12 @@ fn batch(start: i64) -> RecordBatch {
 /// The `id`s of a file.
 fn ids(path: &Path) -> Vec<i64> {
     let file = fs::File::open(path).expect("a file");
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        let text = std::io::read_to_string(flate2::read::GzDecoder::new(file)).expect("text");
+        let rows = text.strip_prefix("id,word\n").expect("a header").lines();
+        let id = |row: &str| row.split(',').next().and_then(|id| id.parse().ok());
+        return rows.map(|row| id(row).expect("a number")).collect();
+    }
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("a footer");
     assert_eq!(reader.schema().fields(), schema().fields());
     let batches = reader.build().expect("a reader");
@@ -298,25 +310,29 @@ async fn a_dataset_is_held_by_one_run_at_a_time(subject: Subject) {
     third.abandon().expect("a removal");
 }
 
-/// Runs these checks for every layout.
-macro_rules! for_every_layout {
-    ($($check:ident),+ $(,)?) => {
-        mod replace {
+/// Runs these checks for a layout and a format.
+macro_rules! checks {
+    ($name:ident, $layout:ident, $format:ident, $($check:ident),+ $(,)?) => {
+        mod $name {
+            use ixtract::model::{Format, Layout};
             $(#[tokio::test]
             async fn $check() {
-                super::$check(super::Subject::new(ixtract::model::Layout::Replace)).await;
-            })+
-        }
-        mod runs {
-            $(#[tokio::test]
-            async fn $check() {
-                super::$check(super::Subject::new(ixtract::model::Layout::Runs)).await;
+                super::$check(super::Subject::new(Layout::$layout, Format::$format)).await;
             })+
         }
     };
 }
 
-for_every_layout!(
+/// Runs these checks for every layout, and for every format.
+macro_rules! for_every_sink {
+    ($($check:ident),+ $(,)?) => {
+        checks!(replace, Replace, Parquet, $($check),+);
+        checks!(runs, Runs, Parquet, $($check),+);
+        checks!(csv, Replace, Csv, $($check),+);
+    };
+}
+
+for_every_sink!(
     receipts_are_true,
     a_chunk_without_rows_gives_no_receipt_and_no_file,
     what_is_aborted_or_dropped_is_nowhere,

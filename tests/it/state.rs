@@ -148,7 +148,12 @@ impl Stored {
             .collect();
         listed.sort_unstable();
         assert_eq!(files, listed);
-        assert_eq!(self.of("worker_metrics", "worker"), ["1", "2"]);
+        // A worker that came when all was done is not one.
+        let workers = self.of("worker_metrics", "worker");
+        assert!(
+            workers == ["1", "2"] || workers == ["1"] || workers == ["2"],
+            "{workers:?}"
+        );
         assert_eq!(self.of("worker_metrics", "sum(rows)"), ["90"]);
         assert_eq!(
             self.of("worker_metrics", "sum(chunks)"),

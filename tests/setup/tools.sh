@@ -41,6 +41,7 @@ missing_packages() {
     command -v sqlite3 >/dev/null || echo sqlite3
     command -v openssl >/dev/null || echo openssl
     [ -x /usr/bin/time ] || echo time
+    [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     command -v npm >/dev/null || printf '%s\n' nodejs npm
 }
@@ -59,7 +60,8 @@ install_packages() {
     "${as_root[@]}" mkdir -p "${no_cluster%/*}"
     echo 'create_main_cluster = false' | "${as_root[@]}" tee "$no_cluster" >/dev/null
     "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    # Run level 1 keeps a package from starting its service.
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get install -qq -y --no-install-recommends "$@" >/dev/null
     "${as_root[@]}" rm -f "$no_cluster"
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::parse;
-use crate::model::{Chunking, Compression, Consistency, FieldType, Format, Layout, TypeMode};
+use crate::model::{
+    Chunking, Compression, Consistency, FieldType, Format, Layout, OnUnrepresentable, TypeMode,
+};
 
 /// Flags of every command.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -45,14 +47,30 @@ pub struct TableArgs {
     /// Only rows for which this SQL condition holds; may use {NAME} of --param
     #[arg(long = "where", value_name = "SQL")]
     pub filter: Option<String>,
-    /// The text that stands for {NAME} in --where; runs that differ only here share one history
+    /// Extract the rows of this SELECT instead of a table; may use {NAME} of --param
     #[arg(
-        long = "param",
-        value_name = "NAME=TEXT",
-        value_parser = parse::param,
-        requires = "filter",
+        long,
+        value_name = "SQL",
+        requires = "name",
+        conflicts_with = "table",
+        value_parser = parse::query
     )]
+    pub query: Option<String>,
+    /// What the rows of --query are called: {table} of --output, and the history's name
+    #[arg(long, value_name = "NAME", requires = "query", value_parser = parse::name)]
+    pub name: Option<String>,
+    /// The text that stands for {NAME} in --where and --query; runs that differ only here share
+    /// one history
+    #[arg(long = "param", value_name = "NAME=TEXT", value_parser = parse::param)]
     pub params: Vec<(String, String)>,
+}
+
+impl TableArgs {
+    /// What is read, as the user calls it: the table, or the name of the query. clap asks for one of
+    /// them, or for a plan.
+    pub fn subject<'a>(&'a self, table: Option<&'a str>) -> &'a str {
+        table.or(self.name.as_deref()).unwrap_or_default()
+    }
 }
 
 /// Where the table is, as whom to read it, and for how long to wait.
@@ -147,23 +165,9 @@ pub struct OutputArgs {
         default_value = "out/{schema}.{table}"
     )]
     pub output: String,
-    /// File format: parquet
-    #[arg(long, value_name = "FORMAT", value_parser = parse::format, default_value = "parquet")]
-    pub format: Format,
-    /// none, snappy, zstd, zstd:LEVEL, lz4, gzip
-    #[arg(long, value_name = "CODEC", default_value = "snappy")]
-    pub compression: Compression,
-    /// Most rows of a row group
-    #[arg(
-        long,
-        value_name = "ROWS",
-        default_value_t = 1_048_576,
-        value_parser = clap::value_parser!(u64).range(1..)
-    )]
-    pub row_group_rows: u64,
-    /// A row group ends at this encoded size, such as 64MB
-    #[arg(long, value_name = "BYTES", value_parser = parse::bytes, default_value = "64MB")]
-    pub row_group_bytes: u64,
+    /// How files are written.
+    #[command(flatten)]
+    pub format: FormatArgs,
     /// replace: exchange the directory in one step; runs: keep parts under _runs/, where no
     /// exchange is possible
     #[arg(long, value_parser = parse::layout, default_value = "replace")]
@@ -171,6 +175,39 @@ pub struct OutputArgs {
     /// Old versions that stay beside the new one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub keep: u32,
+}
+
+/// The format of the dataset's files.
+///
+/// What only one format knows has no default here, so that it is refused with the other.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Format")]
+pub struct FormatArgs {
+    /// File format: parquet or csv
+    #[arg(long, value_name = "FORMAT", value_parser = parse::format, default_value = "parquet")]
+    pub format: Format,
+    /// For parquet none, snappy, zstd, zstd:LEVEL, lz4, gzip [default: snappy]; for csv none, gzip,
+    /// zstd, zstd:LEVEL [default: none]
+    #[arg(long, value_name = "CODEC")]
+    pub compression: Option<Compression>,
+    /// Parquet: most rows of a row group [default: 1048576]
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub row_group_rows: Option<u64>,
+    /// Parquet: a row group ends at this encoded size [default: 64MB]
+    #[arg(long, value_name = "BYTES", value_parser = parse::bytes)]
+    pub row_group_bytes: Option<u64>,
+    /// CSV: what stands, unquoted, for NULL [default: nothing]; an equal value is quoted
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub csv_null: Option<String>,
+    /// CSV: the character between fields, \t for a tab [default: ,]
+    #[arg(long, value_name = "C", value_parser = parse::delimiter, allow_hyphen_values = true)]
+    pub csv_delimiter: Option<char>,
+    /// CSV: quote every value and name, not only those that need it; NULL never is
+    #[arg(long)]
+    pub csv_quote_all: bool,
+    /// CSV: no line of column names at the beginning of each file
+    #[arg(long)]
+    pub csv_no_header: bool,
 }
 
 /// How columns are mapped.
@@ -183,6 +220,13 @@ pub struct TypeArgs {
     /// Write a column as another type, checked value by value, such as amount=decimal(38,9)
     #[arg(long = "type", value_name = "COLUMN=TYPE", value_parser = parse::column_type)]
     pub overrides: Vec<(String, FieldType)>,
+    /// As --type, but values may be rounded or cut, such as price=float64 or at=date; recorded
+    #[arg(long, value_name = "COLUMN=TYPE", value_parser = parse::column_type)]
+    pub lossy: Vec<(String, FieldType)>,
+    /// What becomes of a value that its type cannot hold: fail (the default) stops the run, null
+    /// writes and counts a NULL; COLUMN=fail or COLUMN=null for one column
+    #[arg(long, value_name = "[COLUMN=]RULE", value_parser = parse::on_unrepresentable)]
+    pub on_unrepresentable: Vec<(Option<String>, OnUnrepresentable)>,
 }
 
 /// How the work is cut and shared out.

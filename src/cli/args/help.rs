@@ -36,8 +36,10 @@ pub const VARIABLES: [(&str, &str); 22] = [
 ];
 
 /// What a plan has already decided; such flags do not go with `--plan`.
-pub(super) const DECIDED_BY_PLAN: [&str; 19] = [
+pub(super) const DECIDED_BY_PLAN: [&str; 27] = [
     "table",
+    "query",
+    "name",
     "columns",
     "exclude_columns",
     "filter",
@@ -46,8 +48,14 @@ pub(super) const DECIDED_BY_PLAN: [&str; 19] = [
     "compression",
     "row_group_rows",
     "row_group_bytes",
+    "csv_null",
+    "csv_delimiter",
+    "csv_quote_all",
+    "csv_no_header",
     "types",
     "overrides",
+    "lossy",
+    "on_unrepresentable",
     "workers",
     "start_workers",
     "min_workers",
@@ -59,7 +67,7 @@ pub(super) const DECIDED_BY_PLAN: [&str; 19] = [
 ];
 
 pub(super) const LONG_ABOUT: &str = "\
-Copy tables out of databases into Parquet: exactly, gently, and faster with every run.
+Copy tables out of databases into Parquet or CSV: exactly, gently, and faster with every run.
 
 A run reads one point in time of a PostgreSQL (13 or later) or SQLite table with several workers, \
 proves that every row arrived, and replaces the dataset in one step: readers see the old version \
@@ -81,6 +89,10 @@ Examples:
   $ ixtract run orders --source sqlite:shop.db --columns id,placed_on,total \\
       --where \"placed_on = '{day}'\" --param day=2026-01-31 \\
       --compression zstd --output 'lake/{table}/{date}'
+
+  As compressed CSV that PostgreSQL's COPY … CSV HEADER reads back:
+  $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\
+      --format csv --compression gzip
 
   From cron, machine-readable, the password from a secret store:
   $ ixtract run public.orders --json --quiet --password-command 'vault read -field=pw db/shop'

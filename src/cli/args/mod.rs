@@ -12,16 +12,17 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use groups::{
-    Common, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
+    Common, FormatArgs, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TlsName, TypeArgs,
+    WorkArgs,
 };
 pub use help::{VARIABLES, redact};
 
-/// Copy tables out of databases into Parquet: exactly, gently, and faster with every run.
+/// Copy tables out of databases into Parquet or CSV: exactly, gently, and faster with every run.
 #[derive(Debug, Parser)]
 #[command(
     name = "ixtract",
     version,
-    about = "Copy tables out of databases into Parquet: exactly, gently, and faster with every run",
+    about = "Copy tables out of databases into Parquet or CSV: exactly, gently, and faster with every run",
     long_about = help::LONG_ABOUT,
     after_help = "Start with `ixtract demo`. `ixtract --help` (long) lists exit codes and environment variables.",
     after_long_help = help::after_long_help(),
@@ -66,7 +67,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// `schema.table` or `table`; quote a part as the server does to take it literally
-    #[arg(value_name = "TABLE", required_unless_present = "plan")]
+    #[arg(value_name = "TABLE", required_unless_present_any = ["plan", "query"])]
     pub table: Option<String>,
     /// Columns and rows.
     #[command(flatten)]
@@ -106,8 +107,8 @@ pub struct RunArgs {
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     /// `schema.table` or `table`; quote a part as the server does to take it literally
-    #[arg(value_name = "TABLE")]
-    pub table: String,
+    #[arg(value_name = "TABLE", required_unless_present = "query")]
+    pub table: Option<String>,
     /// Columns and rows.
     #[command(flatten)]
     pub selection: TableArgs,
@@ -135,8 +136,8 @@ pub struct PlanArgs {
 #[derive(Debug, Args)]
 pub struct ProfileArgs {
     /// `schema.table` or `table`; quote a part as the server does to take it literally
-    #[arg(value_name = "TABLE")]
-    pub table: String,
+    #[arg(value_name = "TABLE", required_unless_present = "query")]
+    pub table: Option<String>,
     /// Columns and rows.
     #[command(flatten)]
     pub selection: TableArgs,
@@ -229,7 +230,7 @@ mod tests {
     #[test]
     fn what_this_version_cannot_do_says_what_it_can() {
         let tries: [(&[&str], &str); 4] = [
-            (&["--format", "csv"], "parquet"),
+            (&["--format", "avro"], "csv"),
             (&["--output", "s3://b/x"], "local directory"),
             (&["--compression", "brotli"], "zstd"),
             (&["--type", "a=float7"], "float64"),

@@ -1,6 +1,6 @@
 //! Parsers of single flag values. Their errors say what this version supports.
 
-use crate::model::{Chunking, Consistency, FieldType, Format, Layout, TypeMode};
+use crate::model::{Chunking, Consistency, FieldType, Format, Layout, OnUnrepresentable, TypeMode};
 
 /// `NAME=TEXT`, the name an identifier.
 pub(super) fn param(text: &str) -> Result<(String, String), String> {
@@ -19,12 +19,46 @@ pub(super) fn param(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// One statement. A closing semicolon is what people are used to writing, and means nothing.
+pub(super) fn query(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+    if text.trim().is_empty() {
+        Err("write one SELECT statement".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// The name of a query.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains('\0') {
+        Err("a name has at least one character".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
 /// `COLUMN=TYPE`. The type has no `=`, a column's name may: the last one parts them.
 pub(super) fn column_type(text: &str) -> Result<(String, FieldType), String> {
     let (column, name) = text
         .rsplit_once('=')
         .ok_or("write COLUMN=TYPE, such as amount=decimal(38,9)")?;
     Ok((column.to_owned(), name.parse()?))
+}
+
+/// `fail` or `null`, for all columns or with `COLUMN=` for one.
+pub(super) fn on_unrepresentable(
+    text: &str,
+) -> Result<(Option<String>, OnUnrepresentable), String> {
+    let (column, rule) = match text.rsplit_once('=') {
+        Some((column, rule)) => (Some(column.to_owned()), rule),
+        None => (None, text),
+    };
+    match rule {
+        "fail" => Ok((column, OnUnrepresentable::Fail)),
+        "null" => Ok((column, OnUnrepresentable::Null)),
+        _ => Err("write fail, null, COLUMN=fail or COLUMN=null".to_owned()),
+    }
 }
 
 /// A local directory, `file:` before it or not.
@@ -50,11 +84,23 @@ fn nonempty(path: &str) -> Result<String, String> {
     }
 }
 
-/// `parquet`.
+/// `parquet` or `csv`.
 pub(super) fn format(text: &str) -> Result<Format, String> {
-    match text {
-        "parquet" => Ok(Format::Parquet),
-        _ => Err("this version writes parquet only".to_owned()),
+    [Format::Parquet, Format::Csv]
+        .into_iter()
+        .find(|format| format.name() == text)
+        .ok_or_else(|| "formats are parquet and csv".to_owned())
+}
+
+/// One ASCII character, or `\t`, which shells do not turn into a tab.
+pub(super) fn delimiter(text: &str) -> Result<char, String> {
+    if text == "\\t" {
+        return Ok('\t');
+    }
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(one), None) if one.is_ascii() => Ok(one),
+        _ => Err("write one ASCII character, such as ';', or \\t for a tab".to_owned()),
     }
 }
 
@@ -137,6 +183,27 @@ mod tests {
         assert_eq!(bytes("4096"), Ok(4096));
         for wrong in ["", "MB", "0", "-1", "1.5MB", "5 bananas", "99999999999GB"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rule_is_for_all_columns_or_for_one() {
+        use OnUnrepresentable::{Fail, Null};
+        assert_eq!(on_unrepresentable("null"), Ok((None, Null)));
+        assert_eq!(
+            on_unrepresentable("a=b=fail"),
+            Ok((Some("a=b".to_owned()), Fail))
+        );
+        assert!(on_unrepresentable("skip").is_err() && on_unrepresentable("a=").is_err());
+    }
+
+    #[test]
+    fn a_delimiter_is_one_character() {
+        assert_eq!(delimiter(";"), Ok(';'));
+        assert_eq!(delimiter("\\t"), Ok('\t'));
+        assert_eq!(delimiter("\\"), Ok('\\'));
+        for wrong in ["", ";;", "é", "\\n"] {
+            assert!(delimiter(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! One attempt at a plan: snapshot, execution, publishing, and what is known of it at the end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cli::context::{Context, entropy};
@@ -70,9 +71,8 @@ impl Attempt {
         // What the snapshot achieved may have become less while it was read in, and not every
         // worker may have got a session.
         let facts = snapshot.facts();
-        let readers = u32::try_from(execution.workers.len()).unwrap_or(u32::MAX);
         self.snapshot = Some(SnapshotFacts {
-            readers: facts.readers.min(readers),
+            readers: facts.readers.min(execution.sessions),
             ..facts
         });
         let result = std::mem::replace(&mut execution.result, Ok(()));
@@ -104,6 +104,7 @@ impl Attempt {
             snapshot,
             receipts: &execution.receipts,
             chunks: &execution.chunks,
+            nulled: &execution.nulled,
             counted: execution.counted,
             adaptations: &execution.adaptations,
             started_at: open.started_at,
@@ -139,6 +140,7 @@ impl Attempt {
             confidence: String::new(),
             adaptations: Vec::new(),
             error,
+            nulled: BTreeMap::new(),
             chunks: Vec::new(),
             workers: Vec::new(),
         };
@@ -150,6 +152,7 @@ impl Attempt {
             close.effective_workers = execution.effective_workers;
             close.confidence = execution.confidence.name().to_owned();
             close.adaptations.clone_from(&execution.adaptations);
+            close.nulled.clone_from(&execution.nulled);
             close.chunks.clone_from(&execution.chunks);
             close.workers.clone_from(&execution.workers);
         }
@@ -181,7 +184,8 @@ impl Attempt {
             files: manifest.files.len() as u64,
             rows: manifest.rows,
             bytes: manifest.bytes,
-            compression: spec.format.compression.to_string(),
+            format: spec.format.format().name(),
+            compression: spec.format.compression().to_string(),
             duration_s: execution.elapsed.as_secs_f64(),
             predicted_s: survey.plan.forecast.duration_s,
             throughput: throughput(&execution),
@@ -197,6 +201,7 @@ impl Attempt {
                     .and_then(|took| u64::try_from(took.as_millis()).ok()),
             },
             fingerprint: survey.plan.fingerprint.clone(),
+            nulled: execution.nulled,
             adaptations: execution.adaptations,
             plan_warnings: survey.plan.warnings.clone(),
             warnings,

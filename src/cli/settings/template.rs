@@ -1,4 +1,4 @@
-//! `{name}` in `--output` and in `--where`.
+//! `{name}` in `--output`, `--where` and `--query`.
 
 use std::path::PathBuf;
 
@@ -79,29 +79,25 @@ fn component(name: &str) -> String {
     text
 }
 
-/// `text` with every `{NAME}` replaced by its parameter, as it is: quotes around it are the
-/// condition's own.
+/// The texts of flags with every `{NAME}` replaced by its parameter, as it is: quotes around it are
+/// the condition's own.
 ///
-/// Without any `--param` the text is left alone, so that `'{1,2}'::int[]` needs no care.
+/// Without any `--param` the texts are left alone, so that `'{1,2}'::int[]` needs no care.
 ///
 /// # Errors
-/// 64 for a name without a parameter, and for a parameter that is not used.
-pub(super) fn fill_parameters(text: &str, params: &[(String, String)]) -> Result<String, Failure> {
-    if params.is_empty() {
-        return Ok(text.to_owned());
-    }
+/// 64 for a name without a parameter, and for a parameter that no text uses.
+pub(super) fn fill_parameters<const N: usize>(
+    texts: [(&str, &Option<String>); N],
+    params: &[(String, String)],
+) -> Result<[Option<String>; N], Failure> {
     let mut used = vec![false; params.len()];
-    let mut filled = String::with_capacity(text.len());
-    for piece in split(text) {
-        match piece {
-            Piece::Text(text) => filled.push_str(text),
-            Piece::Brace(brace) => filled.push_str(brace),
-            Piece::Name(name) => {
-                let found = params.iter().rposition(|(known, _)| known == name);
-                let index = found.ok_or_else(|| no_parameter(name, params))?;
-                used[index] = true;
-                filled.push_str(&params[index].1);
-            }
+    let mut filled = texts.map(|(_, text)| text.clone());
+    if params.is_empty() {
+        return Ok(filled);
+    }
+    for (slot, (flag, text)) in filled.iter_mut().zip(texts) {
+        if let Some(text) = text {
+            *slot = Some(fill(flag, text, params, &mut used)?);
         }
     }
     match used.iter().position(|used| !used) {
@@ -110,19 +106,42 @@ pub(super) fn fill_parameters(text: &str, params: &[(String, String)]) -> Result
             ExitCode::Usage,
             format!("--param {} is not used", params[index].0),
             format!(
-                "--where has no {{{}}}, or the parameter is given twice",
+                "neither --where nor --query has {{{}}}, or the parameter is given twice",
                 params[index].0
             ),
-            "remove the parameter or use it in --where",
+            "remove the parameter or use it in --where or --query",
         )),
     }
 }
 
-fn no_parameter(name: &str, params: &[(String, String)]) -> Failure {
+/// One text, filled in; notes which parameters it used.
+fn fill(
+    flag: &str,
+    text: &str,
+    params: &[(String, String)],
+    used: &mut [bool],
+) -> Result<String, Failure> {
+    let mut filled = String::with_capacity(text.len());
+    for piece in split(text) {
+        match piece {
+            Piece::Text(text) => filled.push_str(text),
+            Piece::Brace(brace) => filled.push_str(brace),
+            Piece::Name(name) => {
+                let found = params.iter().rposition(|(known, _)| known == name);
+                let index = found.ok_or_else(|| no_parameter(flag, name, params))?;
+                used[index] = true;
+                filled.push_str(&params[index].1);
+            }
+        }
+    }
+    Ok(filled)
+}
+
+fn no_parameter(flag: &str, name: &str, params: &[(String, String)]) -> Failure {
     let known: Vec<&str> = params.iter().map(|(name, _)| name.as_str()).collect();
     Failure::new(
         ExitCode::Usage,
-        format!("--where uses {{{name}}}, for which there is no --param"),
+        format!("{flag} uses {{{name}}}, for which there is no --param"),
         format!("given are {}", known.join(", ")),
         format!("pass --param {name}=TEXT, or write {{{{{name}}}}} to mean the braces themselves"),
     )
@@ -187,6 +206,12 @@ mod tests {
         }
     }
 
+    fn filled(text: &str, params: &[(String, String)]) -> Result<String, Failure> {
+        let text = Some(text.to_owned());
+        let [filled] = fill_parameters([("--where", &text)], params)?;
+        Ok(filled.expect("a text stays a text"))
+    }
+
     #[test]
     fn outputs_are_filled() {
         let filled = directory(
@@ -213,23 +238,42 @@ mod tests {
             ("a".to_owned(), "{b}".to_owned()),
             ("b".to_owned(), "2".to_owned()),
         ];
-        let filled = fill_parameters("x = {a} and y = '{b}' and z = '{{c}}'", &params);
+        let filled = filled("x = {a} and y = '{b}' and z = '{{c}}'", &params);
         assert_eq!(filled.expect("filled"), "x = {b} and y = '2' and z = '{c}'");
     }
 
     #[test]
     fn braces_without_parameters_are_sql() {
         let text = "a = any('{red,{blue}}')";
-        assert_eq!(fill_parameters(text, &[]).expect("text"), text);
+        assert_eq!(filled(text, &[]).expect("text"), text);
     }
 
     #[test]
     fn missing_and_unused_parameters_are_usage_errors() {
         let params = [("a".to_owned(), "1".to_owned())];
         for text in ["{a} {b}", "x"] {
-            let failure = fill_parameters(text, &params).expect_err(text);
+            let failure = filled(text, &params).expect_err(text);
             assert_eq!(failure.exit, ExitCode::Usage);
         }
+        let nowhere = fill_parameters([("--where", &None)], &params).expect_err("unused");
+        assert!(nowhere.what.contains("--param a"), "{nowhere}");
+    }
+
+    #[test]
+    fn a_parameter_may_be_used_in_one_text_or_in_both() {
+        let params = ["a", "b"].map(|name| (name.to_owned(), format!("<{name}>")));
+        let text = |text: &str| Some(text.to_owned());
+        let (one, other) = (text("{a}"), text("{a}{b}"));
+        let filled = fill_parameters([("--where", &one), ("--query", &other)], &params);
+        assert_eq!(filled.expect("filled"), [text("<a>"), text("<a><b>")]);
+        let (one, other) = (text("{a}{b}"), text("{c}"));
+        let failure = fill_parameters([("--where", &one), ("--query", &other)], &params);
+        assert!(
+            failure
+                .expect_err("unknown")
+                .what
+                .starts_with("--query uses {c}")
+        );
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! What an execution comes to, once every worker has stopped.
 
+use std::collections::BTreeMap;
+
 use super::Dispatcher;
 use crate::controller::within_run::Confidence;
 use crate::engine::Execution;
@@ -27,6 +29,10 @@ impl Dispatcher<'_> {
             .collect();
         let rows = finished.iter().map(|chunk| chunk.rows).sum();
         let bytes = finished.iter().map(|chunk| chunk.bytes).sum();
+        let mut nulled = BTreeMap::new();
+        for (column, count) in finished.iter().flat_map(|chunk| &chunk.nulled) {
+            *nulled.entry(column.clone()).or_default() += count;
+        }
         let busy_s: f64 = finished
             .iter()
             .map(|chunk| chunk.duration_ms as f64 / 1000.0)
@@ -49,7 +55,11 @@ impl Dispatcher<'_> {
                 ));
             }
         }
-        let workers = self.hands.into_values().filter(|hand| hand.ready);
+        let sessions = self.hands.values().filter(|hand| hand.ready).count();
+        let workers = self
+            .hands
+            .into_values()
+            .filter(|hand| !hand.gone || hand.record.chunks > 0);
         let workers = workers
             .map(|hand| WorkerRecord {
                 idle_ms: elapsed_ms.saturating_sub(hand.record.busy_ms),
@@ -66,6 +76,8 @@ impl Dispatcher<'_> {
             receipts: self.receipts.into_values().flatten().collect(),
             confidence: Confidence::from_breaches(self.breached, done),
             effective_workers,
+            nulled,
+            sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             workers,
             chunks,
             adaptations: self.adaptations,

@@ -5,26 +5,34 @@ use std::collections::BTreeSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::super::dialect::{quote_identifier, quote_relation};
+use super::super::dialect::quote_identifier;
 use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::{Subject, grant_select};
 use super::connect::Link;
-use super::resolve::{self, Found, Known};
+use super::lookup;
+use super::query::{self, Query};
+use super::resolve;
 use super::types::{self, Mapped, ServerType};
 use crate::model::{
-    Column, FieldType, Key, ReadSpec, Relation, RelationKind, Selection, Table, TypeOptions,
+    Column, FieldType, Key, ReadAs, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode,
+    TypeOptions, TypeOverride,
 };
 
-/// Columns of a relation, domains followed to their base type. A NOT NULL that was never validated
-/// (version 18) promises nothing.
+/// Columns of a relation, domains followed to their base type and arrays, once, to their elements'. A
+/// NOT NULL that was never validated (version 18) promises nothing.
 const COLUMNS: &str = "
     WITH RECURSIVE base AS (
-        SELECT attnum, atttypid AS oid, atttypmod AS modifier
+        SELECT attnum, atttypid AS oid, atttypmod AS modifier, false AS is_array, 0 AS step
         FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped
       UNION ALL
-        SELECT b.attnum, t.typbasetype, t.typtypmod
-        FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
+        SELECT b.attnum, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE e.oid END,
+               CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE b.modifier END,
+               b.is_array OR t.typtype <> 'd', b.step + 1
+        FROM base b JOIN pg_type t ON t.oid = b.oid
+        LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
+        WHERE t.typtype = 'd' OR e.oid IS NOT NULL AND NOT b.is_array),
+    last AS (SELECT DISTINCT ON (attnum) * FROM base ORDER BY attnum, step DESC)
     SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), t.typname::text,
            n.nspname = 'pg_catalog', t.typtype = 'e', b.modifier,
            a.attnotnull AND NOT EXISTS (
@@ -35,10 +43,11 @@ const COLUMNS: &str = "
                 WHEN a.attidentity = 'a' THEN 'identity always'
                 WHEN a.attidentity = 'd' THEN 'identity by default' END,
            col_description(a.attrelid, a.attnum),
-           has_column_privilege(a.attrelid, a.attnum, 'SELECT')
-    FROM pg_attribute a JOIN base b USING (attnum) JOIN pg_type t ON t.oid = b.oid
+           has_column_privilege(a.attrelid, a.attnum, 'SELECT'), b.is_array,
+           CASE WHEN t.oid = 'money'::regtype THEN scale('1'::money::numeric) END
+    FROM pg_attribute a JOIN last b USING (attnum) JOIN pg_type t ON t.oid = b.oid
     JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'd'
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attnum";
 
 /// Columns that lead a usable B-tree index in the integers' own order, best first.
@@ -54,9 +63,6 @@ const KEYS: &str = "
     ORDER BY i.indisprimary DESC, i.indisunique AND i.indnkeyatts = 1 DESC, i.indnkeyatts,
              i.indexrelid";
 
-/// How many relations are looked at for a name that resembles the one written.
-const NEAR_LIMIT: i64 = 10_000;
-
 /// A relation's place in the catalogue.
 struct Entry {
     oid: u32,
@@ -67,7 +73,7 @@ struct Entry {
 }
 
 /// A column with what only the catalogue needs to know of it.
-struct Described {
+pub(super) struct Described {
     name: String,
     source_type: String,
     server: ServerType,
@@ -78,7 +84,7 @@ struct Described {
 }
 
 impl Described {
-    fn from_row(row: &Row) -> Self {
+    pub(super) fn from_row(row: &Row) -> Self {
         Self {
             name: row.get(0),
             source_type: row.get(1),
@@ -87,6 +93,10 @@ impl Described {
                 built_in: row.get(3),
                 is_enum: row.get(4),
                 modifier: row.get(5),
+                is_array: row.get(10),
+                money_scale: row
+                    .get::<_, Option<i32>>(11)
+                    .and_then(|scale| u8::try_from(scale).ok()),
             },
             not_null: row.get(6),
             generated: row.get(7),
@@ -105,11 +115,28 @@ pub(super) async fn describe(
 ) -> Result<Table> {
     let link = base.link().await?;
     let place = base.connector.place();
-    let relation = resolve_table(base, &link, table).await?;
+    let described = match selection.query.as_deref() {
+        Some(text) => query::describe(base, &link, (table, text), selection, types).await?,
+        None => describe_relation(base, &link, table, selection, types).await?,
+    };
+    let subject = Subject::of(place, &described.relation, described.query.as_deref());
+    query::check_filter(&link, &subject, &described).await?;
+    Ok(described)
+}
+
+async fn describe_relation(
+    base: &Base,
+    link: &Link,
+    table: &str,
+    selection: &Selection,
+    types: &TypeOptions,
+) -> Result<Table> {
+    let place = base.connector.place();
+    let relation = lookup::relation(base, link, table).await?;
     let subject = Subject::relation(place, &relation);
-    let entry = entry(&link, &subject, &relation).await?;
+    let entry = entry(link, &subject, &relation).await?;
     let Some(entry) = entry else {
-        return Err(missing(base, &link, table).await?);
+        return Err(lookup::missing(base, link, table).await?);
     };
     if !entry.schema_usable {
         return Err(SourceError::Denied {
@@ -128,84 +155,15 @@ pub(super) async fn describe(
     let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
     let chosen = choose_columns(&all, selection, &relation)?;
     check_readable(base, &relation, &all, &chosen)?;
-    let keys = keys(&link, &subject, &entry, &all).await?;
-    let columns = map_columns(&all, &chosen, &entry, types, &relation)?;
+    let keys = keys(link, &subject, &entry, &all).await?;
+    let columns = map_columns(&all, &chosen, entry.kind, types, &relation)?;
     Ok(Table {
         relation,
         kind: entry.kind,
+        query: None,
         columns,
         keys,
         filter: selection.filter.clone(),
-    })
-}
-
-async fn resolve_table(base: &Base, link: &Link, table: &str) -> Result<Relation> {
-    let subject = Subject::catalogue(base.connector.place());
-    let readings = resolve::readings(table);
-    let (exact, folded) = resolve::names(&readings);
-    // Servers fold by their own locale and we by Unicode: the exact spelling must always do.
-    let sql = "
-        SELECT n.nspname::text, c.relname::text, pg_table_is_visible(c.oid)
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
-          AND (lower(c.relname::text) = ANY ($1) OR c.relname::text = ANY ($2))
-        ORDER BY 1, 2";
-    let rows = link
-        .rows(
-            &subject,
-            sql,
-            &[(&folded, Type::TEXT_ARRAY), (&exact, Type::TEXT_ARRAY)],
-        )
-        .await?;
-    let known: Vec<Known> = rows
-        .iter()
-        .map(|row| Known {
-            relation: Relation {
-                schema: row.get(0),
-                name: row.get(1),
-            },
-            visible: row.get(2),
-        })
-        .collect();
-    match resolve::choose(&readings, &known) {
-        Found::One(relation) => Ok(relation),
-        Found::Several(several) => Err(SourceError::TableAmbiguous {
-            table: table.to_owned(),
-            candidates: several.iter().map(quote_relation).collect(),
-        }),
-        Found::Missing => Err(missing(base, link, table).await?),
-    }
-}
-
-/// The error for a table that is not there, with the nearest names of what the role may use.
-async fn missing(base: &Base, link: &Link, table: &str) -> Result<SourceError> {
-    let place = base.connector.place();
-    let sql = "
-        SELECT n.nspname::text, c.relname::text
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND has_schema_privilege(n.oid, 'USAGE')
-          AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-        ORDER BY 1, 2 LIMIT $1";
-    let rows = link
-        .rows(
-            &Subject::catalogue(place),
-            sql,
-            &[(&NEAR_LIMIT, Type::INT8)],
-        )
-        .await?;
-    let candidates: Vec<(String, String)> = rows
-        .iter()
-        .flat_map(|row| {
-            let (schema, name): (String, String) = (row.get(0), row.get(1));
-            let shown = format!("{schema}.{name}");
-            // Either way of writing it may be the slip.
-            [(name, shown.clone()), (shown.clone(), shown)]
-        })
-        .collect();
-    Ok(SourceError::TableMissing {
-        table: table.to_owned(),
-        source_name: place.database.clone(),
-        near: resolve::nearest(table, &candidates),
     })
 }
 
@@ -243,7 +201,7 @@ async fn entry(link: &Link, subject: &Subject, relation: &Relation) -> Result<Op
 }
 
 /// Positions of the selected columns, in the catalogue's order.
-fn choose_columns(
+pub(super) fn choose_columns(
     all: &[Described],
     selection: &Selection,
     relation: &Relation,
@@ -256,7 +214,11 @@ fn choose_columns(
         selection.columns.iter().map(find).collect::<Result<_>>()?
     };
     let excluded: BTreeSet<usize> = selection.exclude.iter().map(find).collect::<Result<_>>()?;
-    Ok(wanted.difference(&excluded).copied().collect())
+    let chosen: Vec<usize> = wanted.difference(&excluded).copied().collect();
+    if chosen.is_empty() {
+        return Err(SourceError::nothing_to_read(relation, all.is_empty()));
+    }
+    Ok(chosen)
 }
 
 fn find_column(wanted: &str, names: &[String], relation: &Relation) -> Result<usize> {
@@ -304,66 +266,69 @@ fn check_readable(
     })
 }
 
-fn map_columns(
+pub(super) fn map_columns(
     all: &[Described],
     chosen: &[usize],
-    entry: &Entry,
+    kind: RelationKind,
     types: &TypeOptions,
     relation: &Relation,
 ) -> Result<Vec<Column>> {
     let names: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
-    let mut overrides: Vec<Option<&FieldType>> = vec![None; all.len()];
-    for (name, field) in &types.overrides {
-        overrides[find_column(name, &names, relation)?] = Some(field);
-    }
+    let options = types.of_columns(all.len(), |name| find_column(name, &names, relation))?;
     chosen
         .iter()
-        .filter_map(|index| all.get(*index).zip(overrides.get(*index)))
-        .map(|(column, wanted)| {
-            let mapped = map_column(column, *wanted, types)?;
+        .filter_map(|index| all.get(*index).zip(options.get(*index)))
+        .map(|(column, options)| {
+            let mapped = map_column(column, options.wanted, types.mode)?;
+            // Only a plain table's constraint holds for every row that is read.
+            let promised = column.not_null && kind == RelationKind::Table;
             Ok(Column {
                 name: column.name.clone(),
                 source_type: column.source_type.clone(),
                 base_type: mapped.base_type,
                 read: mapped.read,
                 field: mapped.field,
-                // Only a plain table's constraint holds for every row that is read.
-                nullable: !(column.not_null && entry.kind == RelationKind::Table),
+                nullable: !(promised && options.on_unrepresentable.is_fail()),
                 comment: column.comment.clone(),
                 generated: column.generated.clone(),
+                on_unrepresentable: options.on_unrepresentable,
+                lossy: mapped.lossy,
             })
         })
         .collect()
 }
 
-fn map_column(
-    column: &Described,
-    wanted: Option<&FieldType>,
-    types: &TypeOptions,
-) -> Result<Mapped> {
-    let mapped = types::map(&column.server, types.mode);
-    match wanted {
-        None => Ok(mapped),
-        Some(field) if *field == mapped.field => Ok(mapped),
-        Some(FieldType::Utf8) => Ok(types::as_text(&column.server)),
-        Some(field) => types::as_wanted(&column.server, field).ok_or_else(|| {
-            let as_text = match mapped.field {
-                FieldType::Utf8 => "",
-                _ => " or as text",
-            };
-            SourceError::Unsupported {
-                what: format!("cannot write {} as {field}", column.name),
+fn map_column(column: &Described, wanted: Option<&TypeOverride>, mode: TypeMode) -> Result<Mapped> {
+    let natural = types::map(&column.server, mode);
+    let Some(wanted) = wanted else {
+        return Ok(natural);
+    };
+    types::as_wanted(&column.server, mode, wanted).ok_or_else(|| {
+        let (name, field) = (&column.name, &wanted.field);
+        let what = format!("cannot write {name} as {field}");
+        if !wanted.lossy && types::would_lose(&column.server, mode, field) {
+            return SourceError::Unsupported {
+                what: format!("{what} without losing something"),
                 why: format!(
-                    "it is {} at the source, which is written as {}{as_text}",
-                    column.source_type, mapped.field
+                    "it is {} at the source, whose values {field} can only come near to",
+                    column.source_type
                 ),
-                fix: format!(
-                    "leave out --type {0}={field}, or pass --type {0}=text",
-                    column.name
-                ),
-            }
-        }),
-    }
+                fix: format!("allow that with --lossy {name}={field}, or leave out --type {name}"),
+            };
+        }
+        let as_text = match natural.field {
+            FieldType::Utf8 => "",
+            _ => " or as text",
+        };
+        SourceError::Unsupported {
+            what,
+            why: format!(
+                "it is {} at the source, which is written as {}{as_text}",
+                column.source_type, natural.field
+            ),
+            fix: format!("leave out --type {name}={field}, or pass --type {name}=text"),
+        }
+    })
 }
 
 async fn keys(
@@ -399,28 +364,31 @@ async fn keys(
 
 /// Fails when the relation's columns are not what the plan was made for.
 pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> Result<()> {
-    let subject = Subject::relation(base.connector.place(), &read.relation);
     let mismatch = |why: String| SourceError::PlanMismatch {
         table: read.relation.to_string(),
         why,
     };
-    let Some(entry) = entry(link, &subject, &read.relation).await? else {
-        return Err(mismatch("the table does not exist any more".to_owned()));
+    let (kind, all) = match columns_now(base, link, read).await? {
+        Some(now) => now,
+        None => return Err(mismatch("the table does not exist any more".to_owned())),
     };
-    let rows = link
-        .rows(&subject, COLUMNS, &[(&entry.oid, Type::OID)])
-        .await?;
-    let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
-    if entry.kind != read.kind {
-        return Err(mismatch(format!(
-            "it was {:?} and is {:?}",
-            read.kind, entry.kind
-        )));
+    if kind != read.kind {
+        return Err(mismatch(format!("it was {:?} and is {kind:?}", read.kind)));
     }
     for column in &read.columns {
         let Some(now) = all.iter().find(|described| described.name == column.name) else {
             return Err(mismatch(format!("the column {} is gone", column.name)));
         };
+        let base_type = types::map(&now.server, TypeMode::default()).base_type;
+        if column.read == ReadAs::Native
+            && base_type != column.base_type
+            && now.source_type == column.source_type
+        {
+            return Err(mismatch(format!(
+                "the column {} was {} and is {base_type}",
+                column.name, column.base_type
+            )));
+        }
         if now.source_type != column.source_type {
             return Err(mismatch(format!(
                 "the column {} was {} and is {}",
@@ -443,4 +411,26 @@ pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> 
         }
     }
     Ok(())
+}
+
+/// What is read and all of its columns as the link's transaction sees them; `None` when it is gone.
+async fn columns_now(
+    base: &Base,
+    link: &Link,
+    read: &ReadSpec,
+) -> Result<Option<(RelationKind, Vec<Described>)>> {
+    let relation = &read.relation;
+    let subject = Subject::of(base.connector.place(), relation, read.query.as_deref());
+    if let Some(text) = read.query.as_deref() {
+        let columns = Query { relation, text }.columns(link, &subject).await?;
+        return Ok(Some((RelationKind::Query, columns)));
+    }
+    let Some(entry) = entry(link, &subject, relation).await? else {
+        return Ok(None);
+    };
+    let rows = link
+        .rows(&subject, COLUMNS, &[(&entry.oid, Type::OID)])
+        .await?;
+    let columns = rows.iter().map(Described::from_row).collect();
+    Ok(Some((entry.kind, columns)))
 }

@@ -38,6 +38,20 @@ impl Subject {
         }
     }
 
+    /// What is read: a relation, or the query of that name.
+    pub(super) fn of(place: &Place, relation: &Relation, query: Option<&str>) -> Self {
+        match query {
+            None => Self::relation(place, relation),
+            Some(_) => Self {
+                shown: format!("the query {}", relation.name),
+                grant: format!(
+                    "GRANT SELECT ON the tables that the query names TO {}",
+                    quote_identifier(&place.user)
+                ),
+            },
+        }
+    }
+
     /// A relation.
     pub(super) fn relation(place: &Place, relation: &Relation) -> Self {
         Self {

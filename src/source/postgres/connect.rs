@@ -13,7 +13,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::super::secrets::{Login, PasswordSource};
+use super::super::secrets::{Login, PasswordSource, Secret};
 use super::super::url::{PostgresTarget, TlsMode};
 use super::super::{ConnectOptions, Result, SourceError};
 use super::classify::{self, Place, Subject};
@@ -65,20 +65,17 @@ impl Connector {
 
     /// Opens a connection, with a password obtained for it, within the time limit.
     pub(super) async fn open(&self) -> Result<Link> {
-        let mut config = self.config();
         let login = Login {
             host: &self.target.host,
             port: self.target.port,
             database: &self.target.database,
             user: &self.target.user,
         };
-        if let Some(secret) = self.password.resolve(&login).await? {
-            config.password(secret.expose());
-        }
+        let secret = self.password.resolve(&login).await?;
         if self.timeout.is_zero() {
-            return self.negotiate(config).await;
+            return self.negotiate(secret.as_ref()).await;
         }
-        tokio::time::timeout(self.timeout, self.negotiate(config))
+        tokio::time::timeout(self.timeout, self.negotiate(secret.as_ref()))
             .await
             .unwrap_or_else(|_| {
                 Err(SourceError::Unreachable {
@@ -88,7 +85,7 @@ impl Connector {
             })
     }
 
-    fn config(&self) -> Config {
+    fn config(&self, secret: Option<&Secret>, options: Option<&str>) -> Config {
         let mut config = Config::new();
         let mode = match self.target.tls_mode() {
             TlsMode::Disable => SslMode::Disable,
@@ -106,22 +103,28 @@ impl Connector {
             .keepalives_idle(Duration::from_secs(60))
             .keepalives_interval(Duration::from_secs(15))
             .keepalives_retries(4);
-        if let Some(options) = &self.target.options {
+        if let Some(options) = options {
             config.options(options);
+        }
+        if let Some(secret) = secret {
+            config.password(secret.expose());
         }
         config
     }
 
     /// Connects, with the two second tries that are safe: in plain text where `prefer` allows it, and
     /// without `options` where a pooler knows none.
-    async fn negotiate(&self, mut config: Config) -> Result<Link> {
+    async fn negotiate(&self, secret: Option<&Secret>) -> Result<Link> {
+        let options = self.target.options.as_deref();
+        let mut config = self.config(secret, options);
         let mut result = self.attempt(&config).await;
         if let Err(error) = &result
-            && self.target.options.is_some()
+            && options.is_some()
             && error.code() == Some(&SqlState::PROTOCOL_VIOLATION)
         {
             tracing::warn!("the server takes no startup options; connecting without them");
-            config.options("");
+            // Empty ones would be a parameter too.
+            config = self.config(secret, None);
             result = self.attempt(&config).await;
         }
         if let Err(error) = &result
@@ -224,6 +227,28 @@ impl Link {
     ) -> Result<Vec<Row>> {
         let outcome = self.client.query_typed(sql, params).await;
         outcome.map_err(|error| self.explain(subject, &error))
+    }
+
+    /// As [`Link::rows`] without parameters, with the driver's error for whoever needs its SQLSTATE.
+    pub(super) async fn try_rows(
+        &self,
+        sql: &str,
+    ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
+        self.client.query_typed(sql, &[]).await
+    }
+
+    /// Names of a statement's columns, of whatever types they are, in the simple protocol.
+    pub(super) async fn column_names(
+        &self,
+        sql: &str,
+    ) -> std::result::Result<Vec<String>, tokio_postgres::Error> {
+        let messages = self.client.simple_query(sql).await?;
+        let columns = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::RowDescription(columns) => Some(columns),
+            _ => None,
+        });
+        let columns = columns.iter().flat_map(|columns| columns.iter());
+        Ok(columns.map(|column| column.name().to_owned()).collect())
     }
 
     /// The one row of a statement that always has one.

@@ -9,6 +9,9 @@ mod connect;
 mod copy;
 mod decode;
 mod density;
+mod doubts;
+mod lookup;
+mod query;
 mod registry;
 mod resolve;
 mod session;
@@ -26,7 +29,9 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::url::PostgresTarget;
-use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError};
+use super::{
+    Capabilities, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source, SourceError,
+};
 use crate::clock::SharedClock;
 use crate::model::{
     ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind, Statistics,
@@ -163,6 +168,10 @@ impl Source for Postgres {
         buckets: u32,
     ) -> Result<(KeyDensity, Option<i32>)> {
         density::density(&self.base, table, key, buckets).await
+    }
+
+    async fn doubts(&self, table: &Table) -> Result<Vec<Doubt>> {
+        doubts::doubts(&self.base, table).await
     }
 
     async fn ping(&self) -> Result<()> {

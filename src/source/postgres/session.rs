@@ -11,11 +11,12 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use tokio_postgres::CopyOutStream;
 
-use super::super::dialect::{Dialect, quote_identifier, quote_relation, where_clause};
+use super::super::dialect::{Dialect, from_item, quote_identifier, where_clause};
+use super::super::ledger::{Ledger, Met, flag};
 use super::super::{Batch, Result, Session, SourceError};
 use super::connect::Link;
 use super::copy::Framer;
-use super::decode::{self, Decode, Fault};
+use super::decode::{self, Decode, Refusal, Refused};
 use super::registry::Registration;
 use super::shared::Shared;
 use crate::clock::SharedClock;
@@ -162,16 +163,17 @@ fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
         .iter()
         .map(|column| {
             let name = quote_identifier(&column.name);
-            match column.read {
-                ReadAs::Native => name,
-                ReadAs::Text => format!("{name}::text"),
+            match (column.read, &column.field) {
+                (ReadAs::Native, _) => name,
+                (ReadAs::Text, FieldType::List(_)) => format!("{name}::text[]"),
+                (ReadAs::Text, _) => format!("{name}::text"),
             }
         })
         .collect();
     Ok(format!(
         "COPY (SELECT {} FROM {}{}) TO STDOUT (FORMAT binary)",
         columns.join(", "),
-        quote_relation(&read.relation),
+        from_item(&read.relation, read.query.as_deref()),
         where_clause(read.filter.as_deref(), predicate.as_deref())
     ))
 }
@@ -184,6 +186,10 @@ struct RowReader {
     columns: Vec<Box<dyn Decode>>,
     /// Where the column that names rows in messages is, if there is one.
     key: Option<usize>,
+    /// What the column in hand could not hold.
+    refused: Refused,
+    /// What that means.
+    ledger: Ledger,
     batch_bytes: usize,
     clock: SharedClock,
     rows: usize,
@@ -213,6 +219,8 @@ impl RowReader {
             framer: Framer::new(columns.len()),
             columns,
             key,
+            refused: Refused::default(),
+            ledger: Ledger::new(&read.relation, &read.columns),
             // Offsets of text are 32 bits: a batch and its last row stay below 2 GiB.
             batch_bytes: batch_bytes.clamp(1, 1 << 29),
             clock,
@@ -225,6 +233,7 @@ impl RowReader {
 
     fn reset(&mut self) {
         self.framer.reset();
+        self.ledger.clear();
         self.rows = 0;
         self.bytes = 0;
         self.decoding = Duration::ZERO;
@@ -249,24 +258,34 @@ impl RowReader {
         Ok(self.rows > 0 && (full || self.rows >= BATCH_ROWS))
     }
 
-    /// Decodes the complete rows that were framed.
+    /// Decodes the complete rows that were framed. A value that cannot be held is noted and the batch
+    /// still filled, so that every column that meets one has its say before the run stops.
     fn decode(&mut self) -> Result<()> {
         let block = self.framer.block();
         if block.rows == 0 {
             return Ok(());
         }
         let started = self.clock.monotonic();
-        let mut faults = Vec::new();
         for (index, column) in self.columns.iter_mut().enumerate() {
-            if let Err(found) = column.append(block, index) {
-                faults.push((index, found));
+            column
+                .append(block.column(index), &mut self.refused)
+                .map_err(|fault| not_understood(&self.read, fault.0))?;
+            if let Some((count, refusal)) = self.refused.take() {
+                let key = || {
+                    block
+                        .value(refusal.row, self.key?)
+                        .and_then(decode::key_text)
+                };
+                let met = || {
+                    met(
+                        &self.read,
+                        (index, self.rows),
+                        &refusal,
+                        self.key.zip(key()),
+                    )
+                };
+                self.ledger.enter(index, count, met);
             }
-        }
-        if !faults.is_empty() {
-            return Err(self.refuse(faults, |row| {
-                let key = self.key?;
-                block.value(row, key).and_then(decode::key_text)
-            }));
         }
         self.rows += block.rows;
         self.framer.clear();
@@ -287,26 +306,22 @@ impl RowReader {
     /// Hands over the rows so far.
     fn batch(&mut self) -> Result<Batch> {
         let started = self.clock.monotonic();
-        let mut faults = Vec::new();
-        let arrays: Vec<Option<ArrayRef>> = self
-            .columns
-            .iter_mut()
-            .enumerate()
-            .map(|(index, column)| match column.finish() {
-                Ok(array) => Some(array),
-                Err(found) => {
-                    faults.push((index, found));
-                    None
-                }
-            })
-            .collect();
-        if !faults.is_empty() {
-            return Err(self.refuse(faults, |row| {
-                let array = arrays.get(self.key?)?.as_ref()?;
-                array_value_to_string(array, row).ok()
-            }));
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        // What is found out only now; named when the key's column is there too.
+        let mut late: Vec<(usize, u64, Refusal)> = Vec::new();
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            let array = column.finish(&mut self.refused);
+            arrays.push(array.map_err(|fault| not_understood(&self.read, fault.0))?);
+            if let Some((count, refusal)) = self.refused.take() {
+                late.push((index, count, refusal));
+            }
         }
-        let arrays = arrays.into_iter().flatten().collect();
+        for (index, count, refusal) in late {
+            let key = || array_value_to_string(arrays.get(self.key?)?, refusal.row).ok();
+            let met = || met(&self.read, (index, 0), &refusal, self.key.zip(key()));
+            self.ledger.enter(index, count, met);
+        }
+        let nulled = self.ledger.close()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
             .map_err(|error| self.not_understood(error.to_string()))?;
@@ -318,68 +333,48 @@ impl RowReader {
             rows,
             wire_bytes,
             decode,
+            nulled,
         })
     }
 
     fn not_understood(&self, why: String) -> SourceError {
-        SourceError::Protocol {
-            target: self.read.relation.to_string(),
-            why,
-        }
-    }
-
-    /// The error for the first of some faults, with advice for every column that has one.
-    #[cold]
-    fn refuse(
-        &self,
-        mut faults: Vec<(usize, Fault)>,
-        key: impl Fn(usize) -> Option<String>,
-    ) -> SourceError {
-        faults.sort_by_key(|(_, fault)| match fault {
-            Fault::Malformed(_) => None,
-            Fault::Unrepresentable { row, .. } => Some(*row),
-        });
-        let column = |index: usize| self.read.columns.get(index);
-        let names: Vec<&str> = faults
-            .iter()
-            .filter_map(|(index, _)| Some(column(*index)?.name.as_str()))
-            .collect();
-        let advice: Vec<String> = faults
-            .iter()
-            .filter_map(|(index, _)| column(*index).map(override_that_helps))
-            .collect();
-        let fix = format!(
-            "pass {}, or --exclude-columns {}",
-            advice.join(" "),
-            names.join(",")
-        );
-        match faults.first() {
-            Some((index, Fault::Unrepresentable { row, value, why })) => {
-                let name = |index| column(index).map_or_else(String::new, |c| c.name.clone());
-                SourceError::Unrepresentable {
-                    table: self.read.relation.to_string(),
-                    column: name(*index),
-                    key: self
-                        .key
-                        .zip(key(*row))
-                        .map(|(index, value)| format!("{} = {value}", name(index))),
-                    value: value.clone(),
-                    why: (*why).to_owned(),
-                    fix,
-                }
-            }
-            Some((_, Fault::Malformed(why))) => self.not_understood(why.clone()),
-            None => self.not_understood("a batch without a fault was refused".to_owned()),
-        }
+        not_understood(&self.read, why)
     }
 }
 
-/// What writes a column in spite of a value that its own type cannot hold: the server's text, or,
-/// where it is text already, its bytes.
-fn override_that_helps(column: &Column) -> String {
-    let is_text = column.read == ReadAs::Native
-        && matches!(column.field, FieldType::Utf8)
-        && column.base_type != "uuid";
-    let field = if is_text { "binary" } else { "text" };
-    format!("--type {}={field}", column.name)
+fn not_understood(read: &ReadSpec, why: String) -> SourceError {
+    SourceError::Protocol {
+        target: read.relation.to_string(),
+        why,
+    }
+}
+
+/// A value that stops the run, and the output type that would hold it: of which column, counted from
+/// which row of the batch; `key` is the column that names its row, and the value there.
+#[cold]
+fn met(
+    read: &ReadSpec,
+    (column, before): (usize, usize),
+    refusal: &Refusal,
+    key: Option<(usize, String)>,
+) -> Met {
+    let key = key.and_then(|(index, value)| {
+        let column = read.columns.get(index)?;
+        Some(format!("{} = {value}", column.name))
+    });
+    let flag = read.columns.get(column).map(|column| {
+        let field = match &column.field {
+            FieldType::List(_) if refusal.why == decode::NOT_UTF8 => "list(binary)",
+            _ if refusal.why == decode::NOT_UTF8 => "binary",
+            _ => "text",
+        };
+        flag("--type", &format!("{}={field}", column.name))
+    });
+    Met {
+        row: before + refusal.row,
+        key,
+        value: refusal.value.clone(),
+        why: refusal.why.to_owned(),
+        flag,
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::super::dialect::{Dialect, quote_literal, quote_relation};
+use super::super::dialect::{Dialect, from_item, quote_literal, quote_relation};
 use super::super::{Result, SnapshotRequest, SourceError};
 use super::Base;
 use super::classify::{Subject, one_line};
@@ -79,9 +79,10 @@ impl Shared {
         });
         // Zero is no limit at all, whatever the role's or the database's own is.
         let limit = self.base.statement_timeout.as_millis();
-        // How casts print names. A filter, and the functions inside a view, mean what they mean to
-        // the role. Not among the pins: the coordinator compares types as they were described.
-        let path = if self.read.filter.is_none() && self.read.kind != RelationKind::View {
+        // How casts print names. A filter, a query, and the functions inside a view, mean what they
+        // mean to the role. Not among the pins: the coordinator compares types as they were described.
+        let by_role = matches!(self.read.kind, RelationKind::View | RelationKind::Query);
+        let path = if self.read.filter.is_none() && !by_role {
             "SET LOCAL search_path = pg_catalog;"
         } else {
             ""
@@ -113,8 +114,12 @@ impl Shared {
 
     /// The statement that keeps the relation from being replaced.
     pub(super) fn holding(&self) -> String {
-        let relation = quote_relation(&self.read.relation);
+        let relation = from_item(&self.read.relation, self.read.query.as_deref());
         match self.hold {
+            // LOCK passes over what is no table or view inside a view.
+            Hold::Lock if self.read.kind == RelationKind::View => format!(
+                "LOCK TABLE {relation} IN ACCESS SHARE MODE;SELECT 1 FROM {relation} LIMIT 0;"
+            ),
             Hold::Lock => format!("LOCK TABLE {relation} IN ACCESS SHARE MODE;"),
             Hold::Touch => format!("SELECT 1 FROM {relation} LIMIT 0;"),
         }
@@ -174,6 +179,16 @@ impl Shared {
                 row.get::<_, String>(2)
             ))
         }))
+    }
+
+    /// A session that shares nothing with the others but that it can be cancelled.
+    pub(super) async fn on_its_own(&self) -> Result<(Link, Registration)> {
+        let link = self.base.connector.open().await?;
+        let row = link
+            .row(&self.subject, "SELECT pg_backend_pid()", &[])
+            .await?;
+        let registration = Registry::join(&self.registry, row.get(0), None, link.cancel_token());
+        Ok((link, registration))
     }
 
     /// A session of this snapshot: imported from whoever still offers it, held, and on offer itself.
@@ -274,6 +289,6 @@ mod tests {
                 .all(|statement| statement.starts_with("SET LOCAL ")),
             "{sql}"
         );
-        assert_eq!(statements.len(), 11);
+        assert_eq!(statements.len(), 12);
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::super::dialect::{quote_relation, where_clause};
+use super::super::dialect::{from_item, quote_relation, where_clause};
 use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
 use super::Base;
 use super::classify::{Subject, one_line};
@@ -21,7 +21,7 @@ use super::connect::Link;
 use super::registry::{Registration, Registry};
 use super::session::PgSession;
 use super::shared::{BEGIN, Hold, Shared, TRIES};
-use crate::model::{ConsistencyLevel, ReadSpec, RelationKind, SnapshotFacts};
+use crate::model::{Consistency, ConsistencyLevel, ReadSpec, RelationKind, SnapshotFacts};
 
 /// The longest that asking the server to cancel may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(3);
@@ -61,10 +61,16 @@ impl PgSnapshot {
     ) -> Result<Self> {
         let hold = match read.kind {
             RelationKind::Table | RelationKind::Partitioned | RelationKind::View => Hold::Lock,
-            RelationKind::MaterializedView | RelationKind::ForeignTable => Hold::Touch,
+            RelationKind::MaterializedView | RelationKind::ForeignTable | RelationKind::Query => {
+                Hold::Touch
+            }
         };
         let mut shared = Shared {
-            subject: Subject::relation(base.connector.place(), &read.relation),
+            subject: Subject::of(
+                base.connector.place(),
+                &read.relation,
+                read.query.as_deref(),
+            ),
             base,
             read: read.clone(),
             request: request.clone(),
@@ -91,7 +97,7 @@ impl PgSnapshot {
         let read = &self.shared.read;
         let sql = format!(
             "SELECT count(*) FROM {}{}",
-            quote_relation(&read.relation),
+            from_item(&read.relation, read.query.as_deref()),
             where_clause(read.filter.as_deref(), None)
         );
         let row = link.row(&self.shared.subject, &sql, &[]).await?;
@@ -151,46 +157,67 @@ fn may_touch(error: &tokio_postgres::Error) -> bool {
         .any(|code| error.code() == Some(code))
 }
 
+/// The facts of a snapshot that is open, and what keeps them from being all there is.
+const FACTS: &str = "
+    SELECT pg_backend_pid(),
+           CASE WHEN $2 THEN pg_export_snapshot() END,
+           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                ELSE pg_current_wal_lsn() END::text,
+           to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
+           coalesce(row_security_active(to_regclass($1)), false),
+           pg_is_in_recovery(),
+           current_setting('search_path'),
+           (SELECT coalesce(bool_or(row_security_active(l.relation)), false) FROM pg_locks l
+            WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'),
+           (SELECT string_agg(DISTINCT c.oid::regclass::text, ', ') FROM pg_class c WHERE c.relkind = 'f'
+            AND c.oid IN (SELECT l.relation FROM pg_locks l
+                          WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'))";
+
 /// Checks that the relation is what the plan was made for, and learns the snapshot's facts.
 async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registration)> {
-    let sql = "
-        SELECT pg_backend_pid(),
-               CASE WHEN $2 THEN pg_export_snapshot() END,
-               CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
-                    ELSE pg_current_wal_lsn() END::text,
-               to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
-               coalesce(row_security_active(to_regclass($1)), false),
-               pg_is_in_recovery(),
-               current_setting('search_path')";
     let per_chunk = shared.per_chunk();
-    let name = quote_relation(&shared.read.relation);
+    let is_query = shared.read.kind == RelationKind::Query;
+    // A table may have the query's name.
+    let name = (!is_query).then(|| quote_relation(&shared.read.relation));
     let exports = !per_chunk;
     let row = link
         .row(
             &shared.subject,
-            sql,
+            FACTS,
             &[(&name, Type::TEXT), (&exports, Type::BOOL)],
         )
         .await?;
     let mut notes = Vec::new();
-    if row.get(4) {
-        if !shared.request.allow_row_security {
-            return Err(SourceError::RowSecurity {
-                table: shared.read.relation.to_string(),
-                user: shared.base.connector.place().user.clone(),
-            });
-        }
+    let (active, active_behind): (bool, bool) = (row.get(4), row.get(7));
+    if active && !shared.request.allow_row_security {
+        return Err(SourceError::RowSecurity {
+            table: shared.read.relation.to_string(),
+            user: shared.base.connector.place().user.clone(),
+        });
+    }
+    if active {
         notes.push("row security is active: only rows that the role may see are read".to_owned());
+    } else if active_behind && shared.request.allow_row_security {
+        // Where it was not allowed, the server itself fails rather than hide a row.
+        notes.push("row security is active on a table behind it, and may hide rows".to_owned());
     }
     if row.get(5) {
         notes.push("read from a standby".to_owned());
     }
-    if shared.read.filter.is_some() {
+    if is_query || shared.read.filter.is_some() {
         notes.push(format!(
-            "the filter ran with search_path = {}",
+            "the {} ran with search_path = {}",
+            if is_query { "query" } else { "filter" },
             row.get::<_, String>(6)
         ));
     }
+    let foreign: Option<String> = row.get(8);
+    let level = level(shared, foreign.as_deref())?;
+    notes.extend(foreign.map(|names| {
+        format!(
+            "{names}: rows of a foreign table are read as they are there, outside of the snapshot"
+        )
+    }));
     super::catalog::check_columns(shared.base.as_ref(), link, &shared.read).await?;
     let registration = Registry::join(
         &shared.registry,
@@ -199,11 +226,7 @@ async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registr
         link.cancel_token(),
     );
     let facts = SnapshotFacts {
-        level: if per_chunk {
-            ConsistencyLevel::PerChunk
-        } else {
-            ConsistencyLevel::SharedSnapshot
-        },
+        level,
         readers: shared.request.sessions,
         position: row.get(2),
         taken_at: row.get(3),
@@ -217,6 +240,25 @@ async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registr
     Ok((facts, registration))
 }
 
+/// What is achieved: foreign tables are in no snapshot of this server's, so that two readers of one
+/// see two points in time.
+fn level(shared: &Shared, foreign: Option<&str>) -> Result<ConsistencyLevel> {
+    match foreign {
+        Some(names) if shared.request.consistency == Consistency::Snapshot => {
+            Err(SourceError::Consistency {
+                object: shared.read.relation.to_string(),
+                why: format!(
+                    "{names}: the rows of a foreign table are in no snapshot of this server"
+                ),
+            })
+        }
+        _ if shared.per_chunk() => Ok(ConsistencyLevel::PerChunk),
+        Some(_) if shared.request.sessions > 1 => Ok(ConsistencyLevel::PerChunk),
+        Some(_) => Ok(ConsistencyLevel::SingleTransaction),
+        None => Ok(ConsistencyLevel::SharedSnapshot),
+    }
+}
+
 #[async_trait]
 impl Snapshot for PgSnapshot {
     fn facts(&self) -> SnapshotFacts {
@@ -226,13 +268,7 @@ impl Snapshot for PgSnapshot {
     async fn session(&self) -> Result<Box<dyn Session>> {
         let shared = Arc::clone(&self.shared);
         let (link, registration) = if shared.per_chunk() {
-            let link = shared.base.connector.open().await?;
-            let row = link
-                .row(&shared.subject, "SELECT pg_backend_pid()", &[])
-                .await?;
-            let registration =
-                Registry::join(&shared.registry, row.get(0), None, link.cancel_token());
-            (link, registration)
+            shared.on_its_own().await?
         } else {
             shared.import().await?
         };
@@ -241,7 +277,7 @@ impl Snapshot for PgSnapshot {
 
     async fn count(&self) -> Result<u64> {
         if self.shared.per_chunk() {
-            let link = self.shared.base.connector.open().await?;
+            let (link, _registration) = self.shared.on_its_own().await?;
             let opening = self.shared.opening(None);
             link.execute(&self.shared.subject, &opening).await?;
             let count = self.count_on(&link).await;

@@ -9,6 +9,7 @@ use super::super::dialect::quote_relation;
 use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
+use super::query::Query;
 use crate::model::{
     ChangeCounters, ConnectionLoad, Estimate, Origin, RelationKind, Statistics, Table,
 };
@@ -76,6 +77,9 @@ pub(super) async fn files(link: &Link, subject: &Subject, table: &Table) -> Resu
 /// Rows, bytes, blocks and counters.
 pub(super) async fn statistics(base: &Base, table: &Table) -> Result<Statistics> {
     let link = base.link().await?;
+    if let Some(text) = table.query.as_deref() {
+        return of_query(base, &link, table, text).await;
+    }
     let subject = Subject::relation(base.connector.place(), &table.relation);
     let files = files(&link, &subject, table).await?;
     let estimate = match table.kind {
@@ -94,6 +98,19 @@ pub(super) async fn statistics(base: &Base, table: &Table) -> Result<Statistics>
             .then(|| u32::try_from(files.blocks).ok())
             .flatten(),
         counters: counters(&link, &subject, table).await?,
+    })
+}
+
+/// A query has no files and no counters of its own, but the planner's estimate.
+async fn of_query(base: &Base, link: &Link, table: &Table, text: &str) -> Result<Statistics> {
+    let relation = &table.relation;
+    let subject = Subject::of(base.connector.place(), relation, Some(text));
+    let (estimate, bytes) = Query { relation, text }.estimate(link, &subject).await?;
+    Ok(Statistics {
+        estimate,
+        bytes,
+        blocks: None,
+        counters: ChangeCounters(BTreeMap::new()),
     })
 }
 

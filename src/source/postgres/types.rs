@@ -1,9 +1,9 @@
 //! The type mapping, version 1: what each of PostgreSQL's types is in Arrow.
 
 use super::decode;
-use crate::model::{FieldType, ReadAs, TimeUnit, TypeMode};
+use crate::model::{FieldType, ReadAs, TimeUnit, TypeMode, TypeOverride};
 
-/// A column's type as the catalogue has it, domains resolved.
+/// A column's type as the catalogue has it: domains resolved, and of an array its elements' type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServerType {
     /// `pg_type.typname` of the base type.
@@ -14,6 +14,10 @@ pub(super) struct ServerType {
     pub(super) is_enum: bool,
     /// The type modifier, −1 when there is none.
     pub(super) modifier: i32,
+    /// The column holds arrays of it.
+    pub(super) is_array: bool,
+    /// Digits that `money` has after the point here.
+    pub(super) money_scale: Option<u8>,
 }
 
 /// How a type is read: its short name for the decoder, the way it travels, the output type.
@@ -22,46 +26,93 @@ pub(super) struct Mapped {
     pub(super) base_type: String,
     pub(super) read: ReadAs,
     pub(super) field: FieldType,
+    pub(super) lossy: bool,
 }
 
 /// The mapping of a type.
 pub(super) fn map(server: &ServerType, mode: TypeMode) -> Mapped {
-    let field = native_field(server, mode);
+    let element = native_field(server, mode);
+    let read = match element {
+        Some(_) => ReadAs::Native,
+        None => ReadAs::Text,
+    };
+    let element = element.unwrap_or(FieldType::Utf8);
     Mapped {
-        base_type: if server.is_enum {
-            "enum".to_owned()
+        base_type: base_type(server),
+        read,
+        field: if server.is_array {
+            FieldType::List(Box::new(element))
         } else {
-            server.name.clone()
+            element
         },
-        read: if field.is_some() {
-            ReadAs::Native
-        } else {
-            ReadAs::Text
-        },
-        field: field.unwrap_or(FieldType::Utf8),
+        lossy: false,
     }
 }
 
-/// The mapping that `--type COLUMN=text` asks for.
-pub(super) fn as_text(server: &ServerType) -> Mapped {
-    Mapped {
-        base_type: map(server, TypeMode::Portable).base_type,
-        read: ReadAs::Text,
-        field: FieldType::Utf8,
+/// The decoder's name of a type. It says all that a plan made for the column depends on, so that a
+/// plan does not survive a change of it.
+fn base_type(server: &ServerType) -> String {
+    let element = match server.money_scale {
+        _ if server.is_enum => "enum".to_owned(),
+        Some(scale) if server.built_in && server.name == "money" => format!("money({scale})"),
+        _ => server.name.clone(),
+    };
+    if server.is_array {
+        format!("{element}[]")
+    } else {
+        element
     }
 }
 
-/// The mapping that `--type COLUMN=TYPE` asks for, where there is a decoder that checks every value
-/// or loses none.
-pub(super) fn as_wanted(server: &ServerType, field: &FieldType) -> Option<Mapped> {
-    let base_type = map(server, TypeMode::Portable).base_type;
+/// The mapping that `--type COLUMN=TYPE` or `--lossy COLUMN=TYPE` asks for, where there is a decoder
+/// that checks every value, or one that may lose some of it and `lossy` allows that.
+pub(super) fn as_wanted(
+    server: &ServerType,
+    mode: TypeMode,
+    wanted: &TypeOverride,
+) -> Option<Mapped> {
+    let natural = map(server, mode);
+    let field = &wanted.field;
+    if natural.field == *field {
+        return Some(natural);
+    }
+    let texts = FieldType::List(Box::new(FieldType::Utf8));
+    if *field == FieldType::Utf8 || server.is_array && *field == texts {
+        return Some(Mapped {
+            read: ReadAs::Text,
+            field: field.clone(),
+            ..natural
+        });
+    }
+    if *field == FieldType::Binary
+        && natural.field == FieldType::Utf8
+        && natural.read == ReadAs::Text
+    {
+        // The bytes of the server's text, which need not be UTF-8 in a SQL_ASCII database.
+        return Some(Mapped {
+            field: field.clone(),
+            ..natural
+        });
+    }
     // A name that we know means what we know only where the server itself defined it.
     let known = server.built_in || server.is_enum || server.name == "citext";
-    (known && decode::can_read(&base_type, field)).then(|| Mapped {
-        base_type,
+    let can_read = |lossy| known && decode::can_read(&natural.base_type, field, lossy);
+    (can_read(false) || wanted.lossy && can_read(true)).then(|| Mapped {
         read: ReadAs::Native,
         field: field.clone(),
+        lossy: wanted.lossy,
+        ..natural
     })
+}
+
+/// Whether only `--lossy` could write a type as an output type.
+pub(super) fn would_lose(server: &ServerType, mode: TypeMode, field: &FieldType) -> bool {
+    let wanted = TypeOverride {
+        column: String::new(),
+        field: field.clone(),
+        lossy: true,
+    };
+    as_wanted(server, mode, &wanted).is_some()
 }
 
 /// The output type of what we decode ourselves; `None` leaves it to the server's text cast.
@@ -92,6 +143,11 @@ fn native_field(server: &ServerType, mode: TypeMode) -> Option<FieldType> {
         "float4" => FieldType::Float32,
         "float8" => FieldType::Float64,
         "numeric" => return decimal(server.modifier, mode),
+        // 64 bits of the currency's smallest unit have nineteen digits.
+        "money" => FieldType::Decimal {
+            precision: 19,
+            scale: server.money_scale?,
+        },
         "text" | "varchar" | "bpchar" | "name" => FieldType::Utf8,
         "bytea" => FieldType::Binary,
         "date" => FieldType::Date,
@@ -142,6 +198,23 @@ mod tests {
             built_in: true,
             is_enum: false,
             modifier,
+            is_array: false,
+            money_scale: (name == "money").then_some(2),
+        }
+    }
+
+    fn array(name: &str) -> ServerType {
+        ServerType {
+            is_array: true,
+            ..server(name, -1)
+        }
+    }
+
+    fn wanted(field: &str, lossy: bool) -> TypeOverride {
+        TypeOverride {
+            column: "c".to_owned(),
+            field: field.parse().expect("an output type"),
+            lossy,
         }
     }
 
@@ -188,28 +261,83 @@ mod tests {
     #[test]
     fn an_override_needs_a_decoder() {
         let can = |name, field: &str| {
-            let field = field.parse().expect("an output type");
-            as_wanted(&server(name, -1), &field).is_some()
+            as_wanted(&server(name, -1), TypeMode::Portable, &wanted(field, false)).is_some()
         };
         assert!(can("numeric", "decimal(38,9)") && can("numeric", "decimal(76,0)"));
         assert!(can("uuid", "uuid") && can("text", "binary") && can("int4", "int64"));
-        assert!(!can("numeric", "int64") && !can("text", "int64") && !can("int8", "int32"));
-        assert!(!can("timestamp", "timestamp(ns)") && !can("timestamp", "timestamp(us,utc)"));
+        assert!(can("numeric", "int64") && can("text", "date") && can("int8", "int32"));
+        assert!(can("timestamp", "timestamp(ns)") && can("timestamptz", "date"));
+        assert!(!can("timestamp", "timestamp(us,utc)") && !can("timestamptz", "timestamp(us)"));
+        assert!(!can("inet", "int64") && !can("interval", "int64") && !can("date", "bool"));
         let foreign = ServerType {
             built_in: false,
             ..server("numeric", -1)
         };
+        let wish = wanted("decimal(9,0)", false);
+        assert_eq!(as_wanted(&foreign, TypeMode::Portable, &wish), None);
+    }
+
+    #[test]
+    fn what_loses_needs_permission_and_remembers_it() {
+        let numeric = server("numeric", -1);
         assert_eq!(
-            as_wanted(&foreign, &"decimal(9,0)".parse().expect("a type")),
+            as_wanted(&numeric, TypeMode::Portable, &wanted("float64", false)),
             None
         );
+        assert!(would_lose(
+            &numeric,
+            TypeMode::Portable,
+            &FieldType::Float64
+        ));
+        let mapped = as_wanted(&numeric, TypeMode::Portable, &wanted("float64", true));
+        assert!(mapped.expect("allowed").lossy);
+        // What is the natural type anyway loses nothing.
+        let same = as_wanted(
+            &server("int4", -1),
+            TypeMode::Portable,
+            &wanted("int32", true),
+        );
+        assert!(!same.expect("allowed").lossy);
+    }
+
+    #[test]
+    fn arrays_are_lists_of_what_their_elements_are() {
+        let list = |name, mode| {
+            let mapped = map(&array(name), mode);
+            (mapped.base_type, mapped.read, mapped.field.to_string())
+        };
+        let is = |base: &str, read, field: &str| (base.to_owned(), read, field.to_owned());
+        let native = TypeMode::Native;
+        assert_eq!(
+            list("int4", native),
+            is("int4[]", ReadAs::Native, "list(int32)")
+        );
+        assert_eq!(
+            list("uuid", native),
+            is("uuid[]", ReadAs::Native, "list(uuid)")
+        );
+        assert_eq!(
+            list("inet", native),
+            is("inet[]", ReadAs::Text, "list(text)")
+        );
+        assert_eq!(
+            list("numeric", native),
+            is("numeric[]", ReadAs::Text, "list(text)")
+        );
+        assert_eq!(
+            list("money", native),
+            is("money(2)[]", ReadAs::Native, "list(decimal(19,2))")
+        );
+        let can = |field| as_wanted(&array("int4"), native, &wanted(field, false));
+        assert_eq!(can("text").expect("text").read, ReadAs::Text);
+        assert_eq!(can("list(text)").expect("texts").read, ReadAs::Text);
+        assert_eq!(can("list(int64)").expect("numbers").read, ReadAs::Native);
+        assert_eq!(can("int64"), None);
     }
 
     #[test]
     fn what_is_not_known_travels_as_text() {
-        for name in [
-            "money", "interval", "timetz", "inet", "_int4", "xml", "char",
-        ] {
+        for name in ["interval", "timetz", "inet", "_int4", "xml", "char"] {
             let mapped = map(&server(name, -1), TypeMode::Native);
             assert_eq!((mapped.read, mapped.field), (ReadAs::Text, FieldType::Utf8));
         }
@@ -225,7 +353,8 @@ mod tests {
         let uuid = server("uuid", -1);
         assert_eq!(map(&uuid, TypeMode::Portable).field, FieldType::Utf8);
         assert_eq!(map(&uuid, TypeMode::Native).field, FieldType::Uuid);
-        assert_eq!(as_text(&uuid).read, ReadAs::Text);
+        let text = as_wanted(&uuid, TypeMode::Native, &wanted("text", false));
+        assert_eq!(text.expect("text").read, ReadAs::Text);
     }
 
     #[test]
@@ -256,8 +385,18 @@ mod tests {
             "jsonb",
             "money",
         ] {
-            for mode in [TypeMode::Portable, TypeMode::Native] {
-                let mapped = map(&server(name, modifier(9, 3)), mode);
+            let plain = server(name, modifier(9, 3));
+            let array = ServerType {
+                is_array: true,
+                ..plain.clone()
+            };
+            for (server, mode) in [
+                (&plain, TypeMode::Portable),
+                (&plain, TypeMode::Native),
+                (&array, TypeMode::Portable),
+                (&array, TypeMode::Native),
+            ] {
+                let mapped = map(server, mode);
                 let column = crate::model::Column {
                     name: name.to_owned(),
                     source_type: name.to_owned(),
@@ -267,6 +406,8 @@ mod tests {
                     nullable: true,
                     comment: None,
                     generated: None,
+                    on_unrepresentable: crate::model::OnUnrepresentable::Fail,
+                    lossy: false,
                 };
                 assert!(super::super::decode::decoder(&column).is_ok(), "{column:?}");
             }

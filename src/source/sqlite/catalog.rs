@@ -3,10 +3,12 @@
 use rusqlite::Connection;
 
 use super::failure::translate;
+use super::query;
 use super::sql::{self, Part, Reading};
 use super::types::Storage;
 use crate::model::{
-    Column, FieldType, Key, ReadAs, Relation, RelationKind, Selection, Table, TypeOptions,
+    Column, ColumnOptions, FieldType, Key, QUERY_SCHEMA, ReadAs, ReadSpec, Relation, RelationKind,
+    Selection, Table, TypeOptions,
 };
 use crate::source::{Result, SourceError};
 
@@ -24,13 +26,13 @@ struct Listed {
 
 /// A column as `PRAGMA table_xinfo` has it.
 #[derive(Clone, Debug)]
-struct Declared {
-    name: String,
-    declared: String,
-    not_null: bool,
+pub(super) struct Declared {
+    pub(super) name: String,
+    pub(super) declared: String,
+    pub(super) not_null: bool,
     /// Position in the primary key from 1; 0 outside it.
-    primary: u32,
-    generated: Option<&'static str>,
+    pub(super) primary: u32,
+    pub(super) generated: Option<&'static str>,
 }
 
 /// Resolves the name and describes the selected columns.
@@ -41,39 +43,46 @@ pub(super) fn describe(
     selection: &Selection,
     types: &TypeOptions,
 ) -> Result<Table> {
-    let listed = resolve(connection, database, table)?;
-    let relation = Relation {
-        schema: SCHEMA.to_owned(),
-        name: listed.name.clone(),
+    let (relation, kind, all, key) = match selection.query.as_deref() {
+        Some(text) => {
+            let relation = Relation {
+                schema: QUERY_SCHEMA.to_owned(),
+                name: table.to_owned(),
+            };
+            let all = query::columns(connection, &relation, text)?;
+            (relation, RelationKind::Query, all, None)
+        }
+        None => {
+            let listed = resolve(connection, database, table)?;
+            let relation = Relation {
+                schema: SCHEMA.to_owned(),
+                name: listed.name.clone(),
+            };
+            let (all, key) = columns_and_key(connection, &relation, &listed)?;
+            (relation, listed.kind, all, key)
+        }
     };
-    let (all, key) = columns_and_key(connection, &relation, &listed)?;
     let keep = selected(&relation, &all, selection)?;
-    let overrides = overrides(&relation, &all, types)?;
+    let options = types.of_columns(all.len(), |name| find(&relation, &all, name))?;
     let alias = key.as_ref().filter(|key| key.primary);
     let columns: Vec<Column> = all
         .iter()
+        .zip(options)
         .zip(&keep)
         .filter(|(_, keep)| **keep)
-        .map(|(declared, _)| {
+        .map(|((declared, options), _)| {
             let promised =
                 declared.not_null || alias.is_some_and(|key| key.column == declared.name);
-            column(
-                declared,
-                &overrides,
-                listed.kind == RelationKind::Table && promised,
-            )
+            column(declared, options, kind == RelationKind::Table && promised)
         })
         .collect::<Result<_>>()?;
     if columns.is_empty() {
-        return Err(SourceError::Unsupported {
-            what: format!("no column of {relation} is left to read"),
-            why: "every column is excluded".to_owned(),
-            fix: "name fewer columns in --exclude-columns".to_owned(),
-        });
+        return Err(SourceError::nothing_to_read(&relation, all.is_empty()));
     }
     Ok(Table {
         relation,
-        kind: listed.kind,
+        kind,
+        query: selection.query.clone(),
         columns,
         keys: key.into_iter().collect(),
         filter: selection.filter.clone(),
@@ -83,22 +92,24 @@ pub(super) fn describe(
 /// All columns and the key of a relation whose exact name is known, as they are now.
 ///
 /// # Errors
-/// [`SourceError::PlanMismatch`] when it is gone, or when a column is not what `planned` says.
-pub(super) fn recheck(
-    connection: &Connection,
-    relation: &Relation,
-    planned: &[Column],
-) -> Result<Option<Key>> {
+/// [`SourceError::PlanMismatch`] when it is gone, or when a column is not what the plan says.
+pub(super) fn recheck(connection: &Connection, read: &ReadSpec) -> Result<Option<Key>> {
+    let relation = &read.relation;
     let mismatch = |why: String| SourceError::PlanMismatch {
         table: relation.to_string(),
         why,
     };
-    let listed = list(connection, &relation.to_string())?
-        .into_iter()
-        .find(|listed| listed.name == relation.name)
-        .ok_or_else(|| mismatch("it is gone".to_owned()))?;
-    let (now, key) = columns_and_key(connection, relation, &listed)?;
-    for column in planned {
+    let (now, key) = match read.query.as_deref() {
+        Some(text) => (query::columns(connection, relation, text)?, None),
+        None => {
+            let listed = list(connection, &relation.to_string())?
+                .into_iter()
+                .find(|listed| listed.name == relation.name)
+                .ok_or_else(|| mismatch("it is gone".to_owned()))?;
+            columns_and_key(connection, relation, &listed)?
+        }
+    };
+    for column in &read.columns {
         let declared = now
             .iter()
             .find(|declared| declared.name == column.name)
@@ -310,56 +321,46 @@ fn selected(relation: &Relation, all: &[Declared], selection: &Selection) -> Res
     Ok(keep)
 }
 
-/// `--type`, by exact column names; the last one written for a column holds.
-fn overrides(
-    relation: &Relation,
-    all: &[Declared],
-    types: &TypeOptions,
-) -> Result<Vec<(String, FieldType)>> {
-    types
-        .overrides
-        .iter()
-        .rev()
-        .map(|(name, field)| {
-            let at = find(relation, all, name)?;
-            Ok((all[at].name.clone(), field.clone()))
-        })
-        .collect()
-}
-
-fn column(
-    declared: &Declared,
-    overrides: &[(String, FieldType)],
-    promised: bool,
-) -> Result<Column> {
+fn column(declared: &Declared, options: ColumnOptions<'_>, promised: bool) -> Result<Column> {
     let natural = Storage::of_declared(&declared.declared);
-    let wanted = overrides
-        .iter()
-        .find(|(name, _)| *name == declared.name)
-        .map(|(_, field)| field);
-    let storage = match wanted {
-        None => natural,
-        Some(FieldType::Utf8) => Storage::Exact,
-        Some(field) if *field == natural.field() => natural,
-        Some(field) => {
-            return Err(SourceError::Unsupported {
-                what: format!("column {} cannot be written as {field}", declared.name),
-                why: format!(
-                    "SQLite columns can be written as {} or text",
-                    natural.field()
-                ),
-                fix: format!("use --type {}=text, or leave --type out", declared.name),
-            });
-        }
-    };
+    let field = options
+        .wanted
+        .map_or_else(|| natural.field(), |wanted| wanted.field.clone());
+    let lossy = options.wanted.is_some_and(|wanted| wanted.lossy);
+    if !natural.can_be(&field, lossy) {
+        return Err(refusal(declared, natural, &field));
+    }
     Ok(Column {
         name: declared.name.clone(),
         source_type: declared.declared.clone(),
-        base_type: storage.name().to_owned(),
+        base_type: natural.name().to_owned(),
         read: ReadAs::Native,
-        field: storage.field(),
-        nullable: !promised,
+        lossy: lossy && field != natural.field() && field != FieldType::Utf8,
+        field,
+        nullable: !(promised && options.on_unrepresentable.is_fail()),
         comment: None,
         generated: declared.generated.map(str::to_owned),
+        on_unrepresentable: options.on_unrepresentable,
     })
+}
+
+fn refusal(declared: &Declared, natural: Storage, field: &FieldType) -> SourceError {
+    let name = &declared.name;
+    let what = format!("column {name} cannot be written as {field}");
+    if natural.can_be(field, true) {
+        return SourceError::Unsupported {
+            what: format!("{what} without losing something"),
+            why: format!("{field} can only come near to what it holds"),
+            fix: format!("allow that with --lossy {name}={field}, or leave out --type {name}"),
+        };
+    }
+    SourceError::Unsupported {
+        what,
+        why: format!(
+            "it holds {} by its declaration, which is written as {}",
+            natural.name(),
+            natural.field()
+        ),
+        fix: format!("use --type {name}=text, or leave --type out"),
+    }
 }

@@ -10,7 +10,9 @@ use arrow::datatypes::SchemaRef;
 use rusqlite::types::ValueRef;
 
 use super::types::Storage;
-use crate::model::{Column, Relation, arrow_schema};
+use crate::model::{Column, FieldType, Relation, arrow_schema};
+use crate::source::convert::{Convert, Raw, converter};
+use crate::source::ledger::{Ledger, Met, flag};
 use crate::source::{Result, SourceError};
 
 /// Bytes that a number or NULL counts for, so that a batch of them is bounded too.
@@ -26,9 +28,33 @@ enum Decoder {
     Text(StringBuilder),
     Blob(BinaryBuilder),
     Exact(StringBuilder),
+    /// Values of any kind as the user wants them.
+    Converted {
+        to: Box<dyn Convert>,
+        /// Text that is not UTF-8 is wanted too, as its bytes.
+        takes_bytes: bool,
+    },
 }
 
 impl Decoder {
+    /// The decoder of a column; `None` where there is none.
+    fn of(column: &Column) -> Option<Self> {
+        let storage = Storage::named(&column.base_type)?;
+        if column.field == storage.field() {
+            return Some(Self::new(storage, 0, 0));
+        }
+        if !storage.can_be(&column.field, column.lossy) {
+            return None;
+        }
+        Some(match column.field {
+            FieldType::Utf8 => Self::new(Storage::Exact, 0, 0),
+            _ => Self::Converted {
+                to: converter(&column.field, column.lossy)?,
+                takes_bytes: column.field == FieldType::Binary,
+            },
+        })
+    }
+
     /// A builder with room for a batch like the last one: `rows` values and `bytes` of them.
     fn new(storage: Storage, rows: usize, bytes: usize) -> Self {
         match storage {
@@ -68,28 +94,70 @@ impl Decoder {
                 write_real(to, value).ok()?;
                 to.append_value("");
             }
+            (Self::Converted { to, takes_bytes }, value) => {
+                return convert(to.as_mut(), *takes_bytes, value);
+            }
             _ => return None,
         }
         Some(SMALL)
     }
 
-    /// Bytes of text or blobs gathered so far.
-    fn data_len(&self) -> usize {
+    /// Appends NULL in place of what does not fit.
+    #[cold]
+    fn append_null(&mut self) {
         match self {
-            Self::Integer(_) | Self::Real(_) => 0,
-            Self::Text(from) | Self::Exact(from) => from.values_slice().len(),
-            Self::Blob(from) => from.values_slice().len(),
+            Self::Integer(to) => to.append_null(),
+            Self::Real(to) => to.append_null(),
+            Self::Text(to) | Self::Exact(to) => to.append_null(),
+            Self::Blob(to) => to.append_null(),
+            Self::Converted { to, .. } => to.append_null(),
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
-        match self {
-            Self::Integer(from) => Arc::new(from.finish()),
-            Self::Real(from) => Arc::new(from.finish()),
-            Self::Text(from) | Self::Exact(from) => Arc::new(from.finish()),
-            Self::Blob(from) => Arc::new(from.finish()),
-        }
+    /// The values so far; the next batch begins with as much room.
+    fn finish(&mut self, rows: usize) -> ArrayRef {
+        let (array, next): (ArrayRef, _) = match self {
+            Self::Integer(from) => (
+                Arc::new(from.finish()),
+                Self::new(Storage::Integer, rows, 0),
+            ),
+            Self::Real(from) => (Arc::new(from.finish()), Self::new(Storage::Real, rows, 0)),
+            Self::Text(from) => {
+                let bytes = from.values_slice().len();
+                let next = Self::new(Storage::Text, rows, bytes);
+                (Arc::new(from.finish()), next)
+            }
+            Self::Exact(from) => {
+                let bytes = from.values_slice().len();
+                let next = Self::new(Storage::Exact, rows, bytes);
+                (Arc::new(from.finish()), next)
+            }
+            Self::Blob(from) => {
+                let bytes = from.values_slice().len();
+                let next = Self::new(Storage::Blob, rows, bytes);
+                (Arc::new(from.finish()), next)
+            }
+            Self::Converted { to, .. } => return to.finish(),
+        };
+        *self = next;
+        array
     }
+}
+
+/// Appends a value as the user wants it.
+fn convert(to: &mut dyn Convert, takes_bytes: bool, value: ValueRef<'_>) -> Option<usize> {
+    let (raw, bytes) = match value {
+        ValueRef::Null => {
+            to.append_null();
+            return Some(SMALL);
+        }
+        ValueRef::Integer(value) => (Raw::Integer(value), SMALL),
+        ValueRef::Real(value) => (Raw::Real(value), SMALL),
+        ValueRef::Blob(value) => (Raw::Bytes(value), value.len()),
+        ValueRef::Text(value) if takes_bytes => (Raw::Bytes(value), value.len()),
+        ValueRef::Text(value) => (Raw::Text(std::str::from_utf8(value).ok()?), value.len()),
+    };
+    to.append(raw).then_some(bytes)
 }
 
 /// The real that equals an integer, where there is one.
@@ -113,10 +181,10 @@ fn write_real(to: &mut impl std::fmt::Write, value: f64) -> std::fmt::Result {
 pub(super) struct Decoders {
     relation: Relation,
     columns: Vec<Column>,
-    storages: Vec<Storage>,
     schema: SchemaRef,
     row_name: Option<String>,
     decoders: Vec<Decoder>,
+    ledger: Ledger,
     rows: usize,
     bytes: usize,
 }
@@ -131,29 +199,23 @@ impl Decoders {
         columns: &[Column],
         row_name: Option<&str>,
     ) -> Result<Self> {
-        let storages = columns
+        let decoders = columns
             .iter()
             .map(|column| {
-                Storage::named(&column.base_type)
-                    .filter(|storage| storage.field() == column.field)
-                    .ok_or_else(|| SourceError::PlanMismatch {
-                        table: relation.to_string(),
-                        why: format!(
-                            "column {} cannot be decoded from {} to {}",
-                            column.name, column.base_type, column.field
-                        ),
-                    })
+                Decoder::of(column).ok_or_else(|| SourceError::PlanMismatch {
+                    table: relation.to_string(),
+                    why: format!(
+                        "column {} cannot be decoded from {} to {}",
+                        column.name, column.base_type, column.field
+                    ),
+                })
             })
             .collect::<Result<Vec<_>>>()?;
-        let decoders = storages
-            .iter()
-            .map(|storage| Decoder::new(*storage, 0, 0))
-            .collect();
         Ok(Self {
             relation: relation.clone(),
             schema: arrow_schema(columns),
             columns: columns.to_vec(),
-            storages,
+            ledger: Ledger::new(relation, columns),
             row_name: row_name.map(str::to_owned),
             decoders,
             rows: 0,
@@ -171,92 +233,98 @@ impl Decoders {
         self.bytes
     }
 
-    /// Appends one row.
+    /// Appends one row. A value that does not fit its column is noted.
     ///
     /// # Errors
-    /// [`SourceError::Unrepresentable`] for the first value that does not fit its column.
+    /// What SQLite says when a value cannot be had.
     #[inline]
     pub(super) fn append(&mut self, row: &rusqlite::Row<'_>) -> Result<()> {
         for (index, decoder) in self.decoders.iter_mut().enumerate() {
             let value = row
                 .get_ref(index)
                 .map_err(|error| super::failure::translate(&error, &self.relation.to_string()))?;
-            match decoder.append(value) {
-                Some(bytes) => self.bytes += bytes,
-                None => return Err(self.misfit(index, value, row)),
+            if let Some(bytes) = decoder.append(value) {
+                self.bytes += bytes;
+                continue;
             }
+            decoder.append_null();
+            let key = || {
+                let name = self.row_name.as_ref()?;
+                let key = row.get_ref(self.columns.len()).ok()?;
+                Some(format!("{name} = {}", shown(key)))
+            };
+            let column = &self.columns[index];
+            let met = || Met {
+                row: self.rows,
+                key: key(),
+                ..misfit(column, value)
+            };
+            self.ledger.enter(index, 1, met);
         }
         self.rows += 1;
         Ok(())
     }
 
-    /// The rows gathered so far as a batch; the next one starts with as much room.
+    /// The rows gathered so far as a batch, and how many values of which columns stand as NULL in
+    /// it; the next one starts with as much room.
     ///
     /// # Errors
-    /// [`SourceError::Unrepresentable`] for a NULL where the table's own constraint forbids it.
-    pub(super) fn finish(&mut self) -> Result<RecordBatch> {
+    /// [`SourceError::Unrepresentable`] for the values that do not fit their columns, where those are
+    /// to stop the run, and for a NULL where the table's own constraint forbids it.
+    pub(super) fn finish(&mut self) -> Result<(RecordBatch, Vec<(usize, u64)>)> {
+        let nulled = self.ledger.close()?;
         let mut arrays = Vec::with_capacity(self.decoders.len());
         for (index, decoder) in self.decoders.iter_mut().enumerate() {
-            let bytes = decoder.data_len();
-            let array = decoder.finish();
+            let array = decoder.finish(self.rows);
             if !self.columns[index].nullable && array.null_count() > 0 {
                 return Err(unexpected_null(&self.relation, &self.columns[index]));
             }
-            *decoder = Decoder::new(self.storages[index], self.rows, bytes);
             arrays.push(array);
         }
         self.rows = 0;
         self.bytes = 0;
-        RecordBatch::try_new(Arc::clone(&self.schema), arrays).map_err(|error| {
-            SourceError::Protocol {
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays);
+        batch
+            .map(|batch| (batch, nulled))
+            .map_err(|error| SourceError::Protocol {
                 target: self.relation.to_string(),
                 why: error.to_string(),
-            }
-        })
+            })
     }
+}
 
-    #[cold]
-    fn misfit(&self, index: usize, value: ValueRef<'_>, row: &rusqlite::Row<'_>) -> SourceError {
-        let column = &self.columns[index];
-        let key = self.row_name.as_ref().and_then(|name| {
-            let key = row.get_ref(self.columns.len()).ok()?;
-            Some(format!("{name} = {}", shown(key)))
-        });
-        let exclude = format!("--exclude-columns {}", column.name);
-        // Text holds every number and text, so it helps against all but these two.
-        let (what, helps) = match value {
-            ValueRef::Text(text) if std::str::from_utf8(text).is_err() => {
-                ("text that is not valid UTF-8", false)
-            }
-            ValueRef::Blob(_) => ("a blob", false),
-            ValueRef::Text(_) => ("text", self.storages[index] != Storage::Blob),
-            ValueRef::Real(_) => ("a real", self.storages[index] != Storage::Blob),
-            ValueRef::Integer(_) => ("an integer", self.storages[index] != Storage::Blob),
-            ValueRef::Null => ("NULL", false),
-        };
-        let fix = if helps {
-            format!(
-                "write its stored values as exact text with --type {}=text, or leave it out with {exclude}",
-                column.name
-            )
-        } else {
-            format!("leave the column out with {exclude}, or correct the value")
-        };
-        let declared = match column.source_type.as_str() {
-            "" => "no type",
-            declared => declared,
-        };
-        SourceError::Unrepresentable {
-            table: self.relation.to_string(),
-            column: column.name.clone(),
-            key,
-            value: shown(value),
-            why: format!(
-                "it is stored as {what}, and the column (declared {declared}) is written as {}",
-                column.field
-            ),
-            fix,
+/// A value that does not fit its column, and the output type that would hold it.
+#[cold]
+fn misfit(column: &Column, value: ValueRef<'_>) -> Met {
+    // Text holds every number and text, and bytes hold every text and blob.
+    let (what, helps) = match value {
+        ValueRef::Text(text) if std::str::from_utf8(text).is_err() => {
+            ("text that is not valid UTF-8", Some("binary"))
         }
+        ValueRef::Blob(_) => ("a blob", Some("binary")),
+        ValueRef::Text(_) => ("text", Some("text")),
+        ValueRef::Real(_) => ("a real", Some("text")),
+        ValueRef::Integer(_) => ("an integer", Some("text")),
+        ValueRef::Null => ("NULL", None),
+    };
+    let helps = helps.filter(|field| {
+        let field = field.parse().unwrap_or(FieldType::Utf8);
+        let storage = Storage::named(&column.base_type);
+        column.field != field && storage.is_some_and(|storage| storage.can_be(&field, false))
+    });
+    let declared = match column.source_type.as_str() {
+        "" => "no type",
+        declared => declared,
+    };
+    Met {
+        row: 0,
+        key: None,
+        value: shown(value),
+        why: format!(
+            "it is stored as {what}, and the column (declared {declared}) is written as {}",
+            column.field
+        ),
+        flag: helps.map(|field| flag("--type", &format!("{}={field}", column.name))),
     }
 }
 

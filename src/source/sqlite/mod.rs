@@ -9,6 +9,7 @@ mod catalog;
 mod decode;
 mod failure;
 mod file;
+mod query;
 mod reader;
 mod snapshot;
 mod spread;
@@ -27,6 +28,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 use tokio::runtime::Handle;
 
+use super::dialect::from_item;
 use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError};
 use crate::clock::SharedClock;
 use crate::model::{
@@ -302,7 +304,7 @@ fn check_filter(connection: &Connection, table: &Table) -> Result<()> {
         // which put beside a chunk's bounds means something else.
         let text = format!(
             "SELECT coalesce({filter}\n, 0) FROM {}{}",
-            sql::qualified(&table.relation),
+            from_item(&table.relation, table.query.as_deref()),
             sql::where_clause(None, Some(filter))
         );
         let compiled = connection.prepare(&text).map(|_| ());

@@ -429,8 +429,9 @@ fn finish(decoders: &mut Decoders, timer: &mut Timer, clock: &SharedClock) -> Re
     let wire_bytes = decoders.bytes() as u64;
     let start = clock.monotonic();
     let decode = timer.take(decoders.rows(), start);
-    let rows = decoders.finish()?;
+    let (rows, nulled) = decoders.finish()?;
     Ok(Batch {
+        nulled,
         rows,
         wire_bytes,
         decode: decode + clock.monotonic().saturating_sub(start),

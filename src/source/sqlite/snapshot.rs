@@ -18,6 +18,7 @@ use super::reader::{Answer, Command, Job, Reader};
 use super::sql;
 use crate::clock::SharedClock;
 use crate::model::{ChunkBounds, Key, ReadSpec, RelationKind, SnapshotFacts};
+use crate::source::dialect::from_item;
 use crate::source::{
     Batch, BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError,
 };
@@ -78,7 +79,7 @@ impl Opening {
                 .map_err(|error| translate(&error, &relation.to_string()))?;
         }
         let key = match acquired.connections.first() {
-            Some(connection) => catalog::recheck(connection, relation, &self.read.columns)?,
+            Some(connection) => catalog::recheck(connection, &self.read)?,
             None => None,
         };
         // Ranges of anything but the stored key might leave rows out.
@@ -148,7 +149,7 @@ pub(super) fn forbid_text_in_double_quotes(
     connection: &Connection,
     kind: RelationKind,
 ) -> rusqlite::Result<()> {
-    let allow = kind != RelationKind::Table;
+    let allow = !matches!(kind, RelationKind::Table | RelationKind::Query);
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, allow)
         .map(|_| ())
@@ -194,7 +195,7 @@ impl Shared {
         let filter = self.read.filter.as_deref();
         let stored = self.read.kind == RelationKind::Table && filter.is_none();
         Ok(sql::select(
-            &self.read.relation,
+            &self.from(),
             &self.read.columns,
             self.job.row_name.as_deref(),
             stored,
@@ -205,9 +206,13 @@ impl Shared {
     fn count_sql(&self) -> String {
         format!(
             "SELECT count(*) FROM {}{}",
-            sql::qualified(&self.read.relation),
+            self.from(),
             sql::where_clause(None, self.read.filter.as_deref())
         )
+    }
+
+    fn from(&self) -> String {
+        from_item(&self.read.relation, self.read.query.as_deref())
     }
 
     /// Ends every statement, transaction and thread.

@@ -200,7 +200,7 @@ pub(super) fn where_clause(chunk: Option<&str>, filter: Option<&str>) -> String 
 /// `stored` tables are read in key order from their own b-tree, unless the user's filter makes an
 /// index worth its while.
 pub(super) fn select(
-    relation: &Relation,
+    from: &str,
     columns: &[Column],
     row_name: Option<&str>,
     stored: bool,
@@ -212,11 +212,7 @@ pub(super) fn select(
         .chain(row_name.map(quote))
         .collect();
     let hint = if stored { " NOT INDEXED" } else { "" };
-    format!(
-        "SELECT {} FROM {}{hint}{condition}",
-        list.join(", "),
-        qualified(relation)
-    )
+    format!("SELECT {} FROM {from}{hint}{condition}", list.join(", "))
 }
 
 #[cfg(test)]

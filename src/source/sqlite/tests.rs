@@ -87,6 +87,7 @@ fn spec(table: &Table) -> ReadSpec {
     ReadSpec {
         relation: table.relation.clone(),
         kind: table.kind,
+        query: table.query.clone(),
         columns: table.columns.clone(),
         key: table.keys.first().cloned(),
         filter: table.filter.clone(),
@@ -108,7 +109,11 @@ fn filtered(filter: &str) -> Selection {
 
 fn typed(column: &str, field: FieldType) -> TypeOptions {
     TypeOptions {
-        overrides: vec![(column.to_owned(), field)],
+        overrides: vec![crate::model::TypeOverride {
+            column: column.to_owned(),
+            field,
+            lossy: false,
+        }],
         ..TypeOptions::default()
     }
 }

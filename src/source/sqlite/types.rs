@@ -52,6 +52,37 @@ impl Storage {
         }
     }
 
+    /// Whether what it holds can be written as an output type: each value checked, or near to it with
+    /// `lossy`.
+    pub(super) fn can_be(self, field: &FieldType, lossy: bool) -> bool {
+        use FieldType as F;
+        let number = matches!(
+            field,
+            F::Bool
+                | F::Int8
+                | F::Int16
+                | F::Int32
+                | F::Int64
+                | F::UInt8
+                | F::UInt16
+                | F::UInt32
+                | F::UInt64
+                | F::Float32
+                | F::Float64
+                | F::Decimal { .. }
+        );
+        match (self, field) {
+            _ if *field == self.field() => true,
+            (_, F::List(_)) => false,
+            (Self::Blob, _) => *field == F::Uuid,
+            (_, F::Utf8) => true,
+            (Self::Integer | Self::Real, _) => number,
+            // Hardly a decimal is a double: that is for the user to allow.
+            (Self::Text, F::Float32 | F::Float64) => lossy,
+            (Self::Text | Self::Exact, _) => true,
+        }
+    }
+
     /// What a declared type asks for: <https://www.sqlite.org/datatype3.html>, section 3.1, whose
     /// order of rules matters (`FLOATING POINT` has INTEGER affinity, by the `INT` in `POINT`).
     pub(super) fn of_declared(declared: &str) -> Self {
@@ -102,6 +133,19 @@ mod tests {
         ] {
             assert_eq!(Storage::of_declared(declared), storage, "{declared}");
         }
+    }
+
+    #[test]
+    fn what_is_stored_decides_what_it_can_be() {
+        let can = |storage: Storage, field: &str, lossy| {
+            storage.can_be(&field.parse().expect("a type"), lossy)
+        };
+        assert!(can(Storage::Integer, "bool", false) && can(Storage::Real, "decimal(9,2)", false));
+        assert!(can(Storage::Exact, "date", false) && can(Storage::Text, "json", false));
+        assert!(can(Storage::Exact, "float64", false) && can(Storage::Blob, "uuid", false));
+        assert!(!can(Storage::Text, "float64", false) && can(Storage::Text, "float64", true));
+        assert!(!can(Storage::Integer, "date", true) && !can(Storage::Blob, "text", true));
+        assert!(!can(Storage::Exact, "list(text)", true));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::servers::postgres;
 fn what_has_no_counterpart_arrives_as_the_servers_text() {
     let database = postgres().fresh_database();
     database.exec(TYPES);
-    let columns = [clocks(), containers(), own_types(), networks(), shapes()].concat();
+    let columns = columns();
     let table = Filled::create(&database, &columns, 100, "");
     let cli = Cli::new();
     let run = |name: &str, flags: &[&str]| extract(&cli, &database.url(), "public.t", name, flags);
@@ -32,7 +32,8 @@ fn what_has_no_counterpart_arrives_as_the_servers_text() {
     table.expect_in(&run("blocks", &by_block), &[Engine::Pyarrow]);
 }
 
-const TYPES: &str = "
+/// What the columns need.
+pub(super) const TYPES: &str = "
     CREATE EXTENSION hstore; CREATE EXTENSION citext;
     CREATE TYPE mood AS ENUM ('sad', 'so so', 'glücklich');
     CREATE TYPE pair AS (number int, word text, moment timestamptz);
@@ -40,6 +41,11 @@ const TYPES: &str = "
     CREATE DOMAIN code AS text;
     CREATE DOMAIN nested AS percent;
     CREATE TYPE \"Odd \"\"Type\" AS ENUM ('x')";
+
+/// One column for each of these types.
+pub(super) fn columns() -> Vec<Column> {
+    [clocks(), own_types(), networks(), shapes()].concat()
+}
 
 fn clocks() -> Vec<Column> {
     vec![
@@ -72,56 +78,6 @@ const INTERVAL: &[&str] = &[
     "1 day -24:00:00",
     "1000000:00:00",
 ];
-
-fn containers() -> Vec<Column> {
-    vec![
-        column(
-            "ints",
-            "int4[]",
-            Kind::Cast,
-            &[
-                "{}",
-                "{1,NULL,-3}",
-                "{{1,2},{3,4}}",
-                "[-1:1]={7,8,9}",
-                "{2147483647}",
-            ],
-            |random| format!("{{{},NULL,{}}}", random.below(9), random.below(1000)),
-        ),
-        column(
-            "texts",
-            "text[]",
-            Kind::Cast,
-            &[
-                "{}",
-                "{NULL,\"NULL\",\"\"}",
-                r#"{"a b","c\"d","e\\f","g,h"}"#,
-            ],
-            |random| format!("{{\"{}\"}}", random.digits(3)),
-        ),
-        column(
-            "moments",
-            "timestamptz[]",
-            Kind::Cast,
-            &["{2024-06-01 00:00+02}"],
-            |random| format!("{{\"2024-01-02 {}\"}}", random.time()),
-        ),
-        column(
-            "doubles",
-            "float8[]",
-            Kind::Cast,
-            &["{0.1,NaN,-0,1e-300}"],
-            |random| format!("{{{}}}", random.float64()),
-        ),
-        column(
-            "blobs",
-            "bytea[]",
-            Kind::Cast,
-            &["{\"\\\\x00ff\"}"],
-            |random| format!("{{\"\\\\x{}\"}}", random.hex(3)),
-        ),
-    ]
-}
 
 fn own_types() -> Vec<Column> {
     let word = |random: &mut Random| random.text(8);
@@ -253,7 +209,7 @@ fn networks() -> Vec<Column> {
         column("table_", "regclass", Kind::Cast, &["pg_class", "-"], |_| {
             "pg_type".to_owned()
         }),
-        column("money_", "money", Kind::Cast, MONEY, |random| {
+        column("money_", "money", Kind::Money, MONEY, |random| {
             format!(
                 "{}.{}",
                 random.between(-1_000_000, 1_000_000),

@@ -4,11 +4,15 @@ use crate::readers::Row;
 
 /// How a server's text becomes a reader's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The same text.
     Exact,
     /// The same text, as the server casts the value to text: for some types another than it prints.
     Cast,
+    /// The same text, as the server casts the value to numeric first.
+    Money,
+    /// An array whose elements are of that kind; a list of theirs.
+    List(&'static Kind),
     /// `t`, `f`
     Bool,
     /// Any spelling of the same single-precision number, NaNs all alike.
@@ -28,10 +32,21 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The reader's text for a value that the server writes as `text`.
-    pub(super) fn canonical(self, text: &str) -> String {
+    /// What to ask the server for to have its text of a column.
+    pub(super) fn query(self, column: &str) -> String {
         match self {
-            Self::Exact | Self::Cast => text.to_owned(),
+            Self::Cast => format!("{column}::text"),
+            Self::Money => format!("{column}::numeric::text"),
+            Self::List(_) => format!("array_to_json({column}::text[])::text"),
+            _ => column.to_owned(),
+        }
+    }
+
+    /// The reader's text for a value that the server writes as `text`.
+    pub(crate) fn canonical(self, text: &str) -> String {
+        match self {
+            Self::Exact | Self::Cast | Self::Money => text.to_owned(),
+            Self::List(kind) => each(text, |element| kind.canonical(element)),
             Self::Bool => (if text == "t" { "true" } else { "false" }).to_owned(),
             Self::Float32 => float32(text),
             Self::Float64 => float64(text),
@@ -52,9 +67,17 @@ impl Kind {
         match self {
             Self::Float32 => float32(text),
             Self::Float64 => float64(text),
+            Self::List(kind) => each(text, |element| kind.read(element)),
             _ => text.to_owned(),
         }
     }
+}
+
+/// A JSON array of texts with each text changed, NULLs kept.
+fn each(list: &str, change: impl Fn(&str) -> String) -> String {
+    let texts: Vec<Option<String>> = serde_json::from_str(list).expect("a list of texts");
+    let changed = texts.into_iter().map(|text| text.map(|text| change(&text)));
+    serde_json::to_string(&changed.collect::<Vec<_>>()).expect("JSON")
 }
 
 /// The bits, so that -0 and the last digit count.

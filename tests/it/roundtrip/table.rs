@@ -41,7 +41,7 @@ pub(super) fn column(
 }
 
 /// A filled table `public.t` with the primary key `id` before its columns.
-pub(super) struct Filled {
+pub(crate) struct Filled {
     names: Vec<&'static str>,
     kinds: Vec<Kind>,
     /// The server's texts in the order of `id`.
@@ -70,14 +70,7 @@ impl Filled {
 
     fn read(session: &Session, columns: &[Column]) -> Self {
         session.exec(PINNED);
-        let value = |column: &Column| {
-            let cast = if column.kind == Kind::Cast {
-                "::text"
-            } else {
-                ""
-            };
-            format!(", {}{cast}", column.name)
-        };
+        let value = |column: &Column| format!(", {}", column.kind.query(column.name));
         let values: String = columns.iter().map(value).collect();
         Self {
             names: ["id"]
@@ -94,6 +87,19 @@ impl Filled {
 
     pub(super) fn rows(&self) -> usize {
         self.expected.len()
+    }
+
+    /// The columns' names.
+    pub(crate) fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// The server's texts in the order of `id`, each with its kind.
+    pub(crate) fn expected(&self) -> impl Iterator<Item = Vec<(Kind, Option<&str>)>> {
+        self.expected.iter().map(|row| {
+            let texts = row.iter().map(|text| text.as_deref());
+            self.kinds.iter().copied().zip(texts).collect()
+        })
     }
 
     /// Fails the test unless these engines read exactly what the server has.

@@ -1,7 +1,10 @@
 //! One connection that a test holds, blocking.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::{SinkExt, TryStreamExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
 
@@ -74,6 +77,26 @@ impl Session {
                 .collect()
         })
         .collect()
+    }
+
+    /// Sends what a `COPY … FROM STDIN` reads; an error fails the test.
+    pub(crate) fn copy_in(&self, sql: &str, bytes: Vec<u8>) {
+        let copied = wait(self.runtime(), async {
+            let mut sink = pin!(self.client.copy_in(sql).await?);
+            sink.send(Bytes::from(bytes)).await?;
+            sink.finish().await
+        });
+        copied.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// What a `COPY … TO STDOUT` writes.
+    pub(crate) fn copy_out(&self, sql: &str) -> Vec<u8> {
+        let pieces: Result<Vec<Bytes>, Error> = wait(self.runtime(), async {
+            self.client.copy_out(sql).await?.try_collect().await
+        });
+        pieces
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+            .concat()
     }
 
     /// The id of the server's process that serves this connection.

@@ -12,6 +12,7 @@ for_every_source!(
     a_missing_table_is_named_with_the_nearest,
     a_missing_column_is_named_with_the_nearest,
     columns_keep_the_catalogues_order,
+    no_column_left_is_refused,
     any_name_can_be_read,
     statistics_are_about_right,
     density_bounds_ascend_between_the_ends,
@@ -95,6 +96,20 @@ async fn columns_keep_the_catalogues_order(subject: &Subject) {
     );
     let nullable: Vec<bool> = table.columns.iter().map(|column| column.nullable).collect();
     assert_eq!(nullable[1..], [true, false], "word is NOT NULL");
+}
+
+/// A file without columns does not even say how many rows it has.
+async fn no_column_left_is_refused(subject: &Subject) {
+    let exclude = ["id", "amount", "word"].map(str::to_owned).to_vec();
+    let nothing = Selection {
+        exclude,
+        ..Selection::default()
+    };
+    let refused = subject.try_table("orders", &nothing).await;
+    let Err(SourceError::Unsupported { what, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(what.contains("orders"), "{what}");
 }
 
 async fn any_name_can_be_read(subject: &Subject) {

@@ -160,6 +160,7 @@ pub(super) fn read_of(table: &Table) -> ReadSpec {
     ReadSpec {
         relation: table.relation.clone(),
         kind: table.kind,
+        query: table.query.clone(),
         columns: table.columns.clone(),
         key: table.keys.first().cloned(),
         filter: table.filter.clone(),

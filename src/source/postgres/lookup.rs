@@ -1,0 +1,90 @@
+//! Which relation a name means: what the catalogue has of that name, and the nearest where it has none.
+
+use tokio_postgres::types::Type;
+
+use super::super::dialect::quote_relation;
+use super::super::{Result, SourceError};
+use super::Base;
+use super::classify::Subject;
+use super::connect::Link;
+use super::resolve::{self, Found, Known};
+use crate::model::Relation;
+
+/// How many relations are looked at for a name that resembles the one written.
+const NEAR_LIMIT: i64 = 10_000;
+
+/// The relation that a name as the user wrote it means.
+///
+/// # Errors
+/// That it means none, with the nearest names, or several.
+pub(super) async fn relation(base: &Base, link: &Link, table: &str) -> Result<Relation> {
+    let subject = Subject::catalogue(base.connector.place());
+    let readings = resolve::readings(table);
+    let (exact, folded) = resolve::names(&readings);
+    // Servers fold by their own locale and we by Unicode: the exact spelling must always do. Temporary
+    // tables are of other sessions, which nobody else can read.
+    let sql = "
+        SELECT n.nspname::text, c.relname::text, pg_table_is_visible(c.oid)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
+          AND (lower(c.relname::text) = ANY ($1) OR c.relname::text = ANY ($2))
+        ORDER BY 1, 2";
+    let rows = link
+        .rows(
+            &subject,
+            sql,
+            &[(&folded, Type::TEXT_ARRAY), (&exact, Type::TEXT_ARRAY)],
+        )
+        .await?;
+    let known: Vec<Known> = rows
+        .iter()
+        .map(|row| Known {
+            relation: Relation {
+                schema: row.get(0),
+                name: row.get(1),
+            },
+            visible: row.get(2),
+        })
+        .collect();
+    match resolve::choose(&readings, &known) {
+        Found::One(relation) => Ok(relation),
+        Found::Several(several) => Err(SourceError::TableAmbiguous {
+            table: table.to_owned(),
+            candidates: several.iter().map(quote_relation).collect(),
+        }),
+        Found::Missing => Err(missing(base, link, table).await?),
+    }
+}
+
+/// The error for a table that is not there, with the nearest names of what the role may use.
+pub(super) async fn missing(base: &Base, link: &Link, table: &str) -> Result<SourceError> {
+    let place = base.connector.place();
+    let sql = "
+        SELECT n.nspname::text, c.relname::text
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
+          AND has_schema_privilege(n.oid, 'USAGE')
+          AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+        ORDER BY 1, 2 LIMIT $1";
+    let rows = link
+        .rows(
+            &Subject::catalogue(place),
+            sql,
+            &[(&NEAR_LIMIT, Type::INT8)],
+        )
+        .await?;
+    let candidates: Vec<(String, String)> = rows
+        .iter()
+        .flat_map(|row| {
+            let (schema, name): (String, String) = (row.get(0), row.get(1));
+            let shown = format!("{schema}.{name}");
+            // Either way of writing it may be the slip.
+            [(name, shown.clone()), (shown.clone(), shown)]
+        })
+        .collect();
+    Ok(SourceError::TableMissing {
+        table: table.to_owned(),
+        source_name: place.database.clone(),
+        near: resolve::nearest(table, &candidates),
+    })
+}
