@@ -22,8 +22,11 @@ struct Regret {
     workers: f64,
 }
 
+/// The best count of a case, and its course.
+type Case = (u32, Vec<Run>);
+
 fn over_the_grid(runs: u32, seeds: &[u64], change: impl Fn(&mut Plant)) -> Regret {
-    let mut courses: Vec<(u32, Vec<Run>)> = Vec::new();
+    let mut courses: Vec<Case> = Vec::new();
     for curve in Curve::ALL {
         for best in BESTS {
             for start in STARTS {
@@ -36,10 +39,9 @@ fn over_the_grid(runs: u32, seeds: &[u64], change: impl Fn(&mut Plant)) -> Regre
             }
         }
     }
-    let mean = |of: &dyn Fn(&(u32, Vec<Run>)) -> f64| {
-        courses.iter().map(of).sum::<f64>() / courses.len() as f64
-    };
-    let last = |(_, course): &(u32, Vec<Run>)| mean_share(&course[course.len() - 5..]);
+    let mean =
+        |of: &dyn Fn(&Case) -> f64| courses.iter().map(of).sum::<f64>() / courses.len() as f64;
+    let last = |(_, course): &Case| mean_share(&course[course.len() - 5..]);
     Regret {
         mean: mean(&|(_, course)| mean_share(course)),
         last: mean(&last),

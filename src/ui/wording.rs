@@ -283,6 +283,50 @@ pub fn method(method: &str, runs: u32) -> String {
 mod tests {
     use super::*;
 
+    fn every_learned_reason() -> Vec<Reason> {
+        vec![
+            Reason::WorkersLearned(Learned::Held {
+                workers: 4,
+                runs: 12,
+                counts: 1,
+            }),
+            Reason::WorkersLearned(Learned::Adopted {
+                workers: 6,
+                from: 4,
+                permille: 95,
+            }),
+            Reason::WorkersLearned(Learned::Adopted {
+                workers: 3,
+                from: 4,
+                permille: -9,
+            }),
+            Reason::WorkersLearned(Learned::Tried {
+                workers: 8,
+                best: 4,
+                permille: 240,
+            }),
+            Reason::WorkersLearned(Learned::Probed {
+                workers: 5,
+                best: 4,
+                quiet: 8,
+            }),
+            Reason::WorkersLearned(Learned::Declined {
+                from: 4,
+                to: 3,
+                permille: -112,
+            }),
+            Reason::WorkersLearned(Learned::Dropped {
+                from: 4,
+                to: 2,
+                permille: -409,
+            }),
+            Reason::WorkersLearned(Learned::Restarted {
+                workers: 4,
+                permille: -400,
+            }),
+        ]
+    }
+
     fn every_reason() -> Vec<Reason> {
         let key = || "id".to_owned();
         vec![
@@ -330,45 +374,6 @@ mod tests {
                 chunks: 1,
             },
             Reason::WorkersRaised { from: 1, to: 2 },
-            Reason::WorkersLearned(Learned::Held {
-                workers: 4,
-                runs: 12,
-                counts: 1,
-            }),
-            Reason::WorkersLearned(Learned::Adopted {
-                workers: 6,
-                from: 4,
-                permille: 95,
-            }),
-            Reason::WorkersLearned(Learned::Adopted {
-                workers: 3,
-                from: 4,
-                permille: -9,
-            }),
-            Reason::WorkersLearned(Learned::Tried {
-                workers: 8,
-                best: 4,
-                permille: 240,
-            }),
-            Reason::WorkersLearned(Learned::Probed {
-                workers: 5,
-                best: 4,
-                quiet: 8,
-            }),
-            Reason::WorkersLearned(Learned::Declined {
-                from: 4,
-                to: 3,
-                permille: -112,
-            }),
-            Reason::WorkersLearned(Learned::Dropped {
-                from: 4,
-                to: 2,
-                permille: -409,
-            }),
-            Reason::WorkersLearned(Learned::Restarted {
-                workers: 4,
-                permille: -400,
-            }),
             Reason::UnequalChunks {
                 smallest: 10,
                 largest: 2_000,
@@ -379,7 +384,7 @@ mod tests {
     #[test]
     fn every_reason_has_words_of_its_own_on_one_line() {
         let mut seen = std::collections::BTreeSet::new();
-        for reason in every_reason() {
+        for reason in every_reason().into_iter().chain(every_learned_reason()) {
             let words = super::reason(&reason);
             assert!(words.len() > 10 && !words.contains('\n'), "{words}");
             assert!(!words.contains("{") && !words.ends_with('.'), "{words}");
