@@ -10,3 +10,12 @@ mod world;
 
 /// The real engine against those worlds.
 mod engine;
+
+/// A source as the controller between runs meets it.
+mod plant;
+
+/// What the search for the best number of workers costs.
+mod regret;
+
+/// What the controller must and must not do over many runs.
+mod scenarios;

@@ -4,6 +4,7 @@
 
 use super::context::Context;
 use super::settings::StateSettings;
+use crate::controller::between_runs::State;
 use crate::error::{ExitCode, Failure};
 use crate::model::{
     PastRun, Relation, RunClose, RunId, RunOpen, Scope, Selection, SourceIdentity, SourceProfile,
@@ -86,6 +87,12 @@ impl History {
         Ok(past.unwrap_or_default())
     }
 
+    /// What the controller knows; nothing where there is no history.
+    pub(super) fn learned(&mut self, scope: &Scope) -> Result<State, Failure> {
+        let learned = self.attempt(|store| store.learned(scope))?;
+        Ok(learned.flatten().unwrap_or_default())
+    }
+
     /// Keeps a profile.
     pub(super) fn save_profile(
         &mut self,
@@ -103,10 +110,16 @@ impl History {
         Ok(())
     }
 
-    /// Closes a run's row. Never an error: what was published stays published.
-    pub(super) fn close(&mut self, id: &RunId, close: &RunClose) -> Option<String> {
+    /// Closes a run's row, and keeps what was learned if the run teaches. Never an error: what was
+    /// published stays published.
+    pub(super) fn close(
+        &mut self,
+        id: &RunId,
+        close: &RunClose,
+        learned: Option<&State>,
+    ) -> Option<String> {
         let store = self.store.as_ref()?;
-        let failure = Failure::from(store.close(id, close).err()?);
+        let failure = Failure::from(store.close(id, close, learned).err()?);
         Some(format!(
             "the run's end is not in the history: {}",
             failure.why

@@ -149,7 +149,7 @@ async fn conclude(
         }
     };
     let close = attempt.close(context, published.as_ref().err());
-    let lost = history.close(&open.id, &close);
+    let lost = history.close(&open.id, &close, survey.learned.as_ref());
     match published {
         Ok(published) => {
             let teaches = history.teaches(&survey.scope, &open.id);

@@ -179,6 +179,7 @@ fn work_options(args: &WorkArgs) -> Result<WorkOptions, Failure> {
         start_workers: args.start_workers,
         min_workers: args.min_workers,
         max_workers: args.max_workers,
+        explore: !args.no_explore,
         chunking: args.chunking,
         chunk_rows: args.chunk_rows,
         consistency: args.consistency,

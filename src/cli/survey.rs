@@ -7,13 +7,14 @@ use std::sync::Arc;
 use super::context::Context;
 use super::history::History;
 use super::settings::{self, Names, SourceSettings};
+use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
 use crate::estimator;
 use crate::model::{
     Column, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId, RunRequest, Scope,
     Selection, SourceIdentity, SourceProfile, Table, TypeOptions,
 };
-use crate::planner::{self, Inputs, Limits, Verdict};
+use crate::planner::{self, Inputs, Limits, Planned, Verdict};
 use crate::source::{self, Source, SourceError};
 use crate::ui::json::{PlanDocument, VerdictDocument};
 use crate::ui::wording;
@@ -30,6 +31,8 @@ pub(super) struct Survey {
     pub(super) plan: ExecutionPlan,
     /// Whether a hint or a given plan shapes the run, so that it must not teach.
     pub(super) constrained: bool,
+    /// What the controller will know once the run has taught, where it chose the workers.
+    pub(super) learned: Option<State>,
 }
 
 /// Connects, as `run` where there is one.
@@ -94,13 +97,15 @@ impl Survey {
         let scope = history.scope(source.identity(), relation, &request.selection);
         history.save_profile(&scope, &profile, context)?;
         let past = history.past(&scope)?;
-        let plan = make_plan(request, source.identity(), &profile, &past)?;
+        let state = history.learned(&scope)?;
+        let planned = make_plan(request, source.identity(), &profile, (&past, &state))?;
         Ok(Self {
             constrained: planner::constrained(request),
             source,
             profile,
             scope,
-            plan,
+            plan: planned.plan,
+            learned: planned.next,
         })
     }
 
@@ -149,6 +154,7 @@ impl Survey {
             scope,
             plan,
             constrained: true,
+            learned: None,
         })
     }
 
@@ -205,19 +211,29 @@ fn make_plan(
     request: &RunRequest,
     source: &SourceIdentity,
     profile: &SourceProfile,
-    past: &[PastRun],
-) -> Result<ExecutionPlan, Failure> {
+    (past, state): (&[PastRun], &State),
+) -> Result<Planned, Failure> {
+    let samples: Vec<Sample> = past.iter().filter(|run| run.teaches).map(sample).collect();
     let cpus = std::thread::available_parallelism().map_or(4, NonZero::get);
-    let plan = planner::plan(&Inputs {
+    let planned = planner::plan(&Inputs {
         request,
         source,
         profile,
         estimate: &|workers| estimator::estimate(past, profile, workers),
+        learned: &|room| between_runs::decide(&samples, state, room),
         limits: Limits {
             cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
         },
     })?;
-    Ok(plan)
+    Ok(planned)
+}
+
+fn sample(run: &PastRun) -> Sample {
+    Sample {
+        workers: run.workers,
+        throughput: run.throughput,
+        at: run.started_at,
+    }
 }
 
 fn verdict_document(verdict: &Verdict) -> VerdictDocument {

@@ -25,10 +25,10 @@ pub use plan::{
     TypeMapping,
 };
 pub use profile::{
-    ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Leaf, Origin, SourceProfile,
-    Statistics,
+    ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Leaf, Origin, SourceLoad,
+    SourceProfile, Statistics,
 };
-pub use reason::Reason;
+pub use reason::{Learned, Reason};
 pub use relation::{
     Column, Key, KeyColumn, KeyOrder, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation,
     RelationKind, SourceIdentity, SourceKind, Table,

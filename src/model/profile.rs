@@ -118,6 +118,20 @@ impl LatencySample {
     }
 }
 
+/// How busy a server is, by the share of its connections in use (facts sheet, section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceLoad {
+    /// Less than a fifth.
+    Low,
+    /// Less than three fifths.
+    Normal,
+    /// Less than four fifths.
+    High,
+    /// More.
+    Critical,
+}
+
 /// Connections of the server, as far as this session may see them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionLoad {
@@ -131,6 +145,19 @@ impl ConnectionLoad {
     /// Free connections now.
     pub fn available(&self) -> u32 {
         self.max.saturating_sub(self.active)
+    }
+
+    /// How busy the server is with other sessions; a server without a limit is at ease.
+    pub fn level(&self) -> SourceLoad {
+        // Shares of the limit without fractions: a fifth, three fifths, four fifths.
+        let (active, max) = (5 * u64::from(self.active), u64::from(self.max));
+        match active {
+            _ if max == 0 => SourceLoad::Normal,
+            _ if active < max => SourceLoad::Low,
+            _ if active < 3 * max => SourceLoad::Normal,
+            _ if active < 4 * max => SourceLoad::High,
+            _ => SourceLoad::Critical,
+        }
     }
 
     /// How many we may take at most: half of what is free, at least one.
@@ -172,5 +199,22 @@ impl SourceProfile {
             .bytes
             .checked_div(self.statistics.estimate.rows)
             .unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_goes_by_the_share_of_connections_in_use() {
+        let level = |active, max| ConnectionLoad { max, active }.level();
+        assert_eq!(level(19, 100), SourceLoad::Low);
+        assert_eq!(level(20, 100), SourceLoad::Normal);
+        assert_eq!(level(59, 100), SourceLoad::Normal);
+        assert_eq!(level(60, 100), SourceLoad::High);
+        assert_eq!(level(79, 100), SourceLoad::High);
+        assert_eq!(level(80, 100), SourceLoad::Critical);
+        assert_eq!(level(3, 0), SourceLoad::Normal);
     }
 }

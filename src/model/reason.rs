@@ -87,6 +87,8 @@ pub enum Reason {
         /// Workers.
         workers: u32,
     },
+    /// What the controller learned from earlier runs.
+    WorkersLearned(Learned),
     /// `--min-workers` raised the workers, before the caps.
     WorkersRaised {
         /// Before.
@@ -114,5 +116,72 @@ pub enum Reason {
         smallest: u64,
         /// Estimated rows of the largest chunk.
         largest: u64,
+    },
+}
+
+/// Why the controller chose a number of workers; each is a step of its search.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Learned {
+    /// The count that did best stays.
+    Held {
+        /// Workers.
+        workers: u32,
+        /// Runs that this rests on.
+        runs: u32,
+        /// Different numbers of workers in them.
+        counts: u32,
+    },
+    /// A count that was measured is better beyond noise, or as good with fewer workers.
+    Adopted {
+        /// Workers.
+        workers: u32,
+        /// The count in use before.
+        from: u32,
+        /// Expected gain in thousandths; about 0 or less where fewer workers do as well.
+        permille: i32,
+    },
+    /// A count that may be better is tried for one run.
+    Tried {
+        /// Workers.
+        workers: u32,
+        /// The best count so far.
+        best: u32,
+        /// What may be gained, weighed by how likely it is, in thousandths.
+        permille: i32,
+    },
+    /// A search that has converged looks at a neighbour again.
+    Probed {
+        /// Workers.
+        workers: u32,
+        /// The best count so far.
+        best: u32,
+        /// Runs since the last trial.
+        quiet: u32,
+    },
+    /// A steady decline: one worker less.
+    Declined {
+        /// Before.
+        from: u32,
+        /// After; the same where there can be no fewer.
+        to: u32,
+        /// Change of the throughput in thousandths.
+        permille: i32,
+    },
+    /// Three sharp drops in a row: two workers less.
+    Dropped {
+        /// Before.
+        from: u32,
+        /// After.
+        to: u32,
+        /// Change of the throughput in thousandths.
+        permille: i32,
+    },
+    /// The throughput is another one now: what was learned is forgotten and the search begins anew.
+    Restarted {
+        /// Workers.
+        workers: u32,
+        /// Change of the throughput in thousandths.
+        permille: i32,
     },
 }

@@ -128,6 +128,8 @@ pub struct WorkOptions {
     pub min_workers: u32,
     /// `--max-workers`, default 8.
     pub max_workers: u32,
+    /// Whether other worker counts than the best known may be tried; `--no-explore` forbids it.
+    pub explore: bool,
     /// `--chunking`.
     pub chunking: Chunking,
     /// `--chunk-rows`: target rows a chunk.

@@ -32,6 +32,7 @@ pub(crate) fn request() -> RunRequest {
             start_workers: None,
             min_workers: 1,
             max_workers: 8,
+            explore: true,
             chunking: Chunking::Auto,
             chunk_rows: None,
             consistency: Consistency::Auto,
@@ -147,6 +148,8 @@ pub(crate) fn try_plan(
             method: Method::ColdStart,
             runs: 0,
         },
+        learned: &|_| None,
         limits: Limits { cpus: 8 },
     })
+    .map(|planned| planned.plan)
 }

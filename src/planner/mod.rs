@@ -17,6 +17,7 @@ pub use error::PlanError;
 pub use fingerprint::{canonical_json, fingerprint, parse, verify};
 pub use verdict::{Verdict, verdict};
 
+use crate::controller::between_runs::{Decision, Room, State};
 use crate::estimator::ThroughputEstimate;
 use crate::model::{
     BackoffRule, Chunking, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, FormatOptions,
@@ -68,8 +69,19 @@ pub struct Inputs<'a> {
     pub profile: &'a SourceProfile,
     /// The expected speed of a number of workers.
     pub estimate: &'a dyn Fn(u32) -> ThroughputEstimate,
+    /// What earlier runs say about the number of workers, within a room; `None` before the first.
+    pub learned: &'a dyn Fn(Room) -> Option<Decision>,
     /// This machine.
     pub limits: Limits,
+}
+
+/// A plan, and what to remember when a run of it teaches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// The plan.
+    pub plan: ExecutionPlan,
+    /// The controller's next state, where it decided.
+    pub next: Option<State>,
 }
 
 /// Makes a plan.
@@ -77,12 +89,12 @@ pub struct Inputs<'a> {
 /// # Errors
 /// [`PlanError::NoKey`] and [`PlanError::NoBlocks`] where the chunking that the user asked for is
 /// impossible.
-pub fn plan(inputs: &Inputs<'_>) -> Result<ExecutionPlan, PlanError> {
+pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, PlanError> {
     let work = &inputs.request.work;
     let rows = inputs.profile.statistics.estimate.rows;
 
     let strategy::Choice { cuts, mut reasons } = strategy::choose(inputs)?;
-    let mut staff = workers::staff(inputs, !cuts.is_empty());
+    let mut staff = workers::staff(inputs, &cuts);
     if let Some(rows) = work.chunk_rows.filter(|_| !cuts.is_empty()) {
         reasons.push(Reason::ChunkRowsForced { rows });
     }
@@ -104,13 +116,15 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<ExecutionPlan, PlanError> {
     let mut warnings = inputs.profile.warnings.clone();
     warnings.extend(long_snapshot(forecast.duration_s));
     warnings.extend(empty_lines(&spec));
-    Ok(ExecutionPlan {
+    let plan = ExecutionPlan {
         fingerprint: fingerprint(&spec),
         spec,
         forecast,
         reasons,
         warnings,
-    })
+    };
+    let next = staff.next;
+    Ok(Planned { plan, next })
 }
 
 /// Whether the request itself decides how fast the run can be, so that the run must not teach: a
@@ -268,7 +282,7 @@ mod tests {
     use super::fixtures::{plan_of, profile, request, try_plan};
     use super::*;
     use crate::model::{
-        ChunkBounds, Compression, Consistency, CsvOptions, Estimate, KeyValue, Origin,
+        ChunkBounds, Compression, Consistency, CsvOptions, Estimate, KeyValue, Learned, Origin,
         ParquetOptions, ProofLevel, Strategy, TypeMode,
     };
 
@@ -434,6 +448,96 @@ mod tests {
         assert_eq!(capped(&plan), [(4, 1, "chunks")]);
         assert!(constrained(&wish));
         assert!(!constrained(&request()));
+    }
+
+    /// A plan for eight million rows on a machine of two processors. Earlier runs say what
+    /// `learned` says; the rooms that they were asked for come back too.
+    fn plan_learned(
+        request: &RunRequest,
+        profile: &SourceProfile,
+        learned: Option<u32>,
+    ) -> (Planned, Vec<Room>) {
+        let rooms = std::cell::RefCell::new(Vec::new());
+        let planned = plan(&Inputs {
+            request,
+            source: &fixtures::source(),
+            profile,
+            estimate: &|_| ThroughputEstimate {
+                rows_per_s: 100_000.0,
+                method: crate::estimator::Method::ColdStart,
+                runs: 0,
+            },
+            learned: &|room| {
+                rooms.borrow_mut().push(room);
+                learned.map(|workers| Decision {
+                    workers,
+                    why: Learned::Held {
+                        workers,
+                        runs: 3,
+                        counts: 2,
+                    },
+                    next: State {
+                        best: workers,
+                        ..State::default()
+                    },
+                })
+            },
+            limits: Limits { cpus: 2 },
+        });
+        (planned.expect("it can be planned"), rooms.into_inner())
+    }
+
+    #[test]
+    fn the_controller_comes_after_the_user_and_before_the_start() {
+        let table = profile(8_000_000);
+        let workers = |wish: &RunRequest, learned| {
+            let (planned, _) = plan_learned(wish, &table, learned);
+            (
+                planned.plan.spec.workers,
+                planned.next.map(|state| state.best),
+            )
+        };
+        let mut wish = request();
+        assert_eq!(
+            workers(&wish, Some(5)),
+            (5, Some(5)),
+            "measured: no CPU cap"
+        );
+        assert_eq!(workers(&wish, None), (2, None), "the CPUs cap a profile");
+        wish.work.start_workers = Some(3);
+        assert_eq!(workers(&wish, Some(5)), (5, Some(5)));
+        assert_eq!(workers(&wish, None), (3, None), "nor a wish");
+        wish.work.workers = Some(7);
+        assert_eq!(workers(&wish, Some(5)), (7, None));
+    }
+
+    #[test]
+    fn the_controller_has_the_room_that_server_user_and_table_leave() {
+        let room = |wish: &RunRequest, table: &SourceProfile| {
+            let (_, rooms) = plan_learned(wish, table, None);
+            rooms[0]
+        };
+        let (mut wish, mut table) = (request(), profile(8_000_000));
+        let free = Room {
+            min: 1,
+            max: 8,
+            explore: true,
+            upward: true,
+        };
+        assert_eq!(room(&wish, &table), free);
+        wish.work.explore = false;
+        wish.work.min_workers = 3;
+        table.connections.active = 76;
+        let crowded = Room {
+            min: 3,
+            max: 6,
+            explore: false,
+            upward: false,
+        };
+        assert_eq!(room(&wish, &table), crowded, "a quarter of 24 free ones");
+        table.connections.active = 99;
+        assert_eq!(room(&wish, &table).max, 1);
+        assert_eq!(room(&request(), &profile(1_000)).max, 1, "one chunk");
     }
 
     #[test]

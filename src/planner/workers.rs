@@ -1,7 +1,9 @@
 //! How many workers: who proposes, and what caps it.
 
-use super::Inputs;
-use crate::model::{Consistency, Reason};
+use super::strategy::{self, Cut};
+use super::{Inputs, chunking};
+use crate::controller::between_runs::{Room, State};
+use crate::model::{Consistency, Reason, SourceLoad};
 
 /// A table of fewer rows is not worth a second worker.
 const ROWS_FOR_TWO: u64 = 100_000;
@@ -13,10 +15,12 @@ const ROWS_PER_WORKER: u64 = 500_000;
 const MOST_PROFILED: u64 = 8;
 
 /// A number of workers and how it came about.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Staff {
     pub(super) workers: u32,
     pub(super) reasons: Vec<Reason>,
+    /// What the controller will know after a clean run, where it decided.
+    pub(super) next: Option<State>,
 }
 
 impl Staff {
@@ -34,27 +38,15 @@ impl Staff {
     }
 }
 
-/// The workers before it is known how many chunks there are. `cuttable`: there is something to cut
-/// the table on.
+/// The workers before it is known how many chunks there are. `cuts`: what the table can be cut on.
 ///
 /// `--workers` is the user's word: nothing but the possible limits it. Everything else is kept
-/// below what the server, this machine and the user's own limit allow.
-pub(super) fn staff(inputs: &Inputs<'_>, cuttable: bool) -> Staff {
+/// below what the server and the user's own limit allow. The number of processors limits a mere
+/// recommendation: what was measured needs no rule of thumb, and where the network is the limit
+/// more workers than processors are the better choice.
+pub(super) fn staff(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> Staff {
     let work = &inputs.request.work;
-    let (workers, reason) = if let Some(workers) = work.workers {
-        let workers = workers.max(1);
-        (workers, Reason::WorkersForced { workers })
-    } else if let Some(workers) = work.start_workers {
-        let workers = workers.max(1);
-        (workers, Reason::WorkersStart { workers })
-    } else {
-        let workers = profiled(inputs, cuttable);
-        (workers, Reason::WorkersProfiled { workers })
-    };
-    let mut staff = Staff {
-        workers,
-        reasons: vec![reason],
-    };
+    let mut staff = proposal(inputs, cuts);
     if work.workers.is_none() {
         if staff.workers < work.min_workers {
             staff.reasons.push(Reason::WorkersRaised {
@@ -64,16 +56,78 @@ pub(super) fn staff(inputs: &Inputs<'_>, cuttable: bool) -> Staff {
             staff.workers = work.min_workers;
         }
         staff.cap(safe_workers(inputs), "safe connections");
-        staff.cap(inputs.limits.cpus, "CPUs");
+        if matches!(staff.reasons[..], [Reason::WorkersProfiled { .. }, ..]) {
+            staff.cap(inputs.limits.cpus, "CPUs");
+        }
         staff.cap(work.max_workers, "--max-workers");
     }
-    match work.consistency {
-        Consistency::Snapshot | Consistency::Auto => {
-            staff.cap(inputs.profile.max_readers, "readers of one snapshot");
-        }
-        Consistency::PerChunk => {}
+    if let Some(readers) = readers(inputs) {
+        staff.cap(readers, "readers of one snapshot");
     }
     staff
+}
+
+/// Whose word counts: the user's, then the controller's, then the start's.
+fn proposal(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> Staff {
+    let work = &inputs.request.work;
+    let (workers, reason, next) = if let Some(workers) = work.workers {
+        let workers = workers.max(1);
+        (workers, Reason::WorkersForced { workers }, None)
+    } else if let Some(decision) = (inputs.learned)(room(inputs, cuts)) {
+        let reason = Reason::WorkersLearned(decision.why);
+        (decision.workers, reason, Some(decision.next))
+    } else if let Some(workers) = work.start_workers {
+        let workers = workers.max(1);
+        (workers, Reason::WorkersStart { workers }, None)
+    } else {
+        let workers = profiled(inputs, !cuts.is_empty());
+        (workers, Reason::WorkersProfiled { workers }, None)
+    };
+    Staff {
+        workers,
+        reasons: vec![reason],
+        next,
+    }
+}
+
+/// Within what the controller may look for workers: what can be had, and a quarter of the server's
+/// free connections.
+fn room(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> Room {
+    let work = &inputs.request.work;
+    let connections = inputs.profile.connections;
+    let max = [
+        work.max_workers,
+        connections.available() / 4,
+        safe_workers(inputs),
+        readers(inputs).unwrap_or(u32::MAX),
+        pieces_at_most(inputs, cuts),
+    ]
+    .into_iter()
+    .fold(u32::MAX, u32::min)
+    .max(1);
+    Room {
+        min: work.min_workers.clamp(1, max),
+        max,
+        explore: work.explore,
+        upward: connections.level() <= SourceLoad::Normal,
+    }
+}
+
+/// How many pieces the table can be cut into for as many workers as are allowed.
+fn pieces_at_most(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> u32 {
+    let work = &inputs.request.work;
+    let rows = inputs.profile.statistics.estimate.rows;
+    let count = chunking::count(rows, work.max_workers, work.chunk_rows);
+    let pieces = strategy::cut(cuts, rows, count).pieces.len();
+    u32::try_from(pieces).unwrap_or(u32::MAX)
+}
+
+/// The most readers, where they have to share one point in time.
+fn readers(inputs: &Inputs<'_>) -> Option<u32> {
+    match inputs.request.work.consistency {
+        Consistency::Snapshot | Consistency::Auto => Some(inputs.profile.max_readers),
+        Consistency::PerChunk => None,
+    }
 }
 
 /// The profiler's recommendation; the server's headroom is a cap of its own.

@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Params, Row};
 use serde::de::DeserializeOwned;
 
 use super::{Result, StateError, Store};
+use crate::controller::between_runs::State;
 use crate::model::{
     ExecutionPlan, PastRun, RunId, RunStatus, Scope, SourceIdentity, SourceProfile,
 };
@@ -90,6 +91,17 @@ impl Store {
         };
         let at = at.parse().map_err(|error| self.corrupt(error))?;
         Ok(Some((at, self.parsed(&text)?)))
+    }
+
+    /// What the controller knows of a scope; `None` before the first run that it decided and that
+    /// taught.
+    pub fn learned(&self, scope: &Scope) -> Result<Option<State>> {
+        let text: Option<String> = self.value(
+            "SELECT state_json FROM controller_state
+             WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1)",
+            [&scope.key],
+        )?;
+        text.map(|text| self.parsed(&text)).transpose()
     }
 
     /// How many runs are under way on a database, whichever its tables.

@@ -166,6 +166,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::controller::between_runs::State;
     use crate::model::{
         ChangeCounters, ChunkRecord, ChunkStatus, ConsistencyLevel, ExecutionPlan, PastRun,
         Relation, RunClose, RunId, RunOpen, RunStatus, Scope, Selection, SnapshotFacts,
@@ -333,7 +334,9 @@ mod tests {
             (RunStatus::Running, false)
         );
 
-        store.close(&run.id, &close(13)).expect("the run closes");
+        store
+            .close(&run.id, &close(13), None)
+            .expect("the run closes");
         assert_eq!(store.running(&run.scope.source), Ok(0));
         let expected = PastRun {
             id: run.id.clone(),
@@ -369,11 +372,13 @@ mod tests {
         let missing = StateError::NotFound {
             id: run.id.to_string(),
         };
-        assert_eq!(store.close(&run.id, &close(1)), Err(missing.clone()));
+        assert_eq!(store.close(&run.id, &close(1), None), Err(missing.clone()));
         store.begin(&run).expect("the run begins");
         assert!(matches!(store.begin(&run), Err(StateError::Io { .. })));
-        store.close(&run.id, &close(1)).expect("the run closes");
-        assert_eq!(store.close(&run.id, &close(2)), Err(missing));
+        store
+            .close(&run.id, &close(1), None)
+            .expect("the run closes");
+        assert_eq!(store.close(&run.id, &close(2), None), Err(missing));
         assert_eq!(count(&store, "SELECT count(*) FROM chunks"), 3);
     }
 
@@ -401,11 +406,46 @@ mod tests {
             let (mut open, mut close) = (open(second, 1), close(second));
             change(&mut open, &mut close);
             store.begin(&open).expect("the run begins");
-            store.close(&open.id, &close).expect("the run closes");
+            store.close(&open.id, &close, None).expect("the run closes");
         }
         let history = store.history(&scope("orders"), 50).expect("a history");
         assert_eq!(history.len(), 7);
         assert!(history.iter().all(|run| !run.teaches), "{history:?}");
+    }
+
+    #[test]
+    fn what_was_learned_is_kept_when_the_run_teaches() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        let knows = |best| State {
+            best,
+            ..State::default()
+        };
+        let scope = scope("orders");
+        assert_eq!(store.learned(&scope), Ok(None));
+        let close_with = |second: i64, best: u32, constrained: bool| {
+            let mut run = open(second, 1);
+            run.constrained = constrained;
+            store.begin(&run).expect("the run begins");
+            let learned = knows(best);
+            store
+                .close(&run.id, &close(second), Some(&learned))
+                .expect("the run closes");
+        };
+        close_with(0, 4, false);
+        assert_eq!(store.learned(&scope), Ok(Some(knows(4))));
+        close_with(1, 7, true);
+        assert_eq!(
+            store.learned(&scope),
+            Ok(Some(knows(4))),
+            "it must not teach"
+        );
+        close_with(2, 6, false);
+        assert_eq!(store.learned(&scope), Ok(Some(knows(6))));
+        assert_eq!(
+            count(&store, "SELECT current_workers FROM controller_state"),
+            6
+        );
     }
 
     #[test]
@@ -434,7 +474,9 @@ mod tests {
             Some("its process ended without closing the run")
         );
         // It was not dead after all.
-        store.close(&dead.id, &close(10)).expect("the run closes");
+        store
+            .close(&dead.id, &close(10), None)
+            .expect("the run closes");
         let history = store.history(&dead.scope, 10).expect("a history");
         assert_eq!(
             (history[2].status, &history[2].error),
@@ -665,7 +707,7 @@ mod tests {
             let run = open(number.into(), worker << 16 | number);
             store.begin(&run).expect("the run begins");
             store
-                .close(&run.id, &close(i64::from(number) + 1))
+                .close(&run.id, &close(i64::from(number) + 1), None)
                 .expect("the run closes");
         }
     }
@@ -761,7 +803,7 @@ mod tests {
         close.chunks[0].nulled = close.nulled.clone();
         let run = open(0, 1);
         store.begin(&run).expect("the run begins");
-        store.close(&run.id, &close).expect("the run ends");
+        store.close(&run.id, &close, None).expect("the run ends");
         let said = "nulled_json = '{\"born\":2}'";
         for table in ["runs", "chunks"] {
             let sql = format!("SELECT count(*) FROM {table} WHERE {said}");
@@ -803,7 +845,7 @@ mod tests {
         let store = store(&directory);
         store.begin(&open(0, 1)).expect("the run begins");
         store
-            .close(&open(0, 1).id, &close(1))
+            .close(&open(0, 1).id, &close(1), None)
             .expect("the run closes");
         let columns = "tag, scope_id, source, relation, status, pid, host, started_at,
             ixtract_version, fingerprint, strategy, scheduling, consistency, workers, chunk_count,

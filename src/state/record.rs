@@ -7,6 +7,7 @@ use rusqlite::{Transaction, TransactionBehavior, named_params};
 use serde::Serialize;
 
 use super::{Result, StateError, Store, stored_count, stored_float, stored_time};
+use crate::controller::between_runs::State;
 use crate::model::{
     ChunkRecord, ConsistencyLevel, RunClose, RunId, RunOpen, RunStatus, Scope, SourceProfile,
     WorkerRecord,
@@ -31,11 +32,12 @@ impl Store {
     }
 
     /// Closes a run with its chunks and workers, in one transaction. A run that was taken for crashed
-    /// meanwhile is closed all the same: its own word counts.
+    /// meanwhile is closed all the same: its own word counts. What the controller learned is kept
+    /// only when the run teaches.
     ///
     /// # Errors
     /// [`StateError::NotFound`] where no such run is open.
-    pub fn close(&self, id: &RunId, close: &RunClose) -> Result<()> {
+    pub fn close(&self, id: &RunId, close: &RunClose, learned: Option<&State>) -> Result<()> {
         let closed = self.write(|transaction| {
             let open = open_run(transaction, id)?;
             if let Some((constrained, workers)) = open {
@@ -49,6 +51,9 @@ impl Store {
                     .workers
                     .iter()
                     .try_for_each(|worker| insert_worker(transaction, id, worker))?;
+                if let Some(learned) = learned.filter(|_| teaches) {
+                    keep_learned(transaction, id, learned, close.ended_at)?;
+                }
             }
             Ok(open.is_some())
         })?;
@@ -327,6 +332,33 @@ fn insert_worker(
         ":blocked_ms": stored_count(worker.blocked_ms),
         ":idle_ms": stored_count(worker.idle_ms),
     })?;
+    Ok(())
+}
+
+/// Replaces what the controller knows of the run's scope.
+fn keep_learned(
+    transaction: &Transaction<'_>,
+    id: &RunId,
+    learned: &State,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let direction = if learned.converged { "hold" } else { "search" };
+    transaction.execute(
+        "INSERT OR REPLACE INTO controller_state
+             (scope_id, current_workers, direction, consecutive_holds, converged, state_json,
+              updated_at)
+         SELECT scope_id, :workers, :direction, :holds, :converged, :state, :now
+         FROM runs WHERE run_id = :run",
+        named_params! {
+            ":run": id.as_str(),
+            ":workers": learned.best,
+            ":direction": direction,
+            ":holds": learned.quiet,
+            ":converged": learned.converged,
+            ":state": json(learned)?,
+            ":now": stored_time(now),
+        },
+    )?;
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! Reasons, verdicts and levels in words: the only place with prose about decisions.
 
 use crate::model::{
-    Consistency, ConsistencyLevel, FormatOptions, Origin, ProofLevel, Reason, Scheduling, Strategy,
+    Consistency, ConsistencyLevel, FormatOptions, Learned, Origin, ProofLevel, Reason, Scheduling,
+    Strategy,
 };
 
 use super::units;
@@ -63,16 +64,11 @@ pub fn reason(reason: &Reason) -> String {
             "each of its {} is read by itself, so no row comes by way of the parent",
             units::plural(u64::from(*leaves), "table")
         ),
-        Reason::BoundsFrom { origin } => match origin {
-            Origin::Unknown => "the spread of values is not known: bounds are a guess".to_owned(),
-            known => format!(
-                "bounds at equal numbers of rows, from {}",
-                self::origin(*known)
-            ),
-        },
+        Reason::BoundsFrom { origin } => bounds_from(*origin),
         Reason::WorkersForced { workers } => format!("{workers} asked for by --workers"),
         Reason::WorkersProfiled { workers } => format!("{workers} recommended by the profile"),
         Reason::WorkersStart { workers } => format!("{workers} to begin with, by --start-workers"),
+        Reason::WorkersLearned(learned) => self::learned(learned),
         Reason::WorkersRaised { from, to } => {
             format!("raised from {from} to {to} by --min-workers")
         }
@@ -86,6 +82,79 @@ pub fn reason(reason: &Reason) -> String {
             units::count(*smallest),
             units::count(*largest)
         ),
+    }
+}
+
+/// What the places of the cuts are taken from.
+fn bounds_from(known: Origin) -> String {
+    match known {
+        Origin::Unknown => "the spread of values is not known: bounds are a guess".to_owned(),
+        known => format!("bounds at equal numbers of rows, from {}", origin(known)),
+    }
+}
+
+/// What earlier runs say about the number of workers.
+fn learned(learned: &Learned) -> String {
+    match learned {
+        Learned::Held {
+            workers,
+            runs,
+            counts,
+        } => format!(
+            "{workers} did best in {} with {}",
+            units::plural(u64::from(*runs), "earlier run"),
+            units::plural(u64::from(*counts), "worker count")
+        ),
+        Learned::Adopted { workers, from, .. } if workers < from => {
+            format!("{workers} instead of {from}: fewer do as well in earlier runs")
+        }
+        Learned::Adopted {
+            workers,
+            from,
+            permille,
+        } => format!(
+            "{workers} instead of {from}: {} faster in earlier runs",
+            percent(*permille)
+        ),
+        Learned::Tried {
+            workers,
+            best,
+            permille,
+        } => format!(
+            "{workers} for one run, to learn whether they beat {best}: about {} may be gained",
+            percent(*permille)
+        ),
+        Learned::Probed {
+            workers,
+            best,
+            quiet,
+        } => format!(
+            "{workers} for one run, to see whether {best} still do best after {}",
+            units::plural(u64::from(*quiet), "quiet run")
+        ),
+        Learned::Declined { from, to, permille } => format!(
+            "{to} instead of {from}: run by run the source became {} slower",
+            percent(*permille)
+        ),
+        Learned::Dropped { from, to, permille } => format!(
+            "{to} instead of {from}: three sharp drops in a row, {} slower in all",
+            percent(*permille)
+        ),
+        Learned::Restarted { workers, permille } => format!(
+            "{workers} once more: the source became {} {}, so the search begins anew",
+            percent(*permille),
+            if *permille < 0 { "slower" } else { "faster" }
+        ),
+    }
+}
+
+/// The size of a change in thousandths, as a percentage.
+fn percent(permille: i32) -> String {
+    let size = f64::from(permille.unsigned_abs()) / 10.0;
+    if size < 9.95 {
+        format!("{size:.1} %")
+    } else {
+        format!("{size:.0} %")
     }
 }
 
@@ -119,6 +188,7 @@ pub fn topic(reason: &Reason) -> Topic {
         Reason::WorkersForced { .. }
         | Reason::WorkersProfiled { .. }
         | Reason::WorkersStart { .. }
+        | Reason::WorkersLearned(_)
         | Reason::WorkersRaised { .. }
         | Reason::WorkersCapped { .. } => Topic::Workers,
         Reason::Skewed { .. } | Reason::UnequalChunks { .. } => Topic::Scheduling,
@@ -222,6 +292,50 @@ pub fn method(method: &str, runs: u32) -> String {
 mod tests {
     use super::*;
 
+    fn every_learned_reason() -> Vec<Reason> {
+        vec![
+            Reason::WorkersLearned(Learned::Held {
+                workers: 4,
+                runs: 12,
+                counts: 1,
+            }),
+            Reason::WorkersLearned(Learned::Adopted {
+                workers: 6,
+                from: 4,
+                permille: 95,
+            }),
+            Reason::WorkersLearned(Learned::Adopted {
+                workers: 3,
+                from: 4,
+                permille: -9,
+            }),
+            Reason::WorkersLearned(Learned::Tried {
+                workers: 8,
+                best: 4,
+                permille: 240,
+            }),
+            Reason::WorkersLearned(Learned::Probed {
+                workers: 5,
+                best: 4,
+                quiet: 8,
+            }),
+            Reason::WorkersLearned(Learned::Declined {
+                from: 4,
+                to: 3,
+                permille: -112,
+            }),
+            Reason::WorkersLearned(Learned::Dropped {
+                from: 4,
+                to: 2,
+                permille: -409,
+            }),
+            Reason::WorkersLearned(Learned::Restarted {
+                workers: 4,
+                permille: -400,
+            }),
+        ]
+    }
+
     fn every_reason() -> Vec<Reason> {
         let key = || "id".to_owned();
         vec![
@@ -283,7 +397,7 @@ mod tests {
     #[test]
     fn every_reason_has_words_of_its_own_on_one_line() {
         let mut seen = std::collections::BTreeSet::new();
-        for reason in every_reason() {
+        for reason in every_reason().into_iter().chain(every_learned_reason()) {
             let words = super::reason(&reason);
             assert!(words.len() > 10 && !words.contains('\n'), "{words}");
             assert!(!words.contains("{") && !words.ends_with('.'), "{words}");

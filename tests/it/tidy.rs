@@ -28,7 +28,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("clock", &[]),
     ("model", &[]),
-    ("planner", &["model", "estimator"]),
+    ("planner", &["model", "estimator", "controller"]),
     ("controller", &["model"]),
     ("estimator", &["model"]),
     ("diagnosis", PURE),
@@ -36,7 +36,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("source", &["model", "clock"]),
     ("profiler", &["model", "source", "clock"]),
     ("writer", &["model"]),
-    ("state", &["model"]),
+    ("state", &["model", "controller"]),
     (
         "engine",
         &[

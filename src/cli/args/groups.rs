@@ -255,6 +255,9 @@ pub struct WorkArgs {
         value_parser = clap::value_parser!(u32).range(1..=64)
     )]
     pub max_workers: u32,
+    /// Keep to the best number of workers known; try no other
+    #[arg(long)]
+    pub no_explore: bool,
     /// auto, key (ranges of an indexed column), ctid (physical blocks, PostgreSQL 14 or later), none
     #[arg(long, value_name = "HOW", value_parser = parse::chunking, default_value = "auto")]
     pub chunking: Chunking,

@@ -56,7 +56,7 @@ impl Walk {
                 walk.whole = false;
                 break;
             }
-            if walk.seen % walk.step == 0 {
+            if walk.seen.is_multiple_of(walk.step) {
                 walk.remember(values(row, key)?);
             }
             walk.seen += 1;

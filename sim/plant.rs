@@ -1,0 +1,148 @@
+//! A source as the controller meets it: a number of workers goes in, a throughput comes out (facts
+//! sheet, section 14).
+
+use ixtract::controller::between_runs::{Decision, Room, Sample, State, decide};
+use jiff::Timestamp;
+
+/// Rows per second at the peak of every curve.
+const PEAK: f64 = 50_000.0;
+
+/// How throughput grows up to the best number of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Curve {
+    Linear,
+    Logarithmic,
+    Plateau,
+}
+
+impl Curve {
+    pub(crate) const ALL: [Self; 3] = [Self::Linear, Self::Logarithmic, Self::Plateau];
+
+    /// The share of the peak that so many workers reach where `best` reach all of it.
+    pub(crate) fn share(self, workers: u32, best: u32) -> f64 {
+        let (w, o) = (f64::from(workers), f64::from(best));
+        let fall = match self {
+            Self::Linear => 0.08,
+            Self::Logarithmic => 0.10,
+            Self::Plateau => 0.15,
+        };
+        if workers > best {
+            return (1.0 - fall * (w - o)).max(0.2);
+        }
+        match self {
+            Self::Linear => w / o,
+            Self::Logarithmic => (1.0 + w).ln() / (1.0 + o).ln(),
+            Self::Plateau => (0.3 + 0.7 * w / o).min(1.0),
+        }
+    }
+}
+
+/// Small, seeded, the same everywhere (`splitmix64`).
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// From 0 up to 1.
+    pub(crate) fn share(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        (mixed >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// What happens at a source, run by run.
+#[derive(Clone)]
+pub(crate) struct Plant {
+    pub(crate) curve: Curve,
+    /// The best number of workers in a run, counted from 0.
+    pub(crate) best: fn(first: u32, run: u32) -> u32,
+    /// The best number of workers in the first run.
+    pub(crate) first_best: u32,
+    /// What the whole curve is multiplied with in a run.
+    pub(crate) level: fn(run: u32) -> f64,
+    /// Every throughput is off by up to this share, evenly.
+    pub(crate) noise: f64,
+    pub(crate) seed: u64,
+}
+
+impl Plant {
+    /// A source that stays as it is, with 10 % noise.
+    pub(crate) fn steady(curve: Curve, best: u32) -> Self {
+        Self {
+            curve,
+            best: |first, _| first,
+            first_best: best,
+            level: |_| 1.0,
+            noise: 0.10,
+            seed: 42,
+        }
+    }
+
+    /// Lets the real controller steer `runs` runs, the first with `start` workers.
+    pub(crate) fn course(&self, start: u32, runs: u32, room: Room) -> Vec<Run> {
+        let mut random = Random::new(
+            self.seed * 1_000_003
+                + u64::from(self.first_best) * 7_919
+                + u64::from(start)
+                + self.curve as u64 * 791_900,
+        );
+        let mut state = State::default();
+        let mut history: Vec<Sample> = Vec::new();
+        let mut course = Vec::new();
+        for run in 0..runs {
+            let decision = decide(&history, &state, room);
+            let workers = decision.as_ref().map_or(start, |decision| decision.workers);
+            if let Some(decision) = &decision {
+                state = decision.next.clone();
+            }
+            let share = self.curve.share(workers, (self.best)(self.first_best, run));
+            let jitter = 1.0 + self.noise * (2.0 * random.share() - 1.0);
+            // The store hands out the newest first; the state knows the rest.
+            history.insert(
+                0,
+                Sample {
+                    workers,
+                    throughput: PEAK * (self.level)(run) * share * jitter,
+                    at: Timestamp::from_second(i64::from(run)).unwrap(),
+                },
+            );
+            history.truncate(5);
+            course.push(Run {
+                workers,
+                share,
+                decision,
+            });
+        }
+        course
+    }
+}
+
+/// One run of a course.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Run {
+    pub(crate) workers: u32,
+    /// The share of the oracle's throughput that so many workers reach, without noise.
+    pub(crate) share: f64,
+    /// `None` for the first, which nothing was known for.
+    pub(crate) decision: Option<Decision>,
+}
+
+/// The most workers of the simulation, and a source at ease.
+pub(crate) const ROOM: Room = Room {
+    min: 1,
+    max: 16,
+    explore: true,
+    upward: true,
+};
+
+/// The mean share of an oracle's throughput.
+pub(crate) fn mean_share(course: &[Run]) -> f64 {
+    course.iter().map(|run| run.share).sum::<f64>() / course.len() as f64
+}

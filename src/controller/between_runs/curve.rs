@@ -1,0 +1,252 @@
+//! Which curves of throughput over workers fit what was measured.
+//!
+//! Reading in parallel becomes faster up to some number of workers and slower past it. How steep it
+//! rises, where its peak is and how fast it falls differ from source to source, so a few thousand
+//! such curves stand side by side, and every measured count makes some of them more credible than
+//! others. No curve is the truth: a count that was measured often is believed more than any of them.
+//!
+//! All throughputs are natural logarithms here, so that differences are shares and the unknown
+//! height of a curve is one number to be added.
+
+use std::collections::BTreeMap;
+
+use super::memory::{Memory, Seen};
+
+/// Exponents of the rise: throughput grows with `workers^exponent` up to the peak.
+const RISES: [f64; 6] = [0.1, 0.3, 0.5, 0.7, 0.85, 1.0];
+
+/// Share that each worker past the peak costs.
+const FALLS: [f64; 6] = [0.01, 0.04, 0.08, 0.12, 0.17, 0.25];
+
+/// Deviation of one run from its count's mean before anything is known, as a share, and how many runs
+/// that opinion is worth.
+const NOISE: (f64, f64) = (0.08, 4.0);
+
+/// How far a source may lie off the best curve at one count, as a share.
+const MISFIT: f64 = 0.04;
+
+/// A run's weight falls by this factor with every later run, down to the least.
+const FADE: (f64, f64) = (0.98, 0.2);
+
+/// A run below this share of its count's median was disturbed by something else, and is passed over.
+const DISTURBED: f64 = 0.75;
+
+/// No number of workers is above this.
+const MOST: u32 = 64;
+
+/// A curve that may be true.
+#[derive(Clone, Debug)]
+struct Curve {
+    peak: u32,
+    rise: f64,
+    fall: f64,
+    /// Its credibility; all together make 1.
+    credit: f64,
+    /// Its height, as the measured counts place it.
+    height: f64,
+    /// What 0, 1, 2, … workers reach if it is true, drawn towards what was measured there and
+    /// relative to a fixed throughput. The only numbers that are no logarithms.
+    reached: Vec<f64>,
+}
+
+impl Curve {
+    /// Every curve with a peak of up to `most`; small peaks are likelier than large ones.
+    fn every(most: u32) -> Vec<Self> {
+        let shapes = (1..=most).flat_map(|peak| {
+            RISES
+                .iter()
+                .flat_map(move |rise| FALLS.iter().map(move |fall| (peak, *rise, *fall)))
+        });
+        shapes
+            .map(|(peak, rise, fall)| Self {
+                peak,
+                rise,
+                fall,
+                credit: 0.0,
+                height: 0.0,
+                reached: Vec::new(),
+            })
+            .collect()
+    }
+
+    /// Throughput relative to the peak's.
+    fn shape(&self, workers: u32) -> f64 {
+        if workers <= self.peak {
+            self.rise * (f64::from(workers) / f64::from(self.peak)).ln()
+        } else {
+            -self.fall * f64::from(workers - self.peak)
+        }
+    }
+
+    fn reached(&self, workers: u32) -> f64 {
+        self.reached.get(workers as usize).copied().unwrap_or(0.0)
+    }
+
+    /// Throughput.
+    fn at(&self, workers: u32) -> f64 {
+        self.height + self.shape(workers)
+    }
+}
+
+/// What the runs of one count say together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Measured {
+    /// How many runs of today it is worth.
+    weight: f64,
+    /// Their mean.
+    mean: f64,
+    /// How much more it is believed than a curve, 0 to 1.
+    trust: f64,
+    /// One over its variance around the true curve.
+    precision: f64,
+}
+
+/// What trying a count for a run may bring, as shares of what the best count reaches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Stake {
+    /// Expected gain where it is better, each run from then on.
+    pub(super) gain: f64,
+    /// Expected loss where it is not, once.
+    pub(super) loss: f64,
+}
+
+/// The curves, weighed by what was measured.
+#[derive(Debug)]
+pub(super) struct Belief {
+    curves: Vec<Curve>,
+    measured: BTreeMap<u32, Measured>,
+}
+
+impl Belief {
+    /// Weighs the curves up to `most` workers.
+    pub(super) fn new(memory: &Memory, most: u32) -> Self {
+        let measured = measure(memory);
+        let highest = measured.keys().last().copied().unwrap_or(1);
+        let most = most.max(highest).min(MOST);
+        let mut curves = weigh(Curve::every(most), &measured);
+        for curve in &mut curves {
+            curve.reached = reached(curve, most, &measured);
+        }
+        Self { curves, measured }
+    }
+
+    /// The measured counts, ascending.
+    pub(super) fn measured(&self) -> impl Iterator<Item = u32> {
+        self.measured.keys().copied()
+    }
+
+    /// How many runs of today the runs of a count are worth; 0 where there are none.
+    pub(super) fn weight(&self, workers: u32) -> f64 {
+        self.measured
+            .get(&workers)
+            .map_or(0.0, |measured| measured.weight)
+    }
+
+    /// The expected throughput of a count, relative to a fixed one; 0 for a count beyond the curves.
+    pub(super) fn expected(&self, workers: u32) -> f64 {
+        let each = self.curves.iter();
+        each.map(|curve| curve.credit * curve.reached(workers))
+            .sum()
+    }
+
+    /// What trying `workers` instead of `best` may bring.
+    pub(super) fn stake(&self, workers: u32, best: u32) -> Stake {
+        let (mut gain, mut loss) = (0.0, 0.0);
+        for curve in &self.curves {
+            let difference = curve.reached(workers) - curve.reached(best);
+            if difference > 0.0 {
+                gain += curve.credit * difference;
+            } else {
+                loss -= curve.credit * difference;
+            }
+        }
+        let of = self.expected(best);
+        Stake {
+            gain: gain / of,
+            loss: loss / of,
+        }
+    }
+}
+
+/// What each count up to `most` reaches if `curve` is true.
+fn reached(curve: &Curve, most: u32, measured: &BTreeMap<u32, Measured>) -> Vec<f64> {
+    // Exponentials stay near 1 when logarithms are taken from something that was measured.
+    let zero = measured.values().next().map_or(0.0, |first| first.mean);
+    let drawn = |workers: u32| {
+        let on_curve = curve.at(workers);
+        measured
+            .get(&workers)
+            .map_or(on_curve, |of| on_curve + of.trust * (of.mean - on_curve))
+    };
+    let counts = (1..=most).map(|workers| (drawn(workers) - zero).exp());
+    std::iter::once(0.0).chain(counts).collect()
+}
+
+/// Sums up the runs of each count, and how much they vary.
+fn measure(memory: &Memory) -> BTreeMap<u32, Measured> {
+    let mut measured = BTreeMap::new();
+    // The opinion held beforehand counts as so many runs.
+    let (mut squares, mut freedom) = (NOISE.1 * NOISE.0 * NOISE.0, NOISE.1);
+    for (workers, seen) in memory.counts().filter(|(workers, _)| *workers <= MOST) {
+        let disturbed = DISTURBED * median(seen);
+        let weighed = seen.iter().filter(|seen| seen.throughput >= disturbed);
+        let weighed = weighed.map(|seen| {
+            let age = i32::try_from(memory.age(seen)).unwrap_or(i32::MAX);
+            (FADE.0.powi(age).max(FADE.1), seen.throughput.ln())
+        });
+        let weight: f64 = weighed.clone().map(|(weight, _)| weight).sum();
+        let mean = weighed.clone().map(|(weight, at)| weight * at).sum::<f64>() / weight;
+        squares += weighed.map(|(_, at)| (at - mean).powi(2)).sum::<f64>();
+        freedom += seen.len().saturating_sub(1) as f64;
+        measured.insert(
+            workers,
+            Measured {
+                weight,
+                mean,
+                ..Measured::default()
+            },
+        );
+    }
+    let (noise, misfit) = (squares / freedom, MISFIT * MISFIT);
+    for of_count in measured.values_mut() {
+        of_count.precision = 1.0 / (misfit + noise / of_count.weight);
+        of_count.trust = misfit * of_count.precision;
+    }
+    measured
+}
+
+/// The middle throughput, the faster of two middle ones: a disturbance makes slow.
+fn median(seen: &[Seen]) -> f64 {
+    let mut all: Vec<f64> = seen.iter().map(|seen| seen.throughput).collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Gives every curve its height and its credibility: Bayes' rule with normal noise, the height
+/// unknown.
+fn weigh(mut curves: Vec<Curve>, measured: &BTreeMap<u32, Measured>) -> Vec<Curve> {
+    let precision: f64 = measured.values().map(|of| of.precision).sum();
+    for curve in &mut curves {
+        let shape = |curve: &Curve, (workers, of): (&u32, &Measured)| {
+            of.precision * (of.mean - curve.shape(*workers))
+        };
+        let heights = measured.iter().map(|of| shape(curve, of));
+        curve.height = heights.sum::<f64>() / precision.max(f64::MIN_POSITIVE);
+        let off = measured
+            .iter()
+            .map(|(workers, of)| of.precision * (of.mean - curve.at(*workers)).powi(2));
+        curve.credit = -off.sum::<f64>() / 2.0 - f64::from(curve.peak).ln();
+    }
+    let most = curves
+        .iter()
+        .map(|curve| curve.credit)
+        .fold(f64::NEG_INFINITY, f64::max);
+    for curve in &mut curves {
+        curve.credit = (curve.credit - most).exp();
+    }
+    let all: f64 = curves.iter().map(|curve| curve.credit).sum();
+    for curve in &mut curves {
+        curve.credit /= all;
+    }
+    curves
+}
