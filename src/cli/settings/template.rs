@@ -82,7 +82,8 @@ fn component(name: &str) -> String {
 /// The texts of flags with every `{NAME}` replaced by its parameter, as it is: quotes around it are
 /// the condition's own.
 ///
-/// Without any `--param` the texts are left alone, so that `'{1,2}'::int[]` needs no care.
+/// Without any `--param` the texts are left alone, so that `'{1,2}'::int[]` needs no care; a `{NAME}`
+/// is refused all the same: a forgotten parameter would select no rows and succeed.
 ///
 /// # Errors
 /// 64 for a name without a parameter, and for a parameter that no text uses.
@@ -93,7 +94,10 @@ pub(super) fn fill_parameters<const N: usize>(
     let mut used = vec![false; params.len()];
     let mut filled = texts.map(|(_, text)| text.clone());
     if params.is_empty() {
-        return Ok(filled);
+        return match texts.iter().find_map(forgotten) {
+            Some((flag, name)) => Err(no_parameter(flag, name, params)),
+            None => Ok(filled),
+        };
     }
     for (slot, (flag, text)) in filled.iter_mut().zip(texts) {
         if let Some(text) = text {
@@ -112,6 +116,15 @@ pub(super) fn fill_parameters<const N: usize>(
             "remove the parameter or use it in --where or --query",
         )),
     }
+}
+
+/// The first name that a text uses.
+fn forgotten<'a>((flag, text): &(&'a str, &'a Option<String>)) -> Option<(&'a str, &'a str)> {
+    let pieces = split(text.as_deref()?);
+    pieces.into_iter().find_map(|piece| match piece {
+        Piece::Name(name) => Some((*flag, name)),
+        Piece::Text(_) | Piece::Brace(_) => None,
+    })
 }
 
 /// One text, filled in; notes which parameters it used.
@@ -139,11 +152,22 @@ fn fill(
 
 fn no_parameter(flag: &str, name: &str, params: &[(String, String)]) -> Failure {
     let known: Vec<&str> = params.iter().map(|(name, _)| name.as_str()).collect();
+    let (why, otherwise) = if known.is_empty() {
+        (
+            "no --param is given".to_owned(),
+            format!("ARRAY['{name}'] to mean an array of it"),
+        )
+    } else {
+        (
+            format!("given are {}", known.join(", ")),
+            format!("{{{{{name}}}}} to mean the braces themselves"),
+        )
+    };
     Failure::new(
         ExitCode::Usage,
         format!("{flag} uses {{{name}}}, for which there is no --param"),
-        format!("given are {}", known.join(", ")),
-        format!("pass --param {name}=TEXT, or write {{{{{name}}}}} to mean the braces themselves"),
+        why,
+        format!("pass --param {name}=TEXT, or write {otherwise}"),
     )
 }
 
@@ -244,8 +268,15 @@ mod tests {
 
     #[test]
     fn braces_without_parameters_are_sql() {
-        let text = "a = any('{red,{blue}}')";
+        let text = "a = any('{red,green}') or b = '{{1,2},{3,4}}'::int[]";
         assert_eq!(filled(text, &[]).expect("text"), text);
+    }
+
+    #[test]
+    fn a_forgotten_parameter_is_refused() {
+        let failure = filled("customer = '{who}'", &[]).expect_err("refused");
+        assert_eq!(failure.exit, ExitCode::Usage);
+        assert!(failure.fix.contains("--param who=TEXT"), "{failure}");
     }
 
     #[test]
