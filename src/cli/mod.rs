@@ -1,7 +1,7 @@
 //! The command line: words in, exit code out.
 //!
 //! [`args`] is the syntax, [`settings`] what flags, environment and defaults mean together; each
-//! command is a file of its own, and what they share is in [`context`], `survey` and `history`.
+//! command is a file of its own, and what they share is in `context`, `survey` and `history`.
 
 pub mod args;
 mod context;

@@ -2,14 +2,14 @@
 //!
 //! Three voices, heard in this order:
 //!
-//! 1. [`trend`] looks at the last runs of the count in use. A fall means that the source has less to
+//! 1. `trend` looks at the last runs of the count in use. A fall means that the source has less to
 //!    give, so workers go down and never up; a fall or a rise by far means that the source is another
 //!    one now, and everything measured before is forgotten.
-//! 2. [`curve`] weighs every measured count together: which of them is best, and what the counts
+//! 2. `curve` weighs every measured count together: which of them is best, and what the counts
 //!    between and beyond them may reach. A measured count that is better beyond noise is adopted; on
 //!    a tie the smaller one is.
 //! 3. A count that was not measured, or not often enough, is tried for one run where what it may gain
-//!    over the next [`HORIZON`] runs is more than what the trial may lose. When no trial pays, the
+//!    over the next `HORIZON` runs is more than what the trial may lose. When no trial pays, the
 //!    search has converged; from then on a neighbour is tried once in a long while, because sources
 //!    change without a sound.
 //!

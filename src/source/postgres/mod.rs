@@ -1,6 +1,6 @@
 //! PostgreSQL 13 and later as a source.
 //!
-//! [`Postgres`] asks the catalogue over one connection of its own. A [`snapshot::PgSnapshot`] is one
+//! [`Postgres`] asks the catalogue over one connection of its own. A `PgSnapshot` is one
 //! exported snapshot; its sessions read chunks by binary COPY.
 
 mod catalog;

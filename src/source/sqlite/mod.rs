@@ -1,8 +1,8 @@
 //! A SQLite database file as a source.
 //!
 //! The file belongs to somebody else: it is opened read-only, never checkpointed, and its bytes are
-//! the same before and after. Readers of one snapshot are opened together ([`acquire`]) and each
-//! runs on a thread of its own ([`reader`]), because SQLite's calls block.
+//! the same before and after. Readers of one snapshot are opened together (`acquire`) and each
+//! runs on a thread of its own (`reader`), because SQLite's calls block.
 
 mod acquire;
 mod catalog;
