@@ -1,8 +1,7 @@
 //! Executes a plan: a dispatcher owns the run's state, workers own one session each, and nothing but
 //! messages passes between them.
 //!
-//! The engine knows the two traits [`Snapshot`] and
-//! [`Sink`], a clock and the rules of
+//! The engine knows the two traits [`Snapshot`] and [`Sink`], a clock and the rules of
 //! [`within_run`](crate::controller::within_run); it knows no database, no file format, no history
 //! and no terminal. What happens is told in one linear order of [`event::Event`]s.
 //!

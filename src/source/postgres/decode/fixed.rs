@@ -83,8 +83,9 @@ pub(super) fn wrong_width(got: usize, want: usize) -> Malformed {
     Malformed(format!("a value of {want} bytes came with {got}"))
 }
 
-/// A type all of whose values are representable.
-fn total<P, const N: usize>(read: fn([u8; N]) -> P::Native) -> Box<dyn Decode>
+/// A type all of whose values are representable. `read` is a type of its own, not a pointer, so that
+/// it is inlined into the loop.
+fn total<P, const N: usize>(read: impl Fn([u8; N]) -> P::Native + Send + 'static) -> Box<dyn Decode>
 where
     P: ArrowPrimitiveType,
 {
