@@ -107,6 +107,12 @@ impl From<ExitCode> for u8 {
     }
 }
 
+/// Text with every run of white space turned into one blank: a server's or library's words on the
+/// one line that a failure has for them.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A failure as the user sees it: what went wrong, why, and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {

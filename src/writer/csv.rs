@@ -23,9 +23,10 @@ use arrow::datatypes::{Schema, SchemaRef};
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
-use super::format::{Contents, Encoder, FileFormat, Target, one_line};
+use super::format::{Contents, Encoder, FileFormat, Target};
 use super::stable::HashingFile;
 use super::{Result, WriteError};
+use crate::error::one_line;
 use crate::model::{CsvOptions, FileCompression};
 use scan::Scan;
 use value::Column;

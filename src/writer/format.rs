@@ -76,8 +76,3 @@ pub(super) fn of(options: &FormatOptions, budget: WriteBudget) -> Arc<dyn FileFo
         FormatOptions::Csv(options) => Arc::new(Csv::new(options)),
     }
 }
-
-/// Text in one line, for an error.
-pub(super) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}

@@ -18,10 +18,11 @@ use parquet::basic::{Compression as Codec, GzipLevel, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
-use super::format::{Contents, Encoder, FileFormat, Target, one_line};
+use super::format::{Contents, Encoder, FileFormat, Target};
 use super::publish::WriteBudget;
 use super::stable::HashingFile;
 use super::{Result, WriteError, dictionary};
+use crate::error::one_line;
 use crate::model::{Compression, ParquetOptions};
 
 /// Written into every file; the form is the one that Parquet's specification asks for.

@@ -6,6 +6,7 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use super::super::SourceError;
 use super::super::dialect::{quote_identifier, quote_relation};
+use crate::error::one_line;
 use crate::model::Relation;
 
 /// Where we are connected: what every error names.
@@ -227,11 +228,6 @@ fn server_words(error: &DbError) -> String {
         error.message(),
         error.code().code()
     ))
-}
-
-/// Text with every run of white space turned into one blank.
-pub(super) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use tokio_postgres::types::Type;
 use super::super::dialect::{Dialect, from_item, quote_literal, quote_relation};
 use super::super::{Result, SnapshotRequest, SourceError};
 use super::Base;
-use super::classify::{Subject, one_line};
+use super::classify::Subject;
 use super::connect::Link;
 use super::registry::{Registration, Registry};
 use crate::clock::SharedClock;
+use crate::error::one_line;
 use crate::model::{Consistency, ReadSpec, RelationKind};
 
 /// Tries for the lock, sharing the wait, and for a relation that was replaced under our eyes.

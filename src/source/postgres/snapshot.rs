@@ -16,11 +16,12 @@ use tokio_postgres::types::Type;
 use super::super::dialect::{from_item, quote_relation, where_clause};
 use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
 use super::Base;
-use super::classify::{Subject, one_line};
+use super::classify::Subject;
 use super::connect::Link;
 use super::registry::{Registration, Registry};
 use super::session::PgSession;
 use super::shared::{BEGIN, Hold, Shared, TRIES};
+use crate::error::one_line;
 use crate::model::{Consistency, ConsistencyLevel, ReadSpec, RelationKind, SnapshotFacts};
 
 /// The longest that asking the server to cancel may take.

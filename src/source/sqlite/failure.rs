@@ -74,6 +74,5 @@ pub(super) fn interrupted(object: &str) -> SourceError {
 
 /// The text of an error in one line.
 pub(super) fn one_line(error: &impl ToString) -> String {
-    let text = error.to_string();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    crate::error::one_line(&error.to_string())
 }

@@ -71,12 +71,21 @@ where
     }
 
     fn finish(&mut self, _: &mut Refused) -> Result<ArrayRef, Malformed> {
-        let fresh = Vec::with_capacity(self.values.len());
-        let values = ScalarBuffer::from(mem::replace(&mut self.values, fresh));
-        let array = PrimitiveArray::<P>::try_new(values, self.nulls.finish())
-            .map_err(|error| Malformed(error.to_string()))?;
-        Ok(Arc::new(array.with_data_type(self.data_type.clone())))
+        primitive::<P>(&mut self.values, &mut self.nulls, &self.data_type)
     }
+}
+
+/// Hands over a column's values as an array, and leaves room for as many.
+pub(super) fn primitive<P: ArrowPrimitiveType>(
+    values: &mut Vec<P::Native>,
+    nulls: &mut NullBufferBuilder,
+    data_type: &DataType,
+) -> Result<ArrayRef, Malformed> {
+    let fresh = Vec::with_capacity(values.len());
+    let values = ScalarBuffer::from(mem::replace(values, fresh));
+    let array = PrimitiveArray::<P>::try_new(values, nulls.finish())
+        .map_err(|error| Malformed(error.to_string()))?;
+    Ok(Arc::new(array.with_data_type(data_type.clone())))
 }
 
 pub(super) fn wrong_width(got: usize, want: usize) -> Malformed {

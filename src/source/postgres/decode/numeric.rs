@@ -7,16 +7,13 @@
 
 mod parts;
 
-use std::mem;
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, NullBufferBuilder, PrimitiveArray};
-use arrow::buffer::ScalarBuffer;
+use arrow::array::{ArrayRef, NullBufferBuilder};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal128Type, Decimal256Type, Float64Type, Int8Type, Int16Type,
     Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
+use super::fixed::primitive;
 use super::{Decode, Malformed, Refused, Values};
 use crate::model::FieldType;
 use parts::{Parts, ten_to};
@@ -140,11 +137,7 @@ where
     }
 
     fn finish(&mut self, _: &mut Refused) -> Result<ArrayRef, Malformed> {
-        let fresh = Vec::with_capacity(self.values.len());
-        let values = ScalarBuffer::from(mem::replace(&mut self.values, fresh));
-        let array = PrimitiveArray::<P>::try_new(values, self.nulls.finish())
-            .map_err(|error| Malformed(error.to_string()))?;
-        Ok(Arc::new(array.with_data_type(self.data_type.clone())))
+        primitive::<P>(&mut self.values, &mut self.nulls, &self.data_type)
     }
 }
 
