@@ -8,6 +8,7 @@ mod context;
 mod dataset;
 mod demo;
 mod history;
+mod machine;
 mod panics;
 mod plan;
 mod profile;

@@ -110,6 +110,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         plan: survey.plan.clone(),
         constrained: survey.constrained,
         profile: Some(survey.profile.clone()),
+        context: Some(survey.circumstances.clone()),
         counters: survey.profile.statistics.counters.clone(),
         output: dataset.directory().display().to_string(),
     };

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    ConnectionLoad, ExecutionPlan, ProofLevel, RunId, SnapshotFacts, SourceProfile,
+    ConnectionLoad, ExecutionContext, ExecutionPlan, ProofLevel, RunId, SnapshotFacts,
+    SourceProfile,
 };
 
 /// Any failure.
@@ -52,6 +53,8 @@ pub struct PlanDocument<'a> {
     pub connections: ConnectionLoad,
     /// Where `run` would publish.
     pub output: &'a str,
+    /// The circumstances as they were measured for this plan.
+    pub context: &'a ExecutionContext,
     /// The verdict.
     pub verdict: VerdictDocument,
     /// The plan, as `--out` writes it.
