@@ -4,6 +4,7 @@
 //! command is a file of its own, and what they share is in `context`, `survey` and `history`.
 
 pub mod args;
+mod benchmark;
 mod context;
 mod dataset;
 mod demo;
@@ -143,6 +144,7 @@ fn execute(command: Command, printer: &Printer, environment: Environment) -> Res
             Command::Run(args) => run::command(&context, &args).await,
             Command::Plan(args) => plan::command(&context, &args).await,
             Command::Profile(args) => profile::command(&context, &args).await,
+            Command::Benchmark(args) => benchmark::command(&context, &args).await,
             Command::Demo(args) => demo::command(&context, &args).await,
             Command::Verify(args) => dataset::verify(&context, &args).await,
             Command::Files(args) => dataset::files(&context, &args).await,

@@ -16,12 +16,14 @@ use std::time::Duration;
 pub use environment::Environment;
 pub use template::{Names, directory};
 
-use super::args::{OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs, WorkArgs};
+use super::args::{
+    BenchmarkArgs, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs, WorkArgs,
+};
 use crate::clock::SharedClock;
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    FieldType, OutputOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity,
-    TypeOptions, TypeOverride, WorkOptions,
+    Chunking, Consistency, FieldType, FormatOptions, Layout, OutputOptions, ProofLevel, RunId,
+    RunRequest, Selection, SourceIdentity, TypeOptions, TypeOverride, WorkOptions,
 };
 use crate::source::ConnectOptions;
 
@@ -162,6 +164,35 @@ pub fn request(
         types: types(type_args)?,
         work: work_options(work)?,
         output: output_options(output)?,
+    })
+}
+
+/// The request that a benchmark cuts a table by: nothing is asked for but the table.
+///
+/// # Errors
+/// Those of [`selection`] and [`types`].
+pub fn probing(args: &BenchmarkArgs) -> Result<RunRequest, Failure> {
+    Ok(RunRequest {
+        table: args.selection.subject(args.table.as_deref()).to_owned(),
+        selection: selection(&args.selection)?,
+        types: types(&args.types)?,
+        work: WorkOptions {
+            workers: None,
+            start_workers: None,
+            min_workers: 1,
+            max_workers: args.max_workers,
+            explore: false,
+            chunking: Chunking::Auto,
+            chunk_rows: None,
+            consistency: Consistency::Auto,
+            proof: ProofLevel::Stream,
+        },
+        output: OutputOptions {
+            directory: String::new(),
+            format: FormatOptions::default(),
+            layout: Layout::Replace,
+            keep: 0,
+        },
     })
 }
 

@@ -9,12 +9,14 @@ use super::context::Context;
 use super::history::History;
 use super::machine;
 use super::settings::{self, Names, SourceSettings};
+use crate::controller::between_runs::benchmarked::{self, After};
 use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
-use crate::estimator::{self, Evidence};
+use crate::estimator::{self, Evidence, curve};
 use crate::model::{
-    Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId,
-    RunRequest, Scope, Selection, SourceIdentity, SourceProfile, Surroundings, Table, TypeOptions,
+    Advice, Benchmark, Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec,
+    Relation, RunId, RunRequest, Scope, Selection, SourceIdentity, SourceProfile, Surroundings,
+    Table, TypeOptions, Unfit,
 };
 use crate::planner::{self, Inputs, Limits, Planned, Verdict};
 use crate::source::{self, Source, SourceError};
@@ -104,6 +106,7 @@ impl Survey {
         let known = Known {
             past: history.teachers(&scope)?,
             state: history.learned(&scope)?,
+            benchmark: history.benchmark(&scope)?,
             circumstances,
             now: context.clock.now(),
         };
@@ -238,8 +241,52 @@ fn circumstances(
 struct Known {
     past: Vec<PastRun>,
     state: State,
+    benchmark: Option<Benchmark>,
     circumstances: ExecutionContext,
     now: Timestamp,
+}
+
+/// Who decides how many workers, and from what.
+struct Deciders<'a> {
+    samples: Vec<Sample>,
+    state: State,
+    /// What the benchmark stands for, or why it does not decide.
+    advice: Option<Result<Advice, Unfit>>,
+    /// The benchmark, while its figures hold.
+    curve: Option<&'a Benchmark>,
+}
+
+/// Settles it between the runs and the latest benchmark.
+fn deciders(known: &Known, rows: u64) -> Deciders<'_> {
+    let samples: Vec<Sample> = known.past.iter().map(sample).collect();
+    let mut deciders = Deciders {
+        samples,
+        state: known.state.clone(),
+        advice: None,
+        curve: None,
+    };
+    let Some(benchmark) = &known.benchmark else {
+        return deciders;
+    };
+    let advice = curve::advise(benchmark, known.now, rows);
+    deciders.advice = Some(advice);
+    if let Ok(advice) = advice {
+        deciders.curve = Some(benchmark);
+        let Deciders { samples, state, .. } = &deciders;
+        match benchmarked::after(benchmark, advice.workers, samples, state) {
+            After::Benchmark => {}
+            After::Runs {
+                history,
+                state,
+                runs,
+            } => {
+                deciders.samples = history;
+                deciders.state = state;
+                deciders.advice = Some(Err(Unfit::TakenUp { runs }));
+            }
+        }
+    }
+    deciders
 }
 
 fn make_plan(
@@ -248,18 +295,20 @@ fn make_plan(
     profile: &SourceProfile,
     known: &Known,
 ) -> Result<Planned, Failure> {
-    let samples: Vec<Sample> = known.past.iter().map(sample).collect();
+    let deciders = deciders(known, profile.statistics.estimate.rows);
     let evidence = Evidence {
         history: &known.past,
         context: &known.circumstances,
         now: known.now,
+        benchmark: deciders.curve,
     };
     let planned = planner::plan(&Inputs {
         request,
         source,
         profile,
         estimate: &|workers| estimator::estimate(&evidence, profile, workers),
-        learned: &|room| between_runs::decide(&samples, &known.state, room),
+        learned: &|room| between_runs::decide(&deciders.samples, &deciders.state, room),
+        benchmark: deciders.advice,
         limits: Limits {
             cpus: machine::cpus(),
         },

@@ -3,6 +3,7 @@
 //! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
 //! constructors and by the `check` functions beside each type.
 
+mod benchmark;
 mod context;
 mod field;
 mod format;
@@ -18,6 +19,7 @@ mod snapshot;
 mod spread;
 mod steps;
 
+pub use benchmark::{Advice, BENCHMARK_VERSION, Benchmark, CurveShape, ProbeResult, Unfit};
 pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
     Surroundings, TIME_BANDS, Weights,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::benchmark::{Advice, Unfit};
 use super::profile::Origin;
 
 /// One reason behind a decision of the planner.
@@ -87,6 +88,10 @@ pub enum Reason {
         /// Workers.
         workers: u32,
     },
+    /// What a benchmark stands for.
+    WorkersBenchmarked(Advice),
+    /// There is a benchmark, and it does not decide.
+    BenchmarkPassed(Unfit),
     /// What the controller learned from earlier runs.
     WorkersLearned(Learned),
     /// `--min-workers` raised the workers, before the caps.

@@ -29,6 +29,7 @@ pub fn method(forecast: &Forecast) -> String {
     let grounds = &forecast.grounds;
     let runs = units::plural(u64::from(forecast.runs), "earlier run");
     match (forecast.runs, forecast.method.as_str(), grounds.workers) {
+        (0, "benchmarked", _) => "no history yet: as the benchmark, which wrote nothing".to_owned(),
         (0, _, _) => "no history yet: a cautious guess".to_owned(),
         (_, "blended", Some(workers)) => format!(
             "blended from {runs} with {}, {} of them alike",
@@ -118,6 +119,12 @@ pub fn full(forecast: &Forecast) -> Vec<Line> {
         lines.push(Line::fact(
             "kept within",
             format!("{} and {}", units::rate(low), units::rate(high)),
+        ));
+    }
+    if let Some(ratio) = grounds.scaled_by {
+        lines.push(Line::fact(
+            "scaled",
+            format!("by {ratio:.2}, as the benchmark's curve has it"),
         ));
     }
     lines.extend(excluded(grounds));
@@ -223,6 +230,7 @@ mod tests {
                 ConfidenceNote::DominantMatch,
             ],
             workers: Some(6),
+            scaled_by: None,
             blend_weight: Some(0.62),
             clamped_to: Some((180_000.0, 300_000.0)),
             dominance: Some(0.75),

@@ -65,6 +65,11 @@ impl Memory {
         (!self.counts.is_empty()).then_some(self.last)
     }
 
+    /// Start of the newest run taken in.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.newest
+    }
+
     /// Runs taken in, ever.
     pub(super) fn runs(&self) -> u32 {
         self.runs
