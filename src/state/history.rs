@@ -16,7 +16,7 @@ const EXAMPLES: usize = 4;
 
 pub(super) const HISTORY: &str = "
     SELECT run_id, relation, started_at, status, workers, rows, bytes, duration_s, predicted_s,
-           throughput, teaches, fingerprint, error
+           throughput, teaches, fingerprint, error, replay_of
     FROM runs
     WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1)
     ORDER BY started_at DESC, id DESC
@@ -162,6 +162,7 @@ fn past_run(row: &Row<'_>) -> rusqlite::Result<PastRun> {
         teaches: row.get(10)?,
         fingerprint: row.get(11)?,
         error: row.get(12)?,
+        replay_of: row.get::<_, Option<String>>(13)?.map(RunId::stored),
     })
 }
 

@@ -1,0 +1,181 @@
+//! A replay: whether its decisions were those of the run it repeats, and what came out otherwise.
+
+use std::time::Duration;
+
+use super::json::{OutcomeDocument, ReplayDocument};
+use super::{Line, summary, table, units, wording};
+
+/// Hex digits of a fingerprint that people compare.
+const FINGERPRINT_SHOWN: usize = 8;
+
+/// The replay's own summary, then what it shares with the original and what not.
+pub fn view(document: &ReplayDocument) -> Vec<Line> {
+    let mut lines = summary::view(&document.replay);
+    lines.push(Line::Blank);
+    lines.push(Line::Heading(heading(document)));
+    lines.push(Line::fact(
+        "integrity",
+        format!(
+            "the stored plan has the fingerprint it was made with (plan version {})",
+            document.plan_version
+        ),
+    ));
+    lines.push(decisions(document));
+    lines.push(Line::Text(comparison(document)));
+    lines.push(Line::fact("data", data(document)));
+    lines.push(Line::fact("guarantee", document.guarantee));
+    lines
+}
+
+fn heading(document: &ReplayDocument) -> String {
+    let original = &document.original;
+    let mut text = format!(
+        "Replay of {} (ixtract {})",
+        original.run, original.version
+    );
+    for run in &document.chain {
+        text.push_str(&format!(", which replayed {run}"));
+    }
+    text
+}
+
+fn decisions(document: &ReplayDocument) -> Line {
+    let found = &document.replay.decisions;
+    let short = |fingerprint: &str| {
+        let digits: String = fingerprint.chars().take(FINGERPRINT_SHOWN).collect();
+        digits
+    };
+    let text = if found.agree() {
+        format!(
+            "as planned: {}, {} ({}), fingerprint {}",
+            units::plural(u64::from(found.workers.executed), "worker"),
+            units::plural(found.chunks.executed, "chunk"),
+            wording::strategy(found.strategy.executed),
+            short(&found.fingerprint.executed)
+        )
+    } else {
+        found.differences.iter().fold(
+            format!(
+                "not as planned: fingerprint {} instead of {}",
+                short(&found.fingerprint.executed),
+                short(&found.fingerprint.planned)
+            ),
+            |text, difference| format!("{text}\n· {difference}"),
+        )
+    };
+    Line::Judgement {
+        label: "decisions",
+        text,
+        good: found.agree(),
+    }
+}
+
+fn comparison(document: &ReplayDocument) -> String {
+    let (original, replay) = (&document.original, &document.replay);
+    let seconds = |seconds: f64| units::elapsed(Duration::from_secs_f64(seconds.max(0.0)));
+    let change = |say: &dyn Fn(&OutcomeDocument) -> String| {
+        document.outcome.as_ref().map_or_else(String::new, say)
+    };
+    let rows = vec![
+        vec![
+            "status".to_owned(),
+            original.status.name().to_owned(),
+            replay.status.to_owned(),
+            String::new(),
+        ],
+        vec![
+            "rows".to_owned(),
+            units::exact(original.rows),
+            units::exact(replay.rows),
+            change(&|outcome| units::signed(outcome.rows, units::exact)),
+        ],
+        vec![
+            "size".to_owned(),
+            units::bytes(original.bytes),
+            units::bytes(replay.bytes),
+            change(&|outcome| units::signed(outcome.bytes, units::bytes)),
+        ],
+        vec![
+            "duration".to_owned(),
+            seconds(original.duration_s),
+            seconds(replay.duration_s),
+            change(&|outcome| format!("{:+.1}s", outcome.duration_s)),
+        ],
+        vec![
+            "speed".to_owned(),
+            units::rate(original.throughput),
+            units::rate(replay.throughput),
+            change(&|outcome| {
+                let percent = outcome.throughput_percent;
+                percent.map_or_else(String::new, |percent| format!("{percent:+.1} %"))
+            }),
+        ],
+    ];
+    let header = ["", "original", "replay", "change"];
+    table::grid(&header, rows, &[1, 2, 3])
+}
+
+/// What the numbers say about the data, and what they do not.
+fn data(document: &ReplayDocument) -> &'static str {
+    match document.outcome {
+        None => "the original published nothing to compare with",
+        Some(outcome) if outcome.rows != 0 => "it is not what it was: other rows are there now",
+        Some(_) => "as many rows as then; a replay reads what is there now",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{RunId, RunStatus};
+    use crate::ui::json::{GUARANTEE, OriginalDocument};
+    use crate::ui::plain;
+
+    fn document() -> ReplayDocument {
+        let original = OriginalDocument {
+            run: RunId::stored("rx-20260130-120000-0ddba115"),
+            status: RunStatus::Success,
+            started_at: "2026-01-30T12:00:00Z".parse().expect("a time"),
+            version: "0.1.0".to_owned(),
+            dataset: "/srv/out/public.orders".to_owned(),
+            rows: 6_001_213,
+            bytes: 231_500_000,
+            duration_s: 7.0,
+            throughput: 857_316.1,
+        };
+        let replay = summary::tests::run();
+        ReplayDocument {
+            outcome: Some(OutcomeDocument::between(&original, &replay)),
+            original,
+            chain: Vec::new(),
+            integrity: "intact",
+            plan_version: 1,
+            same_decisions: true,
+            replay,
+            guarantee: GUARANTEE,
+        }
+    }
+
+    /// What stands below the run's own summary.
+    fn lower(document: &ReplayDocument) -> String {
+        let text = plain(&view(document));
+        let at = text.find("Replay of").expect("a heading");
+        text[at..].to_owned()
+    }
+
+    #[test]
+    fn a_replay_says_what_is_the_same_and_what_is_not() {
+        insta::assert_snapshot!(lower(&document()), @"");
+    }
+
+    #[test]
+    fn other_decisions_are_named_and_a_chain_is_told() {
+        let mut document = document();
+        document.chain = vec![RunId::stored("rx-20260129-120000-5eed5eed")];
+        document.outcome = None;
+        let decisions = &mut document.replay.decisions;
+        decisions.fingerprint.executed = "0123456789".to_owned();
+        decisions.differences = vec!["planned for 2 workers, read by 1".to_owned()];
+        insta::assert_snapshot!(lower(&document), @"");
+    }
+}
