@@ -15,6 +15,7 @@ mod run;
 mod snapshot;
 mod spread;
 mod steps;
+mod stored;
 
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
@@ -45,3 +46,4 @@ pub use run::{
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;
 pub use steps::Steps;
+pub use stored::{Predicted, RunRow, SourceThen, StoredRun};

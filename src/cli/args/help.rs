@@ -157,6 +157,18 @@ Examples:
   $ ixtract files out/public.orders
   $ ixtract files out/public.orders | xargs ls -l";
 
+pub(super) const HISTORY_ABOUT: &str = "\
+List the runs of a table, oldest first: how fast they were, and how they ended.
+
+Read from the history alone; no database is asked. A run is named by its last part wherever a run \
+is asked for.";
+
+pub(super) const HISTORY_EXAMPLES: &str = "\
+Examples:
+  $ ixtract history public.orders
+  $ ixtract history orders --limit 50 --json | jq '.runs[].throughput'
+  $ ixtract history";
+
 /// Exit codes, variables and the order of precedence.
 pub(super) fn after_long_help() -> String {
     use std::fmt::Write;

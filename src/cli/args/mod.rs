@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use groups::{
-    Common, FormatArgs, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TlsName, TypeArgs,
-    WorkArgs,
+    Common, FormatArgs, OutputArgs, ProofName, RunSelector, SourceArgs, StateArgs, StoreArgs,
+    TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
 
@@ -61,6 +61,9 @@ pub enum Command {
     /// List the files of a dataset's current version, one a line, in key order
     #[command(long_about = help::FILES_ABOUT, after_help = help::FILES_EXAMPLES)]
     Files(DatasetArgs),
+    /// List the runs of a table, oldest first: how fast they were, and how they ended
+    #[command(long_about = help::HISTORY_ABOUT, after_help = help::HISTORY_EXAMPLES)]
+    History(HistoryArgs),
 }
 
 /// `run`.
@@ -171,6 +174,20 @@ pub struct DatasetArgs {
     pub dataset: PathBuf,
 }
 
+/// `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// `schema.table` or `table`, or a run of it; the runs of all tables where none is named
+    #[arg(value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Most runs that are listed: the newest
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +210,9 @@ mod tests {
 
     #[test]
     fn every_command_teaches_by_example() {
-        for name in ["run", "plan", "profile", "demo", "verify", "files"] {
+        for name in [
+            "run", "plan", "profile", "demo", "verify", "files", "history",
+        ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");
             assert!(help.contains(&format!("$ ixtract {name}")), "{name}");
