@@ -242,6 +242,9 @@ async fn agree(
             reason,
             match answer {
                 Some(_) => "nothing was done, as you said",
+                None if job.goal.replays().is_some() => {
+                    "change what the reason names, or pass --yes to run it anyway"
+                }
                 None => "change what the reason names, or pass --force to run it anyway",
             },
         )),

@@ -139,7 +139,7 @@ mod tests {
         fixtures::plan(fixtures::profile(3_000_000))
     }
 
-    fn check(plan: &ExecutionPlan, change: impl FnOnce(&mut Executed<'_>)) -> Decisions {
+    fn check<'a>(plan: &'a ExecutionPlan, change: impl FnOnce(&mut Executed<'a>)) -> Decisions {
         let mut executed = Executed {
             spec: &plan.spec,
             source: &plan.spec.source,

@@ -4,9 +4,15 @@ use std::time::Duration;
 
 use super::json::{OutcomeDocument, ReplayDocument};
 use super::{Line, summary, table, units, wording};
+use crate::model::RunId;
 
 /// Hex digits of a fingerprint that people compare.
 const FINGERPRINT_SHOWN: usize = 8;
+
+/// What a replay begins with.
+pub fn announced(original: &RunId) -> Line {
+    Line::Text(format!("Replaying {original}: its stored plan is intact"))
+}
 
 /// The replay's own summary, then what it shares with the original and what not.
 pub fn view(document: &ReplayDocument) -> Vec<Line> {
@@ -127,7 +133,7 @@ fn data(document: &ReplayDocument) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{RunId, RunStatus};
+    use crate::model::RunStatus;
     use crate::ui::json::{GUARANTEE, OriginalDocument};
     use crate::ui::plain;
 
