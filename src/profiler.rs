@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::model::{
-    ConnectionLoad, Key, KeyProfile, LatencySample, Origin, RelationKind, SourceKind, SourceProfile, Spread,
-    Statistics, Table,
+    ConnectionLoad, Key, KeyProfile, LatencySample, Origin, RelationKind, SourceKind,
+    SourceProfile, Spread, Statistics, Table,
 };
 use crate::source::{Doubt, Source, SourceError};
 

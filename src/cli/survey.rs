@@ -144,7 +144,9 @@ impl Survey {
             Some(_) => read.relation.name.clone(),
             None => literal(&read.relation),
         };
-        context.printer.detail("looking whether the table is as planned");
+        context
+            .printer
+            .detail("looking whether the table is as planned");
         let look = async {
             let table = source.describe(&name, &selection, &types).await?;
             let contact = profiler::contact(source.as_ref(), context.clock.as_ref()).await?;

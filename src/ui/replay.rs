@@ -26,7 +26,7 @@ pub fn view(document: &ReplayDocument) -> Vec<Line> {
             document.plan_version
         ),
     ));
-    lines.push(decisions(document));
+    lines.extend(decisions(document));
     lines.push(Line::Text(comparison(document)));
     lines.push(Line::fact("data", data(document)));
     lines.push(Line::fact("guarantee", document.guarantee));
@@ -35,17 +35,14 @@ pub fn view(document: &ReplayDocument) -> Vec<Line> {
 
 fn heading(document: &ReplayDocument) -> String {
     let original = &document.original;
-    let mut text = format!(
-        "Replay of {} (ixtract {})",
-        original.run, original.version
-    );
+    let mut text = format!("Replay of {} (ixtract {})", original.run, original.version);
     for run in &document.chain {
         text.push_str(&format!(", which replayed {run}"));
     }
     text
 }
 
-fn decisions(document: &ReplayDocument) -> Line {
+fn decisions(document: &ReplayDocument) -> Vec<Line> {
     let found = &document.replay.decisions;
     let short = |fingerprint: &str| {
         let digits: String = fingerprint.chars().take(FINGERPRINT_SHOWN).collect();
@@ -60,20 +57,20 @@ fn decisions(document: &ReplayDocument) -> Line {
             short(&found.fingerprint.executed)
         )
     } else {
-        found.differences.iter().fold(
-            format!(
-                "not as planned: fingerprint {} instead of {}",
-                short(&found.fingerprint.executed),
-                short(&found.fingerprint.planned)
-            ),
-            |text, difference| format!("{text}\n· {difference}"),
+        format!(
+            "not as planned: fingerprint {} instead of {}",
+            short(&found.fingerprint.executed),
+            short(&found.fingerprint.planned)
         )
     };
-    Line::Judgement {
+    let mut lines = vec![Line::Judgement {
         label: "decisions",
         text,
         good: found.agree(),
-    }
+    }];
+    let differences = found.differences.iter();
+    lines.extend(differences.map(|difference| Line::fact("", format!("· {difference}"))));
+    lines
 }
 
 fn comparison(document: &ReplayDocument) -> String {
@@ -171,7 +168,19 @@ mod tests {
 
     #[test]
     fn a_replay_says_what_is_the_same_and_what_is_not() {
-        insta::assert_snapshot!(lower(&document()), @"");
+        insta::assert_snapshot!(lower(&document()), @"
+        Replay of rx-20260130-120000-0ddba115 (ixtract 0.1.0)
+          integrity    the stored plan has the fingerprint it was made with (plan version 1)
+          decisions    as planned: 2 workers, 8 chunks (key ranges), fingerprint f00d
+                         original       replay     change
+          status          success      success
+          rows          6,001,213    6,001,215         +2
+          size           231.5 MB     231.0 MB  -500.0 KB
+          duration          7.00s        5.60s      -1.4s
+          speed     857.3K rows/s  1.1M rows/s    +25.0 %
+          data         it is not what it was: other rows are there now
+          guarantee    the same decisions; when it runs, and what the data is by then, may differ
+        ");
     }
 
     #[test]
@@ -182,6 +191,19 @@ mod tests {
         let decisions = &mut document.replay.decisions;
         decisions.fingerprint.executed = "0123456789".to_owned();
         decisions.differences = vec!["planned for 2 workers, read by 1".to_owned()];
-        insta::assert_snapshot!(lower(&document), @"");
+        insta::assert_snapshot!(lower(&document), @"
+        Replay of rx-20260130-120000-0ddba115 (ixtract 0.1.0), which replayed rx-20260129-120000-5eed5eed
+          integrity    the stored plan has the fingerprint it was made with (plan version 1)
+          decisions    not as planned: fingerprint 01234567 instead of f00d
+                       · planned for 2 workers, read by 1
+                         original       replay  change
+          status          success      success
+          rows          6,001,213    6,001,215
+          size           231.5 MB     231.0 MB
+          duration          7.00s        5.60s
+          speed     857.3K rows/s  1.1M rows/s
+          data         the original published nothing to compare with
+          guarantee    the same decisions; when it runs, and what the data is by then, may differ
+        ");
     }
 }

@@ -30,10 +30,16 @@ fn without_a_store_or_a_run_three_lines_say_so() {
     ] {
         let outcome = cli.run([words, &["--json"]].concat()).expect_code(64);
         let failure = Failure::of(&outcome);
-        assert!(failure.what.contains("there is no state store"), "{words:?}");
+        assert!(
+            failure.what.contains("there is no state store"),
+            "{words:?}"
+        );
         assert!(failure.fix.contains("--state"), "{}", failure.text());
     }
-    assert!(!cli.home().join("no").exists(), "looking back created a store");
+    assert!(
+        !cli.home().join("no").exists(),
+        "looking back created a store"
+    );
 
     extract(&cli, &database(&cli, "t.db", 10), "t", "out", &[]);
     let outcome = cli.run(["history", "other", "--json"]).expect_code(64);

@@ -13,8 +13,18 @@ use crate::published::{Published, extract, sqlite_url};
 use crate::readers::{self, Engine};
 use crate::servers::{Database, postgres};
 
-/// Flags that make a run of several chunks and workers of a small table.
-const CUT: [&str; 4] = ["--workers", "2", "--chunk-rows", "30"];
+/// Ten chunks of a small table.
+const CUT: [&str; 2] = ["--chunk-rows", "30"];
+
+/// The same by two workers, slowly enough that both get to work whatever else the machine does.
+const SHARED: [&str; 6] = [
+    "--chunk-rows",
+    "30",
+    "--workers",
+    "2",
+    "--where",
+    "pg_sleep(0.003) IS NOT NULL",
+];
 
 /// A PostgreSQL database with a table `t` of 300 rows.
 fn server_table() -> Database {
@@ -77,7 +87,8 @@ fn learned(cli: &Cli) -> Vec<String> {
 #[track_caller]
 fn expect_equal(cli: &Cli, first: &Published, words: &[&str]) -> Value {
     let before = learned(cli);
-    let words = [&[first.run().tag(), "--output", "again"], words].concat();
+    let run = first.run();
+    let words = [&[run.tag(), "--output", "again"], words].concat();
     let document = replay(cli, &words).expect_code(0).json();
     assert_eq!(document["same_decisions"], true, "{document}");
     assert_eq!(document["integrity"], "intact");
@@ -94,7 +105,10 @@ fn expect_equal(cli: &Cli, first: &Published, words: &[&str]) -> Value {
     let again = cli.home().join("again");
     let rows = |dataset| readers::rows(Engine::DuckDb, dataset, &["id"]);
     assert_eq!(rows(&again), rows(&first.dataset));
-    assert_eq!(manifest(&again)["fingerprint"], first.manifest["fingerprint"]);
+    assert_eq!(
+        manifest(&again)["fingerprint"],
+        first.manifest["fingerprint"]
+    );
     cli.run(["verify", "again"]).expect_code(0);
 
     let original = Some(first.run().to_string());
@@ -108,14 +122,22 @@ fn expect_equal(cli: &Cli, first: &Published, words: &[&str]) -> Value {
 #[test]
 fn a_replay_on_postgres_gives_an_equal_dataset_and_teaches_nothing() {
     let (database, cli) = (server_table(), Cli::new());
-    let first = extract(&cli, &database.url(), "public.t", "out", &CUT[2..]);
+    let first = extract(&cli, &database.url(), "public.t", "out", &CUT);
     assert_eq!(first.report["teaches"], true);
     let document = expect_equal(&cli, &first, &["--source", &database.url()]);
     assert_eq!(document["replay"]["decisions"]["chunks"]["executed"], 10);
     // Neither the estimate nor the choice of workers has a run more to rest on.
     let plan = |table: &str| {
         let url = database.url();
-        let words = ["plan", table, "--source", &url, "--chunk-rows", "30", "--json"];
+        let words = [
+            "plan",
+            table,
+            "--source",
+            &url,
+            "--chunk-rows",
+            "30",
+            "--json",
+        ];
         cli.run(words).expect_code(0).json()
     };
     assert_eq!(plan("public.t")["plan"]["forecast"]["runs"], 1);
@@ -130,18 +152,17 @@ fn a_file_is_replayed_from_what_the_plan_says_of_it() {
     let first = extract(&cli, &url, "t", "out", &CUT);
     // No source is named: the plan's own needs no secret.
     let document = expect_equal(&cli, &first, &[]);
-    assert_eq!(document["replay"]["decisions"]["workers"]["executed"], 2);
+    assert_eq!(document["replay"]["decisions"]["chunks"]["executed"], 10);
 }
 
 #[test]
 fn a_server_is_replayed_from_what_the_plan_says_of_it_and_the_users_own_login() {
     let (database, cli) = (server_table(), Cli::new());
-    let first = extract(&cli, &database.url(), "public.t", "out", &CUT);
+    let first = extract(&cli, &database.url(), "public.t", "out", &SHARED);
     let address = database.address();
-    let mut cli = cli.env("PGUSER", address.user.clone());
-    if let Some(password) = &address.password {
-        cli = cli.env("PGPASSWORD", password.clone());
-    }
+    let cli = cli
+        .env("PGUSER", &*address.user)
+        .env("PGPASSWORD", &*address.password);
     expect_equal(&cli, &first, &[]);
 }
 
@@ -152,7 +173,10 @@ fn without_an_output_the_original_dataset_is_replaced() {
     for layout in ["replace", "runs"] {
         let first = extract(&cli, &url, "t", layout, &["--layout", layout]);
         let document = replay(&cli, &["last"]).expect_code(0).json();
-        assert_eq!(document["replay"]["dataset"], document["original"]["dataset"]);
+        assert_eq!(
+            document["replay"]["dataset"],
+            document["original"]["dataset"]
+        );
         let found = manifest(&first.dataset);
         assert_eq!(found["run"], document["replay"]["run"], "{layout}");
         assert_eq!(found["layout"], layout);
@@ -162,18 +186,27 @@ fn without_an_output_the_original_dataset_is_replaced() {
 #[test]
 fn data_that_changed_is_read_as_it_is_now_and_told_of() {
     let (database, cli) = (server_table(), Cli::new());
-    let first = extract(&cli, &database.url(), "public.t", "out", &CUT);
+    let first = extract(&cli, &database.url(), "public.t", "out", &SHARED);
     database.exec("INSERT INTO t SELECT i, 'new' FROM generate_series(-9, 0) AS i; ANALYZE t");
     let words = ["last", "--source", &database.url(), "--output", "again"];
     let document = replay(&cli, &words).expect_code(0).json();
     assert_eq!(document["same_decisions"], true);
     assert_eq!(document["outcome"]["rows"], 10);
     let rows = |dataset| readers::rows(Engine::DuckDb, dataset, &["id"]).len();
-    assert_eq!((rows(&first.dataset), rows(&cli.home().join("again"))), (300, 310));
+    assert_eq!(
+        (rows(&first.dataset), rows(&cli.home().join("again"))),
+        (300, 310)
+    );
 
-    let words = ["replay", first.run().tag(), "--source", &database.url()];
+    let run = first.run();
+    let words = ["replay", run.tag(), "--source", &database.url()];
     let told = cli.run(words).expect_code(0).stdout;
-    for words in ["Replaying rx-", "as planned: 2 workers", "+10", "other rows are there now"] {
+    for words in [
+        "Replaying rx-",
+        "as planned: 2 workers",
+        "+10",
+        "other rows are there now",
+    ] {
         assert!(told.contains(words), "no {words:?} in\n{told}");
     }
 }
@@ -200,21 +233,34 @@ fn fewer_workers_than_planned_are_another_decision() {
     let flags = ["--workers", "3", "--chunk-rows", "30"];
     extract(&cli, &database.url(), "public.t", "out", &flags);
     let role = database.limited_role();
-    // One to connect with, two beside the workers: so one worker goes without.
+    // The coordinator and the monitor are two of them.
     database.exec(&format!(
-        "GRANT SELECT ON t TO {0}; ALTER ROLE {0} CONNECTION LIMIT 5",
+        "GRANT SELECT ON t TO {0}; ALTER ROLE {0} CONNECTION LIMIT 4",
         role.user
     ));
-    let words = ["last", "--source", &role.url(), "--output", "again"];
+    let words = ["last", "--source", &role.to_string(), "--output", "again"];
     let document = replay(&cli, &words).expect_code(0).json();
     assert_eq!(document["same_decisions"], false, "{document}");
     let decisions = &document["replay"]["decisions"];
     assert_eq!(decisions["workers"]["planned"], 3);
-    assert_ne!(decisions["fingerprint"]["planned"], decisions["fingerprint"]["executed"]);
+    assert_ne!(
+        decisions["fingerprint"]["planned"],
+        decisions["fingerprint"]["executed"]
+    );
     let told = decisions["differences"][0].as_str().unwrap_or_default();
-    assert!(told.starts_with("planned for 3 workers, read by "), "{told}");
-    assert!(!document["replay"]["adaptations"].as_array().is_none_or(Vec::is_empty));
-    assert_eq!(readers::rows(Engine::DuckDb, &cli.home().join("again"), &["id"]).len(), 300);
+    assert!(
+        told.starts_with("planned for 3 workers, read by "),
+        "{told}"
+    );
+    assert!(
+        !document["replay"]["adaptations"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+    );
+    assert_eq!(
+        readers::rows(Engine::DuckDb, &cli.home().join("again"), &["id"]).len(),
+        300
+    );
 }
 
 #[test]
@@ -248,9 +294,14 @@ fn a_replay_that_is_killed_is_recorded_as_crashed() {
     );
     let words = ["replay", "last", "--source", &database.url(), "--verbose"];
     let mut running = cli.spawn(words);
-    running.wait_for_stderr("chunk_001");
+    running.wait_for_stderr("0/10 chunks");
     running.signal(Signal::KILL);
     assert_eq!(running.wait().code, 137);
+    // The server would not notice for a while.
+    database.query_text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
     let history = cli.run(["history", "--json"]).expect_code(0).json();
     assert_eq!(history["runs"][1]["status"], "crashed", "{history}");
     assert_eq!(history["runs"][1]["replay_of"], first.run().as_str());

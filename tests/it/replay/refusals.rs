@@ -14,7 +14,7 @@ fn edit(cli: &Cli, change: impl FnOnce(&mut Value)) {
     let text: String = store
         .query_row("SELECT plan_json FROM runs", [], |row| row.get(0))
         .expect("a plan");
-    let mut plan = serde_json::from_str(&text).expect("JSON");
+    let mut plan: Value = serde_json::from_str(&text).expect("JSON");
     change(&mut plan);
     store
         .execute("UPDATE runs SET plan_json = ?1", [plan.to_string()])
@@ -58,7 +58,11 @@ fn a_stored_plan_that_was_changed_is_never_executed() {
             refused(
                 replay(&cli, flags),
                 3,
-                ["the plan was changed after it was made", "fingerprint", "run the table again"],
+                [
+                    "the plan was changed after it was made",
+                    "fingerprint",
+                    "run the table again",
+                ],
             );
         }
     }
@@ -74,7 +78,10 @@ fn a_newer_plan_needs_force_and_is_then_executed_as_it_is() {
     });
     let store = Connection::open(state_file(&cli)).expect("a state store");
     store
-        .execute("UPDATE runs SET fingerprint = plan_json ->> '$.fingerprint'", [])
+        .execute(
+            "UPDATE runs SET fingerprint = plan_json ->> '$.fingerprint'",
+            [],
+        )
         .expect("an update");
     refused(
         replay(&cli, &["last"]),
@@ -86,7 +93,10 @@ fn a_newer_plan_needs_force_and_is_then_executed_as_it_is() {
     assert_eq!(document["same_decisions"], true);
     // Where it says more than we know, that is no secret.
     edit_newest(&cli, &document);
-    let words = [document["replay"]["run"].as_str().expect("an id"), "--force"];
+    let words = [
+        document["replay"]["run"].as_str().expect("an id"),
+        "--force",
+    ];
     let document = replay(&cli, &words).expect_code(0).json();
     assert_eq!(document["same_decisions"], false, "{document}");
 }
@@ -97,7 +107,11 @@ fn edit_newest(cli: &Cli, document: &Value) {
     let store = Connection::open(state_file(cli)).expect("a state store");
     let run = document["replay"]["run"].as_str().expect("an id");
     let text: String = store
-        .query_row("SELECT plan_json FROM runs WHERE run_id = ?1", [run], |row| row.get(0))
+        .query_row(
+            "SELECT plan_json FROM runs WHERE run_id = ?1",
+            [run],
+            |row| row.get(0),
+        )
         .expect("a plan");
     let mut plan: Value = serde_json::from_str(&text).expect("JSON");
     plan["spec"]["pace"] = "gentle".into();
@@ -151,7 +165,11 @@ fn another_database_is_refused() {
 #[test]
 fn a_run_that_is_not_there_is_named() {
     let cli = Cli::new();
-    refused(replay(&cli, &["last"]), 64, ["no state store", "", "--state"]);
+    refused(
+        replay(&cli, &["last"]),
+        64,
+        ["no state store", "", "--state"],
+    );
     extract(&cli, &file_table(&cli), "t", "out", &[]);
     refused(replay(&cli, &["nobody"]), 64, ["'nobody'", "", "history"]);
     let usage = cli.run(["replay"]).expect_code(64);
