@@ -182,7 +182,7 @@ pub(super) fn status(name: &str) -> Option<RunStatus> {
 /// A text column that has a meaning.
 pub(super) fn understood<T>(
     row: &Row<'_>,
-    column: impl RowIndex + Copy,
+    column: impl RowIndex,
     meaning: impl FnOnce(&str) -> Option<T>,
 ) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
@@ -196,7 +196,7 @@ pub(super) fn understood<T>(
 /// The same for a column that may be NULL.
 pub(super) fn understood_if_any<T>(
     row: &Row<'_>,
-    column: impl RowIndex + Copy,
+    column: impl RowIndex,
     meaning: impl FnOnce(&str) -> Option<T>,
 ) -> rusqlite::Result<Option<T>> {
     match row.get_ref(column)? {

@@ -2,8 +2,10 @@
 
 use rusqlite::Connection;
 
+use crate::gate::Gate;
 use crate::ixtract::{Cli, Signal};
 use crate::published::{Failure, extract, sqlite_url};
+use crate::servers::postgres;
 
 /// A SQLite database with a table `t` of so many rows.
 fn database(cli: &Cli, name: &str, rows: u32) -> String {
@@ -91,13 +93,18 @@ fn a_table_of_two_databases_is_asked_about() {
 
 #[test]
 fn a_killed_run_shows_as_crashed() {
-    let cli = Cli::new();
-    let url = database(&cli, "t.db", 200_000);
-    let words = ["run", "t", "--source", &url, "--output", "out"];
-    let mut running = cli.spawn([&words[..], &["--chunk-rows", "1000", "--verbose"]].concat());
-    running.wait_for_stderr("chunk_001");
+    let (database, cli) = (postgres().fresh_database(), Cli::new());
+    database
+        .exec("CREATE TABLE t (id int8 PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 200)");
+    let gate = Gate::shut(&database);
+    let url = database.url();
+    let mut words = vec!["run", "public.t", "--source", &url, "--output", "out"];
+    words.extend(["--where", Gate::FILTER]);
+    let mut running = cli.spawn(words);
+    gate.wait_for_readers(1);
     running.signal(Signal::KILL);
     running.wait();
+    gate.open();
     let document = cli.run(["history", "t", "--json"]).expect_code(0).json();
     assert_eq!(document["runs"][0]["status"], "crashed", "{document}");
     let told = cli.run(["history", "t"]).expect_code(0).stdout;
