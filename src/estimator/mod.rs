@@ -172,6 +172,7 @@ mod tests {
             fingerprint: String::new(),
             error: None,
             context: Recorded::Nothing,
+            replay_of: None,
         }
     }
 
