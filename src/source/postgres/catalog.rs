@@ -368,7 +368,7 @@ pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> 
         let Some(now) = all.iter().find(|described| described.name == column.name) else {
             return Err(mismatch(format!("the column {} is gone", column.name)));
         };
-        let same_type = is_type(&now.source_type, &column.source_type);
+        let same_type = column.is_of(&now.source_type);
         let base_type = types::map(&now.server, TypeMode::default()).base_type;
         if column.read == ReadAs::Native && base_type != column.base_type && same_type {
             return Err(mismatch(format!(
@@ -405,13 +405,6 @@ pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> 
     Ok(())
 }
 
-/// Whether a type's name, as the server writes it in full, is the one in a plan. Plans of before name
-/// a type without its schema where that was on the role's search path.
-fn is_type(now: &str, planned: &str) -> bool {
-    now.strip_suffix(planned)
-        .is_some_and(|schema| schema.is_empty() || schema.ends_with('.'))
-}
-
 /// What is read and all of its columns as the link's transaction sees them; `None` when it is gone.
 async fn columns_now(
     base: &Base,
@@ -432,17 +425,4 @@ async fn columns_now(
         .await?;
     let columns = rows.iter().map(Described::from_row).collect();
     Ok(Some((entry.kind, columns)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_type_is_known_by_its_name_with_and_without_its_schema() {
-        assert!(is_type("integer", "integer") && is_type("s.mood[]", "s.mood[]"));
-        assert!(is_type("s.mood", "mood") && is_type("\"my s\".mood[]", "mood[]"));
-        assert!(!is_type("s.mood", "ood") && !is_type("integer", "bigint"));
-        assert!(!is_type("mood", "s.mood") && !is_type("s.mood", "t.mood"));
-    }
 }
