@@ -191,6 +191,7 @@ mod tests {
             fingerprint: String::new(),
             error: None,
             context: Recorded::Nothing,
+            replay_of: None,
         }
     }
 

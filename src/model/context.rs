@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::profile::{LatencySample, SourceLoad, SourceProfile};
+use super::profile::{ConnectionLoad, LatencySample, SourceLoad};
 
 /// The version of the stored document.
 pub const CONTEXT_VERSION: u32 = 1;
@@ -145,8 +145,14 @@ pub struct ExecutionContext {
 }
 
 impl ExecutionContext {
-    /// The circumstances of a table's profile and of what is around it.
-    pub fn measured(profile: &SourceProfile, around: Surroundings) -> Self {
+    /// The circumstances of a source that answers like this, of a table of about `rows` rows, and of
+    /// what is around it.
+    pub fn measured(
+        latency: &LatencySample,
+        connections: ConnectionLoad,
+        rows: u64,
+        around: Surroundings,
+    ) -> Self {
         let second_of_day = around.now.as_second().rem_euclid(SECONDS_OF_DAY);
         let load = around
             .system_load_per_core
@@ -154,12 +160,12 @@ impl ExecutionContext {
             .map(|load| load.clamp(0.0, MOST_SYSTEM_LOAD));
         Self {
             schema_version: CONTEXT_VERSION,
-            source_load: Some(profile.connections.level()),
+            source_load: Some(connections.level()),
             concurrent_extractions: around.concurrent_extractions.min(MOST_CONCURRENT),
             time_band: (second_of_day * i64::from(TIME_BANDS) / SECONDS_OF_DAY) as u8,
             system_load_per_core: load,
-            network_quality: Some(NetworkLevel::of(&profile.latency)),
-            row_estimate: profile.statistics.estimate.rows,
+            network_quality: Some(NetworkLevel::of(latency)),
+            row_estimate: rows,
             effective_weights: Weights::effective(load.is_some()),
             system_load_available: load.is_some(),
         }
@@ -239,6 +245,11 @@ mod tests {
         }
     }
 
+    fn measured(around: Surroundings) -> ExecutionContext {
+        let profile = fixtures::profile(1_000);
+        ExecutionContext::measured(&profile.latency, profile.connections, 1_000, around)
+    }
+
     #[test]
     fn the_share_of_an_unknown_system_load_goes_to_the_others() {
         let weights = Weights::effective(false);
@@ -280,21 +291,20 @@ mod tests {
 
     #[test]
     fn circumstances_are_measured_within_their_bounds() {
-        let profile = fixtures::profile(1_000);
-        let band = |time| ExecutionContext::measured(&profile, at(time)).time_band;
+        let band = |time| measured(at(time)).time_band;
         assert_eq!(band("2026-01-31T03:59:59Z"), 0);
         assert_eq!(band("2026-01-31T04:00:00Z"), 1);
         assert_eq!(band("2026-01-31T23:59:59Z"), 5);
         let mut around = at("2026-01-31T23:59:59Z");
         around.concurrent_extractions = 99;
         around.system_load_per_core = Some(17.0);
-        let crowded = ExecutionContext::measured(&profile, around);
+        let crowded = measured(around);
         assert_eq!(crowded.concurrent_extractions, MOST_CONCURRENT);
         assert_eq!(crowded.system_load_per_core, Some(MOST_SYSTEM_LOAD));
         assert_eq!(crowded.source_load, Some(SourceLoad::Low));
         assert_eq!(crowded.network_quality, Some(NetworkLevel::Excellent));
         around.system_load_per_core = Some(f64::NAN);
-        let unknown = ExecutionContext::measured(&profile, around);
+        let unknown = measured(around);
         assert_eq!(
             (unknown.system_load_per_core, unknown.system_load_available),
             (None, false)
@@ -304,8 +314,7 @@ mod tests {
 
     #[test]
     fn what_was_recorded_is_read_back_or_told_apart() {
-        let profile = fixtures::profile(1_000);
-        let context = ExecutionContext::measured(&profile, at("2026-01-31T09:00:00Z"));
+        let context = measured(at("2026-01-31T09:00:00Z"));
         let text = serde_json::to_string(&context).expect("JSON");
         assert_eq!(Recorded::parse(&text), Recorded::Known(context.clone()));
         for nothing in ["{}", "null", r#"{"source":"benchmark"}"#] {

@@ -5,6 +5,7 @@
 
 mod benchmark;
 mod context;
+mod decisions;
 mod field;
 mod format;
 mod grounds;
@@ -18,12 +19,14 @@ mod run;
 mod snapshot;
 mod spread;
 mod steps;
+mod stored;
 
 pub use benchmark::{Advice, BENCHMARK_VERSION, Benchmark, CurveShape, ProbeResult, Unfit};
 pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
     Surroundings, TIME_BANDS, Weights,
 };
+pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
 pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
@@ -54,3 +57,4 @@ pub use run::{
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;
 pub use steps::Steps;
+pub use stored::{Predicted, RunRow, SourceThen, StoredRun};

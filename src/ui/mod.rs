@@ -1,16 +1,19 @@
 //! What people and programs see. Nothing outside this module writes to stdout or stderr.
 //!
-//! Views ([`plan`], [`estimate`], [`benchmark`], [`profile`], [`summary`]) turn data into [`Line`]s and know nothing of
-//! terminals; the [`Printer`] decides what may be shown where. [`wording`] is the only place where
+//! Views ([`plan`], [`estimate`], [`benchmark`], [`profile`], [`summary`], [`history`], [`replay`])
+//! turn data into [`Line`]s and know nothing of terminals; the [`Printer`] decides what may be shown
+//! where. [`wording`] is the only place where
 //! reasons become sentences, [`json`] holds the documents of `--json`.
 
 pub mod benchmark;
 pub mod estimate;
+pub mod history;
 pub mod json;
 pub mod plan;
 mod printer;
 pub mod profile;
 mod progress;
+pub mod replay;
 pub mod summary;
 mod table;
 pub mod units;

@@ -241,7 +241,8 @@ mod tests {
                 concurrent_extractions: 0,
                 system_load_per_core: Some(0.251),
             };
-            ExecutionContext::measured(&fixtures::profile(3_000_000), around)
+            let profile = fixtures::profile(3_000_000);
+            ExecutionContext::measured(&profile.latency, profile.connections, 3_000_000, around)
         });
         &CONTEXT
     }
