@@ -139,7 +139,20 @@ mod tests {
             }),
             ..document(Some(curve))
         };
-        insta::assert_snapshot!(plain(&view(&document)), @"");
+        insta::assert_snapshot!(plain(&view(&document)), @"
+        Benchmark of public.orders on PostgreSQL 15.18
+          source       postgresql://db.example:5432/shop
+          read         1 range of the table, about 50,000 rows a session in each
+          workers          speed  varies  busy
+                1  100.0K rows/s    0.00   1.0  ██████████
+                2  220.0K rows/s    0.00   2.0  ███████████████████████ fewest within 5 % of the fastest
+                4  230.0K rows/s    0.00   4.0  ████████████████████████
+                8  215.0K rows/s    0.00   8.0  ██████████████████████
+          curve        falls past the fastest
+          confidence   0.70; the number of workers makes a difference of 57 %
+          next plan    2 benchmarked
+          consistency  one snapshot shared by all readers, 8 sessions; nothing was written
+        ");
     }
 
     #[test]
@@ -150,6 +163,10 @@ mod tests {
             next_plan: None,
             ..document(None)
         };
-        insta::assert_snapshot!(plain(&view(&document)), @"");
+        insta::assert_snapshot!(plain(&view(&document)), @"
+        Benchmark of public.orders on PostgreSQL 15.18
+          source       postgresql://db.example:5432/shop
+          skipped      the table is small
+        ");
     }
 }

@@ -4,12 +4,11 @@
 //! the search remembers from before it is forgotten. Until a run has taught after it, the benchmark
 //! itself decides. The first such run ties its curve to what runs of this table reach (a benchmark
 //! writes nothing, so its level is too high, while its shape is not): each count that was measured
-//! becomes one run's worth of evidence, at the run's level. From then on runs decide, and more runs
-//! outweigh it: a benchmark that was wrong costs a few runs, never the rest of time.
+//! becomes faint evidence at the run's level, less than a run's worth, until there is a run of that
+//! count. From then on runs decide: a benchmark that was right saves the search, and one that was
+//! wrong costs a few runs, never the rest of time.
 
-use jiff::Timestamp;
-
-use super::{Sample, State};
+use super::{Memory, Sample, State};
 use crate::model::Benchmark;
 
 /// Who decides after a benchmark.
@@ -17,9 +16,9 @@ use crate::model::Benchmark;
 pub enum After {
     /// The benchmark: no run has taught since.
     Benchmark,
-    /// The runs since, together with what the benchmark measured.
+    /// The runs since, with what the benchmark measured as the state's first memory.
     Runs {
-        /// Evidence, newest first.
+        /// The runs since, newest first.
         history: Vec<Sample>,
         /// The state to decide from.
         state: State,
@@ -49,51 +48,37 @@ pub fn after(benchmark: &Benchmark, workers: u32, history: &[Sample], state: &St
             runs,
         };
     }
-    let mut history = since;
-    history.extend(evidence(benchmark, first));
     After::Runs {
-        history,
+        history: since,
         state: State {
             best: workers,
+            memory: Memory::of_benchmark(at_level_of(benchmark, first)),
             ..State::default()
         },
         runs,
     }
 }
 
-/// What the benchmark measured, at the level of a run, newest first and older than every run since.
-/// Nothing where the run had a number of workers that the benchmark knows nothing about.
-fn evidence(benchmark: &Benchmark, run: Sample) -> Vec<Sample> {
+/// What the benchmark measured, at the level of a run. Nothing where the run had a number of workers
+/// that the benchmark knows nothing about.
+fn at_level_of(benchmark: &Benchmark, run: Sample) -> Vec<(u32, f64)> {
     let level = benchmark.throughput(run.workers).filter(|of| *of > 0.0);
     let Some(level) = level else {
         return Vec::new();
     };
     let counts = benchmark.throughput_by_workers().into_iter();
     counts
-        // What the run itself measured needs no second voice.
-        .filter(|(workers, _)| *workers != run.workers)
-        .map(|(workers, throughput)| Sample {
-            workers,
-            throughput: run.throughput * throughput / level,
-            at: moment(benchmark, workers),
-        })
-        .rev()
+        .map(|(workers, throughput)| (workers, run.throughput * throughput / level))
         .collect()
-}
-
-/// A time of its own for each count, none of them later than the benchmark's end.
-fn moment(benchmark: &Benchmark, workers: u32) -> Timestamp {
-    let before = jiff::SignedDuration::from_micros(1_000 - i64::from(workers.min(999)));
-    let end = benchmark.benchmarked_at;
-    end.checked_sub(before).unwrap_or(end)
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::controller::between_runs::{Room, decide};
     use crate::estimator::curve::tests::benchmark;
-    use crate::model::Learned;
 
     const ROOM: Room = Room {
         min: 1,
@@ -185,13 +170,9 @@ mod tests {
             panic!("a run has taught since");
         };
         assert_eq!((state.best, runs), (4, 1));
-        let evidence: Vec<(u32, f64)> = history
-            .iter()
-            .map(|sample| (sample.workers, sample.throughput.round()))
-            .collect();
-        assert_eq!(evidence, [(4, 30.0), (8, 25.0), (2, 18.0), (1, 10.0)]);
-        let times: Vec<Timestamp> = history.iter().map(|sample| sample.at).collect();
-        assert!(times.windows(2).all(|pair| pair[0] > pair[1]), "{times:?}");
+        assert_eq!(history, [run]);
+        let evidence = [(1, 10.0), (2, 18.0), (4, 30.0), (8, 25.0)];
+        assert_eq!(state.memory, Memory::of_benchmark(evidence));
         let decision = decide(&history, &state, ROOM).expect("there is evidence");
         assert!(
             !matches!(
@@ -214,6 +195,7 @@ mod tests {
             panic!("a run has taught since");
         };
         assert_eq!((history, state.best), (vec![run], 4));
+        assert_eq!(state.memory, Memory::default());
     }
 
     #[test]
