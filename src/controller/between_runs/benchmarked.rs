@@ -174,13 +174,15 @@ mod tests {
         let evidence = [(1, 10.0), (2, 18.0), (4, 30.0), (8, 25.0)];
         assert_eq!(state.memory, Memory::of_benchmark(evidence));
         let decision = decide(&history, &state, ROOM).expect("there is evidence");
-        assert!(
-            !matches!(
-                decision.why,
-                Learned::Declined { .. } | Learned::Dropped { .. }
-            ),
-            "{decision:?}"
-        );
+        let more = [Sample {
+            workers: 2,
+            throughput: 70.0,
+            at: at(&curve, 1),
+        }];
+        // Runs push out what the benchmark said of their counts, and only they are counted.
+        let after = decide(&more, &decision.next, ROOM).expect("there are runs");
+        assert_eq!(after.next.memory.size(), (2, 2));
+        assert_eq!(after.next.memory.at(2), [70.0]);
     }
 
     #[test]
