@@ -15,8 +15,8 @@ use super::plan;
 use super::settings::{self, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::{ExecutionPlan, OutputOptions, RunOpen, RunRequest};
-use crate::planner::{Verdict, verdict};
+use crate::model::{ExecutionPlan, OutputOptions, RunOpen, RunRequest, Verdict};
+use crate::planner::verdict;
 use crate::ui;
 use crate::ui::json::RunDocument;
 use crate::writer::publish::Dataset;
@@ -61,13 +61,17 @@ impl Job {
     pub(super) fn of(context: &Context, args: &RunArgs) -> Result<Self, Failure> {
         let goal = match (&args.plan, &args.table) {
             (Some(file), _) => Goal::Plan(Box::new(plan::read(file)?)),
-            (None, table) => Goal::Request(Box::new(settings::request(
-                args.selection.subject(table.as_deref()),
-                &args.selection,
-                &args.types,
-                &args.work,
-                &args.output,
-            )?)),
+            (None, table) => {
+                let mut request = settings::request(
+                    args.selection.subject(table.as_deref()),
+                    &args.selection,
+                    &args.types,
+                    &args.work,
+                    &args.output,
+                )?;
+                request.hints = settings::hints(&args.hints)?;
+                Goal::Request(Box::new(request))
+            }
         };
         let planned = match &goal {
             Goal::Plan(plan) => Some(&plan.spec.source),
@@ -109,6 +113,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         host: history::host(),
         plan: survey.plan.clone(),
         constrained: survey.constrained,
+        hints: survey.hints().cloned(),
         profile: Some(survey.profile.clone()),
         counters: survey.profile.statistics.counters.clone(),
         output: dataset.directory().display().to_string(),
@@ -186,9 +191,10 @@ async fn agree(
         context.printer.show(&ui::plan::brief(&document));
         context.printer.show(&[ui::Line::Blank]);
     }
-    let Verdict::NotRecommended { reason } = verdict else {
+    let Verdict::NotRecommended(objection) = verdict else {
         return Ok(());
     };
+    let reason = ui::hints::objection(&objection);
     if job.consent {
         context
             .printer

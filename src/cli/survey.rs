@@ -11,13 +11,13 @@ use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
 use crate::estimator;
 use crate::model::{
-    Column, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId, RunRequest, Scope,
-    Selection, SourceIdentity, SourceProfile, Table, TypeOptions,
+    Column, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId, RunRequest, RuntimeContext,
+    Scope, Selection, SourceIdentity, SourceProfile, Table, TypeOptions, Verdict,
 };
-use crate::planner::{self, Inputs, Limits, Planned, Verdict};
+use crate::planner::{self, Inputs, Limits, Planned};
 use crate::source::{self, Source, SourceError};
 use crate::ui::json::{PlanDocument, VerdictDocument};
-use crate::ui::wording;
+use crate::ui::{hints, wording};
 
 /// What is known and decided before a row is read.
 pub(super) struct Survey {
@@ -158,6 +158,11 @@ impl Survey {
         })
     }
 
+    /// The hints that the plan was made with.
+    pub(super) fn hints(&self) -> Option<&RuntimeContext> {
+        self.plan.resolution.as_ref().map(|found| &found.hints)
+    }
+
     /// Where the dataset goes: the output template, filled in.
     pub(super) fn output(
         &self,
@@ -200,6 +205,8 @@ impl Survey {
             connections: self.profile.connections,
             output,
             verdict: verdict_document(verdict),
+            advice: planner::advice(&self.plan),
+            constrained: self.constrained,
             plan: &self.plan,
             written: None,
             warnings,
@@ -239,8 +246,10 @@ fn sample(run: &PastRun) -> Sample {
 fn verdict_document(verdict: &Verdict) -> VerdictDocument {
     let (verdict, reason) = match verdict {
         Verdict::Safe => (wording::SAFE, None),
-        Verdict::SafeWithWarnings { .. } => (wording::SAFE_WITH_WARNINGS, None),
-        Verdict::NotRecommended { reason } => (wording::NOT_RECOMMENDED, Some(reason.clone())),
+        Verdict::SafeWithWarnings => (wording::SAFE_WITH_WARNINGS, None),
+        Verdict::NotRecommended(objection) => {
+            (wording::NOT_RECOMMENDED, Some(hints::objection(objection)))
+        }
     };
     VerdictDocument { verdict, reason }
 }

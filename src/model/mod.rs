@@ -5,19 +5,25 @@
 
 mod field;
 mod format;
+mod given;
+mod hints;
 mod key;
 mod plan;
 mod profile;
 mod reason;
 mod relation;
 mod request;
+mod resolution;
 mod run;
 mod snapshot;
 mod spread;
 mod steps;
+mod verdict;
 
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
+pub use given::{Amount, Given, distance};
+pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
 pub use plan::{
     BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,
@@ -37,6 +43,7 @@ pub use request::{
     Chunking, ColumnOptions, Layout, OutputOptions, RunRequest, Selection, TypeMode, TypeOptions,
     TypeOverride, WorkOptions,
 };
+pub use resolution::{HintCap, HintFactor, HintWarning, WorkerResolution};
 pub(crate) use run::hex;
 pub use run::{
     ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
@@ -45,3 +52,4 @@ pub use run::{
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;
 pub use steps::Steps;
+pub use verdict::{About, Advice, Objection, Standing, Verdict};

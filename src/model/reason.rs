@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hints::Priority;
 use super::profile::Origin;
 
 /// One reason behind a decision of the planner.
@@ -102,8 +103,29 @@ pub enum Reason {
         from: u32,
         /// After.
         to: u32,
-        /// `safe connections`, `CPUs`, `--max-workers`, `chunks`, `readers of one snapshot`.
+        /// `safe connections`, `CPUs`, `--max-workers`, `chunks`, `readers of one snapshot`,
+        /// `--max-source-connections`, `--max-memory-mb`.
         cap: String,
+    },
+    /// The circumstances, by the user's hints, lowered the workers.
+    WorkersScaled {
+        /// Before.
+        from: u32,
+        /// After.
+        to: u32,
+        /// The factor, in thousandths.
+        permille: u32,
+        /// What it is made of, such as `--network-quality poor`.
+        because: Vec<String>,
+    },
+    /// `--priority` changed the workers.
+    WorkersPrioritised {
+        /// Before.
+        from: u32,
+        /// After.
+        to: u32,
+        /// It.
+        priority: Priority,
     },
     /// The key's spread is skewed: longest chunk first.
     Skewed {

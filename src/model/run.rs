@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::hints::RuntimeContext;
 use super::plan::ExecutionPlan;
 use super::profile::SourceProfile;
 use super::relation::{Relation, SourceIdentity};
@@ -232,6 +233,8 @@ pub struct RunOpen {
     pub plan: ExecutionPlan,
     /// Whether hints, `--workers`, a given plan or the like shaped it, so that it must not teach.
     pub constrained: bool,
+    /// The hints that it was planned with, where there were any.
+    pub hints: Option<RuntimeContext>,
     /// The source's change counters at planning.
     pub counters: ChangeCounters,
     /// The profile that the plan was made from, where one was made: key range, size and latency are

@@ -3,7 +3,7 @@
 use super::Line;
 use super::json::PlanDocument;
 use super::wording::{self, Topic};
-use super::{table, units};
+use super::{hints, table, units};
 use crate::model::{ExecutionPlan, OnUnrepresentable, ReadAs, SourceKind, Strategy, TypeMode};
 
 /// Most chunks that are listed one by one.
@@ -40,6 +40,7 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     lines.push(Line::fact("expected", expected(plan)));
     lines.push(Line::fact("fingerprint", &plan.fingerprint));
     lines.extend(warnings(document));
+    lines.extend(hints::warnings(document));
     lines.push(verdict(document));
     lines
 }
@@ -78,6 +79,7 @@ pub fn full(document: &PlanDocument<'_>) -> Vec<Line> {
     if more > 0 {
         lines.push(Line::Text(format!("  and {more} more")));
     }
+    lines.extend(hints::section(document));
     lines.push(Line::Blank);
     if let Some(file) = &document.written {
         lines.push(Line::fact("written to", file.clone()));
@@ -225,6 +227,8 @@ mod tests {
                 },
                 reason: reason.map(str::to_owned),
             },
+            advice: Vec::new(),
+            constrained: false,
             plan,
             written: None,
             warnings: Vec::new(),

@@ -73,6 +73,21 @@ pub fn reason(reason: &Reason) -> String {
             format!("raised from {from} to {to} by --min-workers")
         }
         Reason::WorkersCapped { from, to, cap } => format!("lowered from {from} to {to} by {cap}"),
+        Reason::WorkersScaled {
+            from,
+            to,
+            permille,
+            because,
+        } => format!(
+            "lowered from {from} to {to} (\u{d7} {}) by {}",
+            self::permille(i32::try_from(*permille).unwrap_or(i32::MAX)),
+            because.join(", ")
+        ),
+        Reason::WorkersPrioritised { from, to, priority } => format!(
+            "{} from {from} to {to} by --priority {}",
+            if to < from { "lowered" } else { "raised" },
+            priority.name()
+        ),
         Reason::Skewed { cv_permille } => format!(
             "keys are unevenly spread (variation {}), so the largest chunk goes first",
             permille(i32::try_from(*cv_permille).unwrap_or(i32::MAX))
@@ -190,6 +205,8 @@ pub fn topic(reason: &Reason) -> Topic {
         | Reason::WorkersStart { .. }
         | Reason::WorkersLearned(_)
         | Reason::WorkersRaised { .. }
+        | Reason::WorkersScaled { .. }
+        | Reason::WorkersPrioritised { .. }
         | Reason::WorkersCapped { .. } => Topic::Workers,
         Reason::Skewed { .. } | Reason::UnequalChunks { .. } => Topic::Scheduling,
     }
@@ -387,6 +404,17 @@ mod tests {
             },
             Reason::LeavesApart { leaves: 3 },
             Reason::WorkersRaised { from: 1, to: 2 },
+            Reason::WorkersScaled {
+                from: 8,
+                to: 3,
+                permille: 375,
+                because: vec!["--source-load high".to_owned()],
+            },
+            Reason::WorkersPrioritised {
+                from: 3,
+                to: 2,
+                priority: crate::model::Priority::Low,
+            },
             Reason::UnequalChunks {
                 smallest: 10,
                 largest: 2_000,

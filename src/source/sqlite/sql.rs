@@ -1,6 +1,6 @@
 //! SQLite's SQL, as text: quoting, names as users write them, select lists.
 
-use crate::model::{Column, Relation};
+use crate::model::{Column, Relation, distance};
 
 /// Quotes an identifier. Any name works: SQLite ends a quoted identifier only at a lone `"`.
 pub(super) fn quote(name: &str) -> String {
@@ -103,23 +103,6 @@ fn part(text: &str) -> Option<(Part, &str)> {
         }
     }
     None
-}
-
-/// How far apart two names are: insertions, deletions and replacements of characters, case ignored.
-pub(super) fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().flat_map(char::to_lowercase).collect();
-    let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != right);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// The names nearest to `wanted`, nearest first, at most three; far ones are left out.
@@ -250,12 +233,6 @@ mod tests {
         #[test]
         fn a_quoted_name_is_read_back(name in "\\PC{1,12}") {
             prop_assert_eq!(&readings(&quote(&name))[0].name, &literal(&name));
-        }
-
-        #[test]
-        fn distance_is_symmetric_and_zero_only_between_equals(a in "[a-d]{0,6}", b in "[a-d]{0,6}") {
-            prop_assert_eq!(distance(&a, &b), distance(&b, &a));
-            prop_assert_eq!(distance(&a, &b) == 0, a == b);
         }
     }
 }
