@@ -168,7 +168,8 @@ impl History {
     }
 }
 
-fn nowhere() -> Failure {
+/// There is no file that the history could be in.
+pub(super) fn nowhere() -> Failure {
     Failure::new(
         ExitCode::Config,
         "there is no place for the history",
@@ -186,7 +187,7 @@ pub(super) fn host() -> String {
 }
 
 /// Whether a process of this machine is there, whoever owns it.
-fn is_alive(pid: u32) -> bool {
+pub(super) fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid)
         .ok()
         .and_then(rustix::process::Pid::from_raw);

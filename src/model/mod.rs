@@ -3,6 +3,7 @@
 //! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
 //! constructors and by the `check` functions beside each type.
 
+mod decisions;
 mod field;
 mod format;
 mod given;
@@ -18,8 +19,10 @@ mod run;
 mod snapshot;
 mod spread;
 mod steps;
+mod stored;
 mod verdict;
 
+pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
 pub use given::{Amount, Given, distance};
@@ -52,4 +55,5 @@ pub use run::{
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;
 pub use steps::Steps;
+pub use stored::{Predicted, RunRow, SourceThen, StoredRun};
 pub use verdict::{About, Advice, Objection, Standing, Verdict};
