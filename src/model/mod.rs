@@ -9,6 +9,7 @@ mod format;
 mod given;
 mod hints;
 mod key;
+mod nearest;
 mod plan;
 mod profile;
 mod reason;
@@ -25,9 +26,10 @@ mod verdict;
 pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
-pub use given::{Amount, Given, distance};
+pub use given::{Amount, Given};
 pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
+pub use nearest::nearest;
 pub use plan::{
     BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,
     ProofLevel, ReadSpec, RetryPolicy, Scheduling, SpecError, Strategy, TYPE_MAP_VERSION,

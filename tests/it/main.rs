@@ -22,6 +22,7 @@ mod crash; // Killed at every step of publishing and in mid-read; stopped by sig
 mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
 mod docs; // README.md says what --help says, and back.
+mod first_release; // Files of the first version.
 mod hints; // What the user knows of the circumstances lowers what a run takes.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.

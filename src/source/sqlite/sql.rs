@@ -1,6 +1,6 @@
 //! SQLite's SQL, as text: quoting, names as users write them, select lists.
 
-use crate::model::{Column, Relation, distance};
+use crate::model::{Column, Relation};
 
 /// Quotes an identifier. Any name works: SQLite ends a quoted identifier only at a lone `"`.
 pub(super) fn quote(name: &str) -> String {
@@ -105,21 +105,6 @@ fn part(text: &str) -> Option<(Part, &str)> {
     None
 }
 
-/// The names nearest to `wanted`, nearest first, at most three; far ones are left out.
-pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let limit = (wanted.chars().count() / 3).max(2);
-    let mut ranked: Vec<(usize, &str)> = names
-        .map(|name| (distance(wanted, name), name))
-        .filter(|(far, _)| *far <= limit)
-        .collect();
-    ranked.sort_unstable();
-    ranked
-        .into_iter()
-        .take(3)
-        .map(|(_, name)| name.to_owned())
-        .collect()
-}
-
 /// `WHERE …` from a chunk's condition and the user's filter; empty when there is neither.
 ///
 /// The filter ends with a newline, so that a comment at its end hides nothing of ours.
@@ -211,13 +196,6 @@ mod tests {
         );
         assert_eq!(readings("\"open")[0].name, bare("\"open"));
         assert_eq!(readings("")[0].name, bare(""));
-    }
-
-    #[test]
-    fn near_names_are_ranked_and_far_ones_left_out() {
-        let names = ["orders", "order_items", "customers", "Order"];
-        assert_eq!(nearest("ordrs", names.into_iter()), ["orders", "Order"]);
-        assert!(nearest("zzz", names.into_iter()).is_empty());
     }
 
     #[test]
