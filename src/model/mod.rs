@@ -39,7 +39,7 @@ pub use profile::{
     ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Leaf, Origin, SourceLoad,
     SourceProfile, Statistics,
 };
-pub use reason::{Learned, Reason};
+pub use reason::{Hinted, Learned, Reason};
 pub use relation::{
     Column, Key, KeyColumn, KeyOrder, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation,
     RelationKind, SourceIdentity, SourceKind, Table,

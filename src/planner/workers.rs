@@ -4,7 +4,7 @@ use super::resolution::{self, Footprint, Staffing};
 use super::strategy::{self, Cut};
 use super::{Inputs, chunking};
 use crate::controller::between_runs::{Room, State};
-use crate::model::{Consistency, Reason, RuntimeContext, SourceLoad, WorkerResolution};
+use crate::model::{Consistency, Hinted, Reason, RuntimeContext, SourceLoad, WorkerResolution};
 
 /// A table of fewer rows is not worth a second worker.
 const ROWS_FOR_TWO: u64 = 100_000;
@@ -53,7 +53,7 @@ impl Staff {
         }
         if found.after_multiplier < found.after_caps {
             let factors = found.factors.iter();
-            self.reasons.push(Reason::WorkersScaled {
+            self.reasons.push(Reason::WorkersHinted(Hinted::Scaled {
                 from: found.after_caps,
                 to: found.after_multiplier,
                 permille: found.multiplier_permille,
@@ -63,16 +63,17 @@ impl Staff {
                         value => format!("{} {value}", flag(&factor.hint)),
                     })
                     .collect(),
-            });
+            }));
         }
         if let Some(priority) = hints.priority
             && found.after_priority != found.after_multiplier
         {
-            self.reasons.push(Reason::WorkersPrioritised {
-                from: found.after_multiplier,
-                to: found.after_priority,
-                priority,
-            });
+            self.reasons
+                .push(Reason::WorkersHinted(Hinted::Prioritised {
+                    from: found.after_multiplier,
+                    to: found.after_priority,
+                    priority,
+                }));
         }
         // A plan that the verdict refuses is one that --force may run.
         self.workers = found.workers.max(1);
