@@ -143,6 +143,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         plan: survey.plan.clone(),
         constrained: survey.constrained,
         hints: survey.hints().cloned(),
+        context: Some(survey.circumstances.clone()),
         replay_of: job.goal.replays().cloned(),
         counters: survey
             .profile

@@ -3,10 +3,12 @@
 //! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
 //! constructors and by the `check` functions beside each type.
 
+mod context;
 mod decisions;
 mod field;
 mod format;
 mod given;
+mod grounds;
 mod hints;
 mod key;
 mod nearest;
@@ -23,10 +25,15 @@ mod steps;
 mod stored;
 mod verdict;
 
+pub use context::{
+    CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
+    Surroundings, TIME_BANDS, Weights,
+};
 pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
 pub use given::{Amount, Given};
+pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
 pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
 pub use nearest::nearest;

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    Advice, ConnectionLoad, Decisions, ExecutionPlan, ProofLevel, RunId, RuntimeContext,
-    SnapshotFacts, SourceProfile,
+    Advice, ConnectionLoad, Decisions, ExecutionContext, ExecutionPlan, ProofLevel, RunId,
+    RuntimeContext, SnapshotFacts, SourceProfile,
 };
 
 pub use replay::{GUARANTEE, OriginalDocument, OutcomeDocument, ReplayDocument};
@@ -57,6 +57,8 @@ pub struct PlanDocument<'a> {
     pub connections: ConnectionLoad,
     /// Where `run` would publish.
     pub output: &'a str,
+    /// The circumstances as they were measured for this plan.
+    pub context: &'a ExecutionContext,
     /// The verdict.
     pub verdict: VerdictDocument,
     /// What the plan means for hints that did not change it; empty without such hints.
