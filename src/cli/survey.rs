@@ -15,15 +15,15 @@ use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
 use crate::estimator::{self, Evidence, curve};
 use crate::model::{
-    Advice, Benchmark, Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec,
-    Relation, RunId, RunRequest, Scope, Selection, SourceIdentity, SourceProfile, Surroundings,
-    Table, TypeOptions, Unfit,
+    Benchmark, Benchmarked, Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec,
+    Relation, RunId, RunRequest, RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile,
+    Surroundings, Table, TypeOptions, Unfit, Verdict,
 };
-use crate::planner::{self, Inputs, Limits, Planned, Verdict};
+use crate::planner::{self, Inputs, Limits, Planned};
 use crate::profiler::{self, Contact};
 use crate::source::{self, Source, SourceError};
 use crate::ui::json::{PlanDocument, VerdictDocument};
-use crate::ui::wording;
+use crate::ui::{hints, wording};
 
 /// What is known and decided before a row is read.
 pub(super) struct Survey {
@@ -198,6 +198,11 @@ impl Survey {
         })
     }
 
+    /// The hints that the plan was made with.
+    pub(super) fn hints(&self) -> Option<&RuntimeContext> {
+        self.plan.resolution.as_ref().map(|found| &found.hints)
+    }
+
     /// Where the dataset goes: the output template, filled in.
     pub(super) fn output(
         &self,
@@ -240,6 +245,8 @@ impl Survey {
             connections: self.contact.connections,
             output,
             verdict: verdict_document(verdict),
+            advice: planner::advice(&self.plan),
+            constrained: self.constrained,
             context: &self.circumstances,
             plan: &self.plan,
             written: None,
@@ -287,7 +294,7 @@ struct Deciders<'a> {
     samples: Vec<Sample>,
     state: State,
     /// What the benchmark stands for, or why it does not decide.
-    advice: Option<Result<Advice, Unfit>>,
+    advice: Option<Result<Benchmarked, Unfit>>,
     /// The benchmark, while its figures hold.
     curve: Option<&'a Benchmark>,
 }
@@ -363,8 +370,10 @@ fn sample(run: &PastRun) -> Sample {
 fn verdict_document(verdict: &Verdict) -> VerdictDocument {
     let (verdict, reason) = match verdict {
         Verdict::Safe => (wording::SAFE, None),
-        Verdict::SafeWithWarnings { .. } => (wording::SAFE_WITH_WARNINGS, None),
-        Verdict::NotRecommended { reason } => (wording::NOT_RECOMMENDED, Some(reason.clone())),
+        Verdict::SafeWithWarnings => (wording::SAFE_WITH_WARNINGS, None),
+        Verdict::NotRecommended(objection) => {
+            (wording::NOT_RECOMMENDED, Some(hints::objection(objection)))
+        }
     };
     VerdictDocument { verdict, reason }
 }

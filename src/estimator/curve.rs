@@ -6,7 +6,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 
 use super::similarity::rounded;
-use crate::model::{Advice, Benchmark, CurveShape, ProbeResult, Unfit};
+use crate::model::{Benchmark, Benchmarked, CurveShape, ProbeResult, Unfit};
 
 /// The numbers of workers that are tried unless told otherwise.
 pub const GRID: [u32; 4] = [1, 2, 4, 8];
@@ -222,7 +222,7 @@ fn shape(averages: &[f64]) -> CurveShape {
 ///
 /// # Errors
 /// Why it does not stand for any: it is stale, or cannot be trusted.
-pub fn advise(benchmark: &Benchmark, now: Timestamp, rows: u64) -> Result<Advice, Unfit> {
+pub fn advise(benchmark: &Benchmark, now: Timestamp, rows: u64) -> Result<Benchmarked, Unfit> {
     let age = now.duration_since(benchmark.benchmarked_at);
     let days = age.as_hours() / 24;
     if age > jiff::SignedDuration::from_hours(24 * FRESH_DAYS) {
@@ -242,7 +242,7 @@ pub fn advise(benchmark: &Benchmark, now: Timestamp, rows: u64) -> Result<Advice
     }
     let conservative = benchmark.signal_strength <= WEAK_SIGNAL;
     let optimal = benchmark.optimal_workers.max(1);
-    Ok(Advice {
+    Ok(Benchmarked {
         workers: if conservative {
             optimal.min(CONSERVATIVE)
         } else {

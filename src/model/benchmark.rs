@@ -131,7 +131,7 @@ pub enum Unfit {
 
 /// A number of workers that a benchmark stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Advice {
+pub struct Benchmarked {
     /// Workers.
     pub workers: u32,
     /// The fewest within 5 % of the fastest.

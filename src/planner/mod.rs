@@ -10,6 +10,7 @@ mod executed;
 mod fingerprint;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod resolution;
 mod strategy;
 mod verdict;
 mod workers;
@@ -17,12 +18,12 @@ mod workers;
 pub use error::PlanError;
 pub use executed::{Executed, decisions};
 pub use fingerprint::{canonical_json, fingerprint, parse, parse_any_version, verify};
-pub use verdict::{Verdict, verdict};
+pub use verdict::{advice, verdict};
 
 use crate::controller::between_runs::{Decision, Room, State};
 use crate::estimator::ThroughputEstimate;
 use crate::model::{
-    Advice, BackoffRule, Chunking, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk,
+    BackoffRule, Benchmarked, Chunking, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk,
     FormatOptions, PLAN_VERSION, PlannedChunk, ReadSpec, Reason, RetryPolicy, RunRequest,
     Scheduling, SourceIdentity, SourceProfile, TYPE_MAP_VERSION, TypeMapping, Unfit,
 };
@@ -74,7 +75,7 @@ pub struct Inputs<'a> {
     /// What earlier runs say about the number of workers, within a room; `None` before the first.
     pub learned: &'a dyn Fn(Room) -> Option<Decision>,
     /// What a benchmark stands for, or why it does not decide; `None` where there is none.
-    pub benchmark: Option<Result<Advice, Unfit>>,
+    pub benchmark: Option<Result<Benchmarked, Unfit>>,
     /// This machine.
     pub limits: Limits,
 }
@@ -125,16 +126,19 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, PlanError> {
         spec,
         forecast,
         reasons,
+        resolution: staff.resolution,
         warnings,
     };
     let next = staff.next;
     Ok(Planned { plan, next })
 }
 
-/// Whether the request itself decides how fast the run can be, so that the run must not teach: a
-/// forced number of workers, or one pass whatever the table.
+/// Whether the request itself decides how fast the run can be, so that the run must not teach: any
+/// hint, a forced number of workers, or one pass whatever the table.
 pub fn constrained(request: &RunRequest) -> bool {
-    request.work.workers.is_some() || request.work.chunking == Chunking::None
+    request.hints.is_some()
+        || request.work.workers.is_some()
+        || request.work.chunking == Chunking::None
 }
 
 /// The most sessions that may read at once, whatever the table: half of the server's free
@@ -220,6 +224,10 @@ fn spec(
         format: request.output.format.clone(),
         consistency: request.work.consistency,
         proof: request.work.proof,
+        memory_mb: request
+            .hints
+            .as_ref()
+            .and_then(|hints| Some(hints.max_memory_mb?.get())),
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod benchmark;
 pub mod estimate;
+pub mod hints;
 pub mod history;
 pub mod json;
 pub mod plan;

@@ -1,8 +1,8 @@
 //! Reasons, verdicts and levels in words: the only place with prose about decisions.
 
 use crate::model::{
-    Advice, Consistency, ConsistencyLevel, FormatOptions, Learned, NetworkLevel, Origin,
-    ProofLevel, Reason, Scheduling, SourceLoad, Strategy, Unfit,
+    Benchmarked, Consistency, ConsistencyLevel, FormatOptions, Hinted, Learned, NetworkLevel,
+    Origin, ProofLevel, Reason, Scheduling, SourceLoad, Strategy, Unfit,
 };
 
 use super::units;
@@ -75,6 +75,7 @@ pub fn reason(reason: &Reason) -> String {
             format!("raised from {from} to {to} by --min-workers")
         }
         Reason::WorkersCapped { from, to, cap } => format!("lowered from {from} to {to} by {cap}"),
+        Reason::WorkersHinted(hinted) => self::hinted(hinted),
         Reason::Skewed { cv_permille } => format!(
             "keys are unevenly spread (variation {}), so the largest chunk goes first",
             permille(i32::try_from(*cv_permille).unwrap_or(i32::MAX))
@@ -96,8 +97,8 @@ fn bounds_from(known: Origin) -> String {
 }
 
 /// What a benchmark stands for.
-fn benchmarked(advice: &Advice) -> String {
-    let Advice {
+fn benchmarked(advice: &Benchmarked) -> String {
+    let Benchmarked {
         workers, optimal, ..
     } = advice;
     let trust = f64::from(advice.confidence_permille) / 1000.0;
@@ -131,6 +132,27 @@ fn passed(unfit: &Unfit) -> String {
         Unfit::TakenUp { runs } => format!(
             "the benchmark's curve has been taken up, and {} since",
             units::plural(u64::from(*runs), "run")
+        ),
+    }
+}
+
+/// What the user's hints made of the number of workers.
+fn hinted(hinted: &Hinted) -> String {
+    match hinted {
+        Hinted::Scaled {
+            from,
+            to,
+            permille,
+            because,
+        } => format!(
+            "lowered from {from} to {to} (\u{d7} {}) by {}",
+            self::permille(i32::try_from(*permille).unwrap_or(i32::MAX)),
+            because.join(", ")
+        ),
+        Hinted::Prioritised { from, to, priority } => format!(
+            "{} from {from} to {to} by --priority {}",
+            if to < from { "lowered" } else { "raised" },
+            priority.name()
         ),
     }
 }
@@ -234,6 +256,7 @@ pub fn topic(reason: &Reason) -> Topic {
         | Reason::WorkersBenchmarked(_)
         | Reason::BenchmarkPassed(_)
         | Reason::WorkersRaised { .. }
+        | Reason::WorkersHinted(_)
         | Reason::WorkersCapped { .. } => Topic::Workers,
         Reason::Skewed { .. } | Reason::UnequalChunks { .. } => Topic::Scheduling,
     }
@@ -453,17 +476,28 @@ mod tests {
             },
             Reason::LeavesApart { leaves: 3 },
             Reason::WorkersRaised { from: 1, to: 2 },
+            Reason::WorkersHinted(Hinted::Scaled {
+                from: 8,
+                to: 3,
+                permille: 375,
+                because: vec!["--source-load high".to_owned()],
+            }),
+            Reason::WorkersHinted(Hinted::Prioritised {
+                from: 3,
+                to: 2,
+                priority: crate::model::Priority::Low,
+            }),
             Reason::UnequalChunks {
                 smallest: 10,
                 largest: 2_000,
             },
-            Reason::WorkersBenchmarked(Advice {
+            Reason::WorkersBenchmarked(Benchmarked {
                 workers: 4,
                 optimal: 4,
                 conservative: false,
                 confidence_permille: 686,
             }),
-            Reason::WorkersBenchmarked(Advice {
+            Reason::WorkersBenchmarked(Benchmarked {
                 workers: 2,
                 optimal: 4,
                 conservative: true,

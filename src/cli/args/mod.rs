@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::estimator::curve::GRID;
 
 pub use groups::{
-    Common, FormatArgs, OutputArgs, ProofName, RunSelector, SourceArgs, StateArgs, StoreArgs,
-    TableArgs, TlsName, TypeArgs, WorkArgs,
+    Common, FormatArgs, HintArgs, OutputArgs, ProofName, RunSelector, SourceArgs, StateArgs,
+    StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
 
@@ -105,6 +105,9 @@ pub struct RunArgs {
     /// Work.
     #[command(flatten)]
     pub work: WorkArgs,
+    /// Hints.
+    #[command(flatten)]
+    pub hints: HintArgs,
     /// State.
     #[command(flatten)]
     pub state: StateArgs,
@@ -170,6 +173,9 @@ pub struct PlanArgs {
     /// Work.
     #[command(flatten)]
     pub work: WorkArgs,
+    /// Hints.
+    #[command(flatten)]
+    pub hints: HintArgs,
     /// State.
     #[command(flatten)]
     pub state: StateArgs,
