@@ -72,7 +72,7 @@ fn sessions_read_at_the_same_time_and_the_next_plan_takes_what_was_found() {
     });
     let document = running.wait().expect_code(0).json();
     assert_eq!(document["status"], "measured");
-    assert_eq!(document["consistency"]["level"], "shared_snapshot");
+    assert_eq!(document["consistency"]["level"], "shared-snapshot");
     let found = &document["benchmark"];
     let results = found["probe_results"].as_array().expect("results");
     let counts: Vec<&Value> = results.iter().map(|of| &of["worker_count"]).collect();
@@ -152,7 +152,8 @@ fn a_benchmark_of_another_size_is_stale_and_so_is_an_old_one() {
         "{told}"
     );
 
-    database.exec("DELETE FROM t WHERE id > 300; VACUUM (ANALYZE) t");
+    database.exec("DELETE FROM t WHERE id > 300");
+    database.exec("VACUUM (ANALYZE) t");
     let old = "UPDATE benchmarks SET result_json =
         json_set(result_json, '$.benchmarked_at', '2020-01-01T00:00:00Z')";
     state(&extraction.cli).execute(old, []).expect("an old one");
