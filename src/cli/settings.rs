@@ -23,6 +23,7 @@ use super::args::{
 };
 use crate::clock::SharedClock;
 use crate::error::{ExitCode, Failure};
+use crate::estimator::curve;
 use crate::model::{
     Chunking, Consistency, FieldType, FormatOptions, Layout, OutputOptions, ProofLevel, RunId,
     RunRequest, Selection, SourceIdentity, TypeOptions, TypeOverride, WorkOptions,
@@ -173,8 +174,16 @@ pub fn request(
 /// The request that a benchmark cuts a table by: nothing is asked for but the table.
 ///
 /// # Errors
-/// Those of [`selection`] and [`types`].
+/// 64 for a grid of one number, and those of [`selection`] and [`types`].
 pub fn probing(args: &BenchmarkArgs) -> Result<RunRequest, Failure> {
+    if curve::grid(&args.worker_grid, curve::MOST_WORKERS).len() < curve::LEAST_POINTS {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            "--worker-grid names one number of workers",
+            "a benchmark compares at least two",
+            "name two or more, such as 1,2,4,8",
+        ));
+    }
     Ok(RunRequest {
         table: args.selection.subject(args.table.as_deref()).to_owned(),
         selection: selection(&args.selection)?,

@@ -227,6 +227,9 @@ fn what_nobody_can_share_is_refused() {
     let words = table.words("benchmark", &["--force", "--json", "--max-workers", "1"]);
     let failure = Failure::of(&table.cli.run(words).expect_code(2));
     assert!(failure.fix.contains("--max-workers"), "{}", failure.text());
+    let words = table.words("benchmark", &["--json", "--worker-grid", "4,4"]);
+    let failure = Failure::of(&table.cli.run(words).expect_code(64));
+    assert!(failure.what.contains("--worker-grid"), "{}", failure.text());
 }
 
 #[test]
