@@ -46,24 +46,24 @@ pub(super) async fn command(context: &Context, args: &BenchmarkArgs) -> Result<(
         &request.selection,
     );
     history.save_profile(&scope, &profile, context)?;
-    let table = Table {
+    let subject = Subject {
         source: &source,
         profile: &profile,
     };
     if let Some(reason) = too_small(&profile).filter(|_| !args.force) {
-        table.show(context, &history, Outcome::Skipped(reason));
+        subject.show(context, &history, Outcome::Skipped(reason));
         return Ok(());
     }
-    let course = table.course(&args.worker_grid, &mut request)?;
-    let (measured, facts) = table.measure(context, &source_settings, &course).await?;
-    let benchmark = table.judged(context, &course, &measured)?;
+    let course = subject.course(&args.worker_grid, &mut request)?;
+    let (measured, facts) = subject.measure(context, &source_settings, &course).await?;
+    let benchmark = subject.judged(context, &course, &measured)?;
     history.save_benchmark(&scope, &benchmark)?;
-    let outcome = Outcome::Measured {
+    let outcome = Outcome::Measured(Box::new(Found {
         benchmark,
         facts,
         course,
-    };
-    table.show(context, &history, outcome);
+    }));
+    subject.show(context, &history, outcome);
     Ok(())
 }
 
@@ -81,7 +81,7 @@ fn too_small(profile: &SourceProfile) -> Option<String> {
 }
 
 /// What is measured.
-struct Table<'a> {
+struct Subject<'a> {
     source: &'a Arc<dyn Source>,
     profile: &'a SourceProfile,
 }
@@ -99,14 +99,17 @@ struct Course {
 /// How it ended.
 enum Outcome {
     Skipped(String),
-    Measured {
-        benchmark: Benchmark,
-        facts: SnapshotFacts,
-        course: Course,
-    },
+    Measured(Box<Found>),
 }
 
-impl Table<'_> {
+/// What was measured, and how.
+struct Found {
+    benchmark: Benchmark,
+    facts: SnapshotFacts,
+    course: Course,
+}
+
+impl Subject<'_> {
     fn name(&self) -> String {
         self.profile.table.relation.to_string()
     }
@@ -262,7 +265,7 @@ impl Table<'_> {
             benchmarked_at: context.clock.now(),
             probe_rows: course.slice_rows,
             ranges_used: u32::try_from(course.probes.ranges.len()).unwrap_or(u32::MAX),
-            worker_grid: course.probes.grid.clone(),
+            worker_grid: measured.iter().map(|of_count| of_count.workers).collect(),
             optimal_workers: verdict.optimal,
             confidence: verdict.confidence,
             signal_strength: verdict.signal,
@@ -289,11 +292,12 @@ impl Table<'_> {
         };
         match outcome {
             Outcome::Skipped(reason) => document.skipped = Some(reason),
-            Outcome::Measured {
-                benchmark,
-                facts,
-                course,
-            } => {
+            Outcome::Measured(found) => {
+                let Found {
+                    benchmark,
+                    facts,
+                    course,
+                } = *found;
                 let advice = curve::advise(&benchmark, benchmark.benchmarked_at, rows);
                 let reason = match advice {
                     Ok(advice) => Reason::WorkersBenchmarked(advice),
@@ -304,6 +308,12 @@ impl Table<'_> {
                 document.throughput_by_workers = Some(benchmark.throughput_by_workers());
                 document.consistency = Some(facts);
                 document.warnings.extend(course.left_out);
+                if benchmark.worker_grid.len() < course.probes.grid.len() {
+                    document.warnings.push(format!(
+                        "fewer sessions than planned could be had in one snapshot: tried were {:?}",
+                        benchmark.worker_grid
+                    ));
+                }
                 document.benchmark = Some(benchmark);
             }
         }

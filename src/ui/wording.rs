@@ -425,6 +425,29 @@ mod tests {
         ]
     }
 
+    fn every_reason_of_benchmarks() -> Vec<Reason> {
+        vec![
+            Reason::WorkersBenchmarked(Benchmarked {
+                workers: 4,
+                optimal: 4,
+                conservative: false,
+                confidence_permille: 686,
+            }),
+            Reason::WorkersBenchmarked(Benchmarked {
+                workers: 2,
+                optimal: 4,
+                conservative: true,
+                confidence_permille: 686,
+            }),
+            Reason::BenchmarkPassed(Unfit::TooOld { days: 8 }),
+            Reason::BenchmarkPassed(Unfit::RowsChanged { then: 10, now: 20 }),
+            Reason::BenchmarkPassed(Unfit::NotTrusted {
+                confidence_permille: 310,
+            }),
+            Reason::BenchmarkPassed(Unfit::TakenUp { runs: 2 }),
+        ]
+    }
+
     fn every_reason() -> Vec<Reason> {
         let key = || "id".to_owned();
         vec![
@@ -491,31 +514,19 @@ mod tests {
                 smallest: 10,
                 largest: 2_000,
             },
-            Reason::WorkersBenchmarked(Benchmarked {
-                workers: 4,
-                optimal: 4,
-                conservative: false,
-                confidence_permille: 686,
-            }),
-            Reason::WorkersBenchmarked(Benchmarked {
-                workers: 2,
-                optimal: 4,
-                conservative: true,
-                confidence_permille: 686,
-            }),
-            Reason::BenchmarkPassed(Unfit::TooOld { days: 8 }),
-            Reason::BenchmarkPassed(Unfit::RowsChanged { then: 10, now: 20 }),
-            Reason::BenchmarkPassed(Unfit::NotTrusted {
-                confidence_permille: 310,
-            }),
-            Reason::BenchmarkPassed(Unfit::TakenUp { runs: 2 }),
         ]
     }
 
     #[test]
     fn every_reason_has_words_of_its_own_on_one_line() {
         let mut seen = std::collections::BTreeSet::new();
-        for reason in every_reason().into_iter().chain(every_learned_reason()) {
+        for reason in [
+            every_reason(),
+            every_learned_reason(),
+            every_reason_of_benchmarks(),
+        ]
+        .concat()
+        {
             let words = super::reason(&reason);
             assert!(words.len() > 10 && !words.contains('\n'), "{words}");
             assert!(!words.contains("{") && !words.ends_with('.'), "{words}");

@@ -233,6 +233,33 @@ fn what_nobody_can_share_is_refused() {
 }
 
 #[test]
+fn it_holds_nobody_up_for_long_and_keeps_nothing_of_it() {
+    let (database, extraction) = slow_table(560, "20");
+    let flags = ["--force", "--max-blocking-s", "1", "--worker-grid", "1,2"];
+    let running = extraction
+        .cli
+        .spawn(extraction.words("benchmark", &[&SLOWLY[..], &flags].concat()));
+    let watcher = database.session();
+    until("a session reads", || {
+        let reading = watcher.query_text(
+            "SELECT 1 FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event = 'PgSleep'",
+        );
+        !reading.is_empty()
+    });
+    let session = database.session();
+    let alter = std::thread::spawn(move || session.exec("ALTER TABLE t ADD COLUMN note text"));
+    let outcome = running.wait().expect_code(75);
+    alter.join().expect("the ALTER went on");
+    let statement = "ALTER TABLE t ADD COLUMN note text";
+    assert!(outcome.stderr.contains(statement), "{outcome:#?}");
+    let kept: u32 = state(&extraction.cli)
+        .query_row("SELECT count(*) FROM benchmarks", [], |row| row.get(0))
+        .expect("a count");
+    assert_eq!(kept, 0);
+}
+
+#[test]
 fn a_sqlite_file_is_measured_and_left_as_it_was() {
     let cli = Cli::new();
     let path = cli.home().join("shop.db");
