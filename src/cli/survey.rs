@@ -1,5 +1,6 @@
 //! From a request to a plan: connect, describe, profile, ask the history, estimate, plan.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +44,10 @@ pub(super) struct Survey {
     pub(super) constrained: bool,
     /// What the controller will know once the run has taught, where it chose the workers.
     pub(super) learned: Option<State>,
+    /// Expected rows per second of every number of workers that was measured.
+    pub(super) speeds: BTreeMap<u32, f64>,
+    /// The most workers that user and hints allow.
+    pub(super) most_workers: u32,
 }
 
 /// Connects, as `run` where there is one.
@@ -120,7 +125,10 @@ impl Survey {
             now: context.clock.now(),
         };
         let planned = make_plan(request, source.identity(), &profile, &known)?;
+        let allowed = planned.plan.resolution.as_ref().map(|found| found.most);
         Ok(Self {
+            speeds: known.speeds(&profile),
+            most_workers: request.work.max_workers.min(allowed.unwrap_or(u32::MAX)),
             constrained: planner::constrained(request),
             source,
             circumstances: known.circumstances,
@@ -194,6 +202,8 @@ impl Survey {
             plan: plan.clone(),
             constrained: true,
             learned: None,
+            speeds: BTreeMap::new(),
+            most_workers: plan.spec.workers,
             source,
         })
     }
@@ -249,6 +259,7 @@ impl Survey {
             constrained: self.constrained,
             context: &self.circumstances,
             plan: &self.plan,
+            cost: None,
             written: None,
             warnings,
         }
@@ -290,23 +301,20 @@ struct Known {
 }
 
 /// Who decides how many workers, and from what.
-struct Deciders<'a> {
+struct Deciders {
     samples: Vec<Sample>,
     state: State,
     /// What the benchmark stands for, or why it does not decide.
     advice: Option<Result<Benchmarked, Unfit>>,
-    /// The benchmark, while its figures hold.
-    curve: Option<&'a Benchmark>,
 }
 
 /// Settles it between the runs and the latest benchmark.
-fn deciders(known: &Known, rows: u64) -> Deciders<'_> {
+fn deciders(known: &Known, rows: u64) -> Deciders {
     let samples: Vec<Sample> = known.past.iter().map(sample).collect();
     let mut deciders = Deciders {
         samples,
         state: known.state.clone(),
         advice: None,
-        curve: None,
     };
     let Some(benchmark) = &known.benchmark else {
         return deciders;
@@ -314,7 +322,6 @@ fn deciders(known: &Known, rows: u64) -> Deciders<'_> {
     let advice = curve::advise(benchmark, known.now, rows);
     deciders.advice = Some(advice);
     if let Ok(advice) = advice {
-        deciders.curve = Some(benchmark);
         let Deciders { samples, state, .. } = &deciders;
         match benchmarked::after(benchmark, advice.workers, samples, state) {
             After::Benchmark => {}
@@ -332,19 +339,44 @@ fn deciders(known: &Known, rows: u64) -> Deciders<'_> {
     deciders
 }
 
+impl Known {
+    /// What estimates rest on, for a table of about `rows` rows now.
+    fn evidence(&self, rows: u64) -> Evidence<'_> {
+        let holds = |of: &&Benchmark| curve::advise(of, self.now, rows).is_ok();
+        Evidence {
+            history: &self.past,
+            context: &self.circumstances,
+            now: self.now,
+            benchmark: self.benchmark.as_ref().filter(holds),
+        }
+    }
+
+    /// What every number of workers that earlier runs or a benchmark had is expected to reach now.
+    fn speeds(&self, profile: &SourceProfile) -> BTreeMap<u32, f64> {
+        let evidence = self.evidence(profile.statistics.estimate.rows);
+        let of_runs = self.past.iter().filter(|run| run.teaches);
+        let of_runs = of_runs.map(|run| run.workers);
+        let benchmark = evidence.benchmark.into_iter();
+        let benchmarked = benchmark.flat_map(|of| of.throughput_by_workers().into_keys());
+        of_runs
+            .chain(benchmarked)
+            .map(|workers| {
+                let estimate = estimator::estimate(&evidence, profile, workers);
+                (workers, estimate.rows_per_s)
+            })
+            .collect()
+    }
+}
+
 fn make_plan(
     request: &RunRequest,
     source: &SourceIdentity,
     profile: &SourceProfile,
     known: &Known,
 ) -> Result<Planned, Failure> {
-    let deciders = deciders(known, profile.statistics.estimate.rows);
-    let evidence = Evidence {
-        history: &known.past,
-        context: &known.circumstances,
-        now: known.now,
-        benchmark: deciders.curve,
-    };
+    let rows = profile.statistics.estimate.rows;
+    let deciders = deciders(known, rows);
+    let evidence = known.evidence(rows);
     let planned = planner::plan(&Inputs {
         request,
         source,

@@ -6,6 +6,7 @@
 //! reasons become sentences, [`json`] holds the documents of `--json`.
 
 pub mod benchmark;
+mod cost;
 pub mod estimate;
 pub mod hints;
 pub mod history;

@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::estimator::curve::GRID;
 
 pub use groups::{
-    Common, FormatArgs, HintArgs, OutputArgs, ProofName, RunSelector, SourceArgs, StateArgs,
-    StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
+    Common, CostArgs, FormatArgs, HintArgs, OutputArgs, ProofName, RunSelector, SourceArgs,
+    StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
 
@@ -108,6 +108,9 @@ pub struct RunArgs {
     /// Hints.
     #[command(flatten)]
     pub hints: HintArgs,
+    /// Cost.
+    #[command(flatten)]
+    pub cost: CostArgs,
     /// State.
     #[command(flatten)]
     pub state: StateArgs,
@@ -176,6 +179,9 @@ pub struct PlanArgs {
     /// Hints.
     #[command(flatten)]
     pub hints: HintArgs,
+    /// Cost.
+    #[command(flatten)]
+    pub cost: CostArgs,
     /// State.
     #[command(flatten)]
     pub state: StateArgs,
