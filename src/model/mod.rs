@@ -4,6 +4,7 @@
 //! constructors and by the `check` functions beside each type.
 
 mod decisions;
+mod difference;
 mod field;
 mod format;
 mod key;
@@ -19,6 +20,7 @@ mod steps;
 mod stored;
 
 pub use decisions::{Both, Decisions};
+pub use difference::{Aspect, Difference};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};

@@ -4,6 +4,7 @@
 //! terminals; the [`Printer`] decides what may be shown where. [`wording`] is the only place where
 //! reasons become sentences, [`json`] holds the documents of `--json`.
 
+pub mod diff;
 pub mod history;
 pub mod json;
 pub mod plan;

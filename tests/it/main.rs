@@ -21,6 +21,7 @@ mod consistency; // One point in time while others write, alter, block and termi
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
 mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
+mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.

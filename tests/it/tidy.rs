@@ -20,6 +20,7 @@ const PURE: &[&str] = &[
     "estimator",
     "diagnosis",
     "cost",
+    "diff",
 ];
 
 /// What a room may know beside itself and [`VOCABULARY`], as `ARCHITECTURE.md` has it: a `room`, a
@@ -33,6 +34,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("estimator", &["model"]),
     ("diagnosis", PURE),
     ("cost", PURE),
+    ("diff", &["model"]),
     ("source", &["model", "clock"]),
     ("profiler", &["model", "source", "clock"]),
     ("writer", &["model"]),

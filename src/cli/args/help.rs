@@ -176,6 +176,17 @@ Examples:
   $ ixtract files out/public.orders
   $ ixtract files out/public.orders | xargs ls -l";
 
+pub(super) const DIFF_ABOUT: &str = "\
+Say what changed between two runs: columns added, dropped, retyped or reordered, settings, hints, \
+circumstances, version, chunks, workers, rows, bytes, and how it went.
+
+Read from the history alone; no database is asked.";
+
+pub(super) const DIFF_EXAMPLES: &str = "\
+Examples:
+  $ ixtract diff 1badbc4c last
+  $ ixtract diff 1badbc4c 0ddba115 --json | jq '.differences[] | select(.aspect == \"schema\")'";
+
 pub(super) const HISTORY_ABOUT: &str = "\
 List the runs of a table, oldest first: how fast they were, and how they ended.
 

@@ -66,6 +66,9 @@ pub enum Command {
     /// List the files of a dataset's current version, one a line, in key order
     #[command(long_about = help::FILES_ABOUT, after_help = help::FILES_EXAMPLES)]
     Files(DatasetArgs),
+    /// Say what changed between two runs
+    #[command(long_about = help::DIFF_ABOUT, after_help = help::DIFF_EXAMPLES)]
+    Diff(DiffArgs),
     /// List the runs of a table, oldest first: how fast they were, and how they ended
     #[command(long_about = help::HISTORY_ABOUT, after_help = help::HISTORY_EXAMPLES)]
     History(HistoryArgs),
@@ -209,6 +212,20 @@ pub struct DatasetArgs {
     pub dataset: PathBuf,
 }
 
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The first run: `last`, an id, the beginning of it or of its last part, or a table
+    #[arg(value_name = "RUN")]
+    pub before: String,
+    /// The second run
+    #[arg(value_name = "RUN")]
+    pub after: String,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
 /// `history`.
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
@@ -246,7 +263,7 @@ mod tests {
     #[test]
     fn every_command_teaches_by_example() {
         for name in [
-            "run", "replay", "plan", "profile", "demo", "verify", "files", "history",
+            "run", "replay", "plan", "profile", "demo", "verify", "files", "history", "diff",
         ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");

@@ -1,5 +1,6 @@
 //! Commands that look back: they read the store and open no connection to a source.
 
+pub(super) mod diff;
 pub(super) mod history;
 
 use super::args::StoreArgs;
