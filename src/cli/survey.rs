@@ -318,7 +318,7 @@ fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), Failure> {
 /// What makes a column of today unfit for a plan of before. The output type is the plan's own: it
 /// may come from an override.
 fn difference(planned: &Column, now: &Column) -> Option<String> {
-    if planned.source_type != now.source_type {
+    if !planned.is_of(&now.source_type) {
         Some(format!(
             "it was {}, it is {}",
             planned.source_type, now.source_type
@@ -422,5 +422,14 @@ mod tests {
             name: "c\"d".to_owned(),
         };
         assert_eq!(literal(&odd), "\"a.b\".\"c\"\"d\"");
+    }
+
+    #[test]
+    fn a_type_is_known_by_its_name_with_and_without_its_schema() {
+        let is = |planned: &str, now: &str| column(planned, true).is_of(now);
+        assert!(is("integer", "integer") && is("s.mood[]", "s.mood[]"));
+        assert!(is("mood", "s.mood") && is("mood[]", "\"my s\".mood[]"));
+        assert!(!is("ood", "s.mood") && !is("bigint", "integer"));
+        assert!(!is("s.mood", "mood") && !is("t.mood", "s.mood"));
     }
 }
