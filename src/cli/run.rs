@@ -138,6 +138,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         host: history::host(),
         plan: survey.plan.clone(),
         constrained: survey.constrained,
+        context: Some(survey.circumstances.clone()),
         replay_of: job.goal.replays().cloned(),
         counters: survey
             .profile

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Inputs, Limits, plan as make_plan};
-use crate::estimator::{Method, ThroughputEstimate};
+use crate::estimator::ThroughputEstimate;
 use crate::model::{
     ChangeCounters, ChunkRecord, ChunkStatus, Chunking, Column, ConnectionLoad, Consistency,
     Estimate, ExecutionPlan, FieldType, FormatOptions, Key, KeyDensity, KeyOrder, KeyProfile,
@@ -146,11 +146,7 @@ pub(crate) fn try_plan(
         request,
         source: &source(),
         profile,
-        estimate: &|workers| ThroughputEstimate {
-            rows_per_s: 100_000.0 * f64::from(workers),
-            method: Method::ColdStart,
-            runs: 0,
-        },
+        estimate: &|workers| ThroughputEstimate::guess(100_000.0 * f64::from(workers)),
         learned: &|_| None,
         limits: Limits { cpus: 8 },
     })

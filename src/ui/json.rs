@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    ConnectionLoad, Decisions, ExecutionPlan, ProofLevel, RunId, SnapshotFacts, SourceProfile,
+    ConnectionLoad, Decisions, ExecutionContext, ExecutionPlan, ProofLevel, RunId, SnapshotFacts,
+    SourceProfile,
 };
 
 pub use replay::{GUARANTEE, OriginalDocument, OutcomeDocument, ReplayDocument};
@@ -56,6 +57,8 @@ pub struct PlanDocument<'a> {
     pub connections: ConnectionLoad,
     /// Where `run` would publish.
     pub output: &'a str,
+    /// The circumstances as they were measured for this plan.
+    pub context: &'a ExecutionContext,
     /// The verdict.
     pub verdict: VerdictDocument,
     /// The plan, as `--out` writes it.
