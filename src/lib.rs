@@ -12,6 +12,7 @@ pub mod model;
 pub mod controller;
 pub mod diff;
 pub mod estimator;
+pub mod metrics;
 pub mod planner;
 
 pub mod source;

@@ -29,7 +29,11 @@ fn counts(stored: &StoredRun) -> ChunkCounts {
         failed,
         // A run that was never closed has no chunks recorded at all.
         pending: planned.saturating_sub(finished + failed),
-        retries: stored.chunks.iter().map(|chunk| u64::from(chunk.retries)).sum(),
+        retries: stored
+            .chunks
+            .iter()
+            .map(|chunk| u64::from(chunk.retries))
+            .sum(),
     }
 }
 
@@ -119,7 +123,10 @@ mod tests {
         let metrics = of(&stored());
         let chunks = metrics.chunks.expect("finished chunks");
         assert_eq!((metrics.counts.finished, metrics.counts.pending), (12, 0));
-        assert_eq!((chunks.average_rate, chunks.cv, chunks.skew), (250_000.0, 0.0, 1.0));
+        assert_eq!(
+            (chunks.average_rate, chunks.cv, chunks.skew),
+            (250_000.0, 0.0, 1.0)
+        );
         assert_eq!((chunks.fastest_ms.chunk, chunks.slowest_ms.chunk), (1, 1));
         assert_eq!((chunks.best_rate.chunk, chunks.worst_rate.chunk), (1, 1));
         let worker = metrics.workers[0];
@@ -145,7 +152,10 @@ mod tests {
                 retries: 2
             }
         );
-        assert_eq!(metrics.chunks.map(|chunks| chunks.slowest_ms.value), Some(1000));
+        assert_eq!(
+            metrics.chunks.map(|chunks| chunks.slowest_ms.value),
+            Some(1000)
+        );
         stored.chunks.clear();
         let metrics = of(&stored);
         assert_eq!((metrics.counts.pending, metrics.chunks), (12, None));
@@ -162,9 +172,8 @@ mod tests {
         assert_eq!((chunks.median_ms, chunks.skew), (1000, 4.0));
         // Nine seconds and a half over twelve chunks and three more.
         let mean = 14_500.0 / 12.0_f64;
-        let squares: f64 = 10.0 * (1000.0 - mean).powi(2)
-            + (4000.0 - mean).powi(2)
-            + (500.0 - mean).powi(2);
+        let squares: f64 =
+            10.0 * (1000.0 - mean).powi(2) + (4000.0 - mean).powi(2) + (500.0 - mean).powi(2);
         assert!((chunks.cv - (squares / 12.0).sqrt() / mean).abs() < 1e-12);
     }
 

@@ -16,7 +16,9 @@ use crate::model::{ExecutionPlan, Layout, OutputOptions, RunId, RunRow, RunStatu
 use crate::planner::{self, PlanError};
 use crate::state::{StateError, Store};
 use crate::ui;
-use crate::ui::json::{GUARANTEE, OriginalDocument, OutcomeDocument, ReplayDocument, RunDocument};
+use crate::ui::json::{
+    GUARANTEE, Measured, OriginalDocument, OutcomeDocument, ReplayDocument, RunDocument,
+};
 use crate::writer::manifest::Manifest;
 
 /// Executes a stored plan and compares.
@@ -155,19 +157,17 @@ fn document_of(
     replay: RunDocument,
 ) -> ReplayDocument {
     let published = row.status == RunStatus::Success;
+    let measured = Measured::from(&row);
     let original = OriginalDocument {
+        measured,
         run: row.id,
         status: row.status,
         started_at: row.started_at,
         version: row.version,
         dataset: row.output,
-        rows: row.rows,
-        bytes: row.bytes,
-        duration_s: row.duration_s,
-        throughput: row.throughput,
     };
     ReplayDocument {
-        outcome: published.then(|| OutcomeDocument::between(&original, &replay)),
+        outcome: published.then(|| OutcomeDocument::between(measured, (&replay).into())),
         original,
         chain,
         integrity: "intact",

@@ -147,8 +147,7 @@ fn explained(reason: &Reason) -> ReasonDocument<'_> {
 
 impl PreviousDocument {
     fn new(previous: &RunRow, run: &RunRow) -> Self {
-        let published =
-            previous.status == RunStatus::Success && run.status == RunStatus::Success;
+        let published = previous.status == RunStatus::Success && run.status == RunStatus::Success;
         let (before, after) = (Measured::from(previous), Measured::from(run));
         Self {
             run: previous.id.clone(),
@@ -221,7 +220,7 @@ fn summary(run: &RunRow) -> Vec<Line> {
         lines.push(Line::fact("read", read));
     }
     lines.push(Line::fact("dataset", run.output.clone()));
-    lines.push(Line::fact("learned from", taught(run)));
+    lines.push(Line::fact("teaches", taught(run)));
     if !run.adaptations.is_empty() {
         lines.push(Line::fact("deviations", run.adaptations.join("\n")));
     }
@@ -238,9 +237,7 @@ fn taught(run: &RunRow) -> String {
         (None, false) if run.constrained => {
             "no: hints, --workers or a given plan shaped it".to_owned()
         }
-        (None, false) => {
-            "no: it was disturbed, or read by fewer workers than planned".to_owned()
-        }
+        (None, false) => "no: it was disturbed, or read by fewer workers than planned".to_owned(),
     }
 }
 
@@ -315,7 +312,11 @@ fn predicted(run: &RunRow) -> String {
             format!("{:.1}", run.effective_workers),
         ),
         row("rows", units::count(expected.rows), units::count(run.rows)),
-        row("size", units::bytes(expected.bytes), units::bytes(run.bytes)),
+        row(
+            "size",
+            units::bytes(expected.bytes),
+            units::bytes(run.bytes),
+        ),
         row(
             "speed",
             units::rate(expected.throughput),
@@ -332,13 +333,14 @@ fn predicted(run: &RunRow) -> String {
 
 fn chunk_table(chunks: &[ChunkDocument<'_>]) -> String {
     let rows = chunks.iter().map(|chunk| {
-        let record = |say: &dyn Fn(&ChunkRecord) -> String| {
-            chunk.record.map_or_else(|| "-".to_owned(), say)
-        };
+        let record =
+            |say: &dyn Fn(&ChunkRecord) -> String| chunk.record.map_or_else(|| "-".to_owned(), say);
         vec![
             chunk.id.clone(),
             chunk.holds.clone(),
-            chunk.expected_rows.map_or_else(|| "-".to_owned(), units::count),
+            chunk
+                .expected_rows
+                .map_or_else(|| "-".to_owned(), units::count),
             record(&|of| units::exact(of.rows)),
             record(&|of| units::bytes(of.bytes)),
             record(&|of| match of.worker {
@@ -371,7 +373,35 @@ mod tests {
         before.duration_s = 2.5;
         stored.run.fingerprint = "f00d".to_owned();
         let text = plain(&view(&ExplainDocument::new(&stored, Some(&before), None)));
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @"
+        Run rx-20260131-120000-0badcafe of public.orders
+          source       postgresql://db.example:5432/shop
+          started      2026-01-31 12:00:00 UTC
+          status       success
+          read         3,000,000 rows in 2.00s (1.5M rows/s), 120.0 MB; 6.0 of 6 workers busy on average
+          dataset      /srv/out/public.orders
+          teaches      yes
+          fingerprint  f00d
+
+        Why it was done so
+          strategy     12 chunks, key ranges of id
+                       · rows are stored in the order of id (correlation 1.00)
+                       · bounds at equal numbers of rows, from the catalogue's statistics
+          workers      6
+                       · 6 recommended by the profile
+          scheduling   plan order
+          expected     3.0M rows, 300.0 MB at the source, 5s at 600.0K rows/s
+          estimate     no history yet: a cautious guess
+                       · confidence LOW: no run under like circumstances, hardly any evidence
+
+        Against the run before, rx-20260130-120000-0ddba115 (6 workers instead of 4)
+                         before          now   change
+          status        success      success
+          rows        3,000,000    3,000,000        0
+          size         120.0 MB     120.0 MB      0 B
+          duration        2.50s        2.00s    -0.5s
+          speed     1.2M rows/s  1.5M rows/s  +25.0 %
+        ");
     }
 
     #[test]
@@ -381,8 +411,41 @@ mod tests {
         stored.plan.spec.chunks.truncate(4);
         let metrics = crate::metrics::of(&stored);
         let text = plain(&view(&ExplainDocument::new(&stored, None, Some(metrics))));
-        let at = text.find("There is no earlier run").expect("no earlier run");
-        insta::assert_snapshot!(&text[at..], @"");
+        let at = text
+            .find("There is no earlier run")
+            .expect("no earlier run");
+        insta::assert_snapshot!(&text[at..], @"
+        There is no earlier run to compare it with
+
+        Evidence: what was predicted and what came
+                        predicted     measured
+          workers               6          6.0
+          rows               3.0M         3.0M
+          size           300.0 MB     120.0 MB
+          speed     600.0K rows/s  1.5M rows/s
+          duration          5.00s        2.00s
+
+        Chunks
+          chunk      holds              expected     rows     size  worker   at   took  retries
+          chunk_001  […, 250001)          250.0K  250,000  10.0 MB       1  0ms  1.00s        0
+          chunk_002  [250001, 500001)     250.0K  250,000  10.0 MB       2  0ms  1.00s        0
+          chunk_003  [500001, 750001)     250.0K  250,000  10.0 MB       3  0ms  1.00s        0
+          chunk_004  [750001, 1000001)    250.0K        -        -       -    -      -        -
+
+        Timeline (a column is about 32ms, a digit the last of a chunk's number)
+           1  11111111111111111111111111111111································
+           2  22222222222222222222222222222222································
+           3  33333333333333333333333333333333································
+
+        Workers
+          worker  chunks     rows     size          speed  busy  waiting  idle
+               1       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+               2       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+               3       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+               4       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+               5       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+               6       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+        ");
     }
 
     #[test]

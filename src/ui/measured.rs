@@ -13,13 +13,17 @@ pub(super) fn side_by_side(
     let (name, status, before) = one;
     let (other_name, other_status, after) = other;
     let seconds = |seconds: f64| units::elapsed(Duration::from_secs_f64(seconds.max(0.0)));
-    let changed =
-        |say: &dyn Fn(OutcomeDocument) -> String| change.map_or_else(String::new, say);
+    let changed = |say: &dyn Fn(OutcomeDocument) -> String| change.map_or_else(String::new, say);
     let row = |what: &str, before: String, after: String, change: String| {
         vec![what.to_owned(), before, after, change]
     };
     let rows = vec![
-        row("status", status.to_owned(), other_status.to_owned(), String::new()),
+        row(
+            "status",
+            status.to_owned(),
+            other_status.to_owned(),
+            String::new(),
+        ),
         row(
             "rows",
             units::exact(before.rows),

@@ -142,7 +142,9 @@ pub(super) fn workers(metrics: &Metrics) -> String {
             share(worker.idle_permille),
         ]
     });
-    let header = ["worker", "chunks", "rows", "size", "speed", "busy", "waiting", "idle"];
+    let header = [
+        "worker", "chunks", "rows", "size", "speed", "busy", "waiting", "idle",
+    ];
     table::grid(&header, rows.collect(), &[0, 1, 2, 3, 4, 5, 6, 7])
 }
 
@@ -166,7 +168,24 @@ mod tests {
         stored.chunks[3].duration_ms = 4000;
         stored.chunks[4].retries = 1;
         let document = MetricsDocument::new(&stored.run, crate::metrics::of(&stored));
-        insta::assert_snapshot!(plain(&view(&document)), @"");
+        insta::assert_snapshot!(plain(&view(&document)), @"
+        Run rx-20260131-120000-0badcafe of public.orders
+          status       success
+          total        3,000,000 rows, 120.0 MB in 2.00s (1.5M rows/s)
+          workers      6 planned, 6.0 busy on average
+          chunks       12 planned, 12 finished, 0 failed, 0 pending; 1 retry
+          chunk speed  200.0K rows/s on average, at best 250.0K rows/s (chunk_001), at worst 62.5K rows/s (chunk_004)
+          chunk time   median 1.00s, fastest 1.00s (chunk_001), slowest 4.00s (chunk_004)
+          skew         4.00 slowest over median: HIGH; variation 0.66
+
+          worker  chunks     rows     size          speed  busy  waiting  idle
+               1       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+               2       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+               3       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+               4       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+               5       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+               6       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%
+        ");
     }
 
     #[test]

@@ -6,8 +6,11 @@
 
 pub mod diff;
 pub mod estimate;
+pub mod explain;
 pub mod history;
 pub mod json;
+mod measured;
+pub mod metrics;
 pub mod plan;
 mod printer;
 pub mod profile;
@@ -15,6 +18,7 @@ mod progress;
 pub mod replay;
 pub mod summary;
 mod table;
+mod timeline;
 pub mod units;
 pub mod wording;
 

@@ -24,6 +24,7 @@ mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
 mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
+mod explain; // Runs explained and measured from the store alone.
 mod first_release; // Files of the first version.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.

@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "diagnosis",
     "cost",
     "diff",
+    "metrics",
 ];
 
 /// What a room may know beside itself and [`VOCABULARY`], as `ARCHITECTURE.md` has it: a `room`, a
@@ -35,6 +36,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("diagnosis", PURE),
     ("cost", PURE),
     ("diff", &["model"]),
+    ("metrics", &["model"]),
     ("source", &["model", "clock"]),
     ("profiler", &["model", "source", "clock"]),
     ("writer", &["model"]),
