@@ -70,6 +70,7 @@ fn put_plan(facts: &mut Facts, spec: &ExecutionSpec) {
         strategy,
         chunks,
         workers,
+        memory_mb,
         scheduling,
         retry,
         backoff,
@@ -96,6 +97,7 @@ fn put_plan(facts: &mut Facts, spec: &ExecutionSpec) {
     put(Aspect::Settings, "", json(format));
     put(Aspect::Settings, "consistency", json(consistency));
     put(Aspect::Settings, "proof", json(proof));
+    put(Aspect::Settings, "memory in MB", json(memory_mb));
     put(Aspect::Settings, "retry", json(retry));
     put(Aspect::Settings, "backoff", json(backoff));
     put(Aspect::Version, "plan", (*plan_version).into());

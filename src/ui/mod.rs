@@ -7,6 +7,7 @@
 pub mod diff;
 pub mod estimate;
 pub mod explain;
+pub mod hints;
 pub mod history;
 pub mod json;
 mod measured;
