@@ -6,6 +6,7 @@
 
 pub mod diff;
 pub mod estimate;
+pub mod hints;
 pub mod history;
 pub mod json;
 pub mod plan;

@@ -25,6 +25,7 @@ mod demo; // The tour.
 mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
 mod first_release; // Files of the first version.
+mod hints; // What the user knows of the circumstances lowers what a run takes.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.
