@@ -106,12 +106,12 @@ fn job(
     row: &RunRow,
     plan: &ExecutionPlan,
 ) -> Result<Job, Failure> {
-    let directory = match &args.output {
+    let (directory, there) = match &args.output {
         Some(template) => {
             settings::check_output(template)?;
-            template.clone()
+            (template.clone(), template)
         }
-        None => settings::literal(&row.output),
+        None => (settings::literal(&row.output), &row.output),
     };
     let planned = &plan.spec.source;
     Ok(Job {
@@ -123,12 +123,13 @@ fn job(
             scope: None,
         },
         output: OutputOptions {
-            layout: args.layout.unwrap_or_else(|| layout_at(&directory)),
+            layout: args.layout.unwrap_or_else(|| layout_at(there)),
             directory,
             format: plan.spec.format.clone(),
             keep: args.keep,
         },
         consent: args.yes,
+        rates: None,
         shown_before: false,
         goal: Goal::Given(Box::new(Given {
             plan: plan.clone(),

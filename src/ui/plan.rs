@@ -3,7 +3,7 @@
 use super::Line;
 use super::json::PlanDocument;
 use super::wording::{self, Topic};
-use super::{estimate, hints, table, units};
+use super::{cost, estimate, hints, table, units};
 use crate::model::{
     ExecutionContext, ExecutionPlan, OnUnrepresentable, ReadAs, SourceKind, Strategy, TypeMode,
 };
@@ -33,6 +33,7 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     lines.push(Line::fact("consistency", consistency));
     lines.push(Line::fact("proof", wording::proof(spec.proof)));
     lines.extend(foreseen(plan));
+    lines.extend(document.cost.iter().map(cost::expected));
     lines.push(Line::fact("context", context(document.context)));
     lines.push(Line::fact("fingerprint", &plan.fingerprint));
     lines.extend(warnings(document));
@@ -77,6 +78,7 @@ pub fn full(document: &PlanDocument<'_>) -> Vec<Line> {
         lines.push(Line::Text(format!("  and {more} more")));
     }
     lines.extend(hints::section(document));
+    lines.extend(document.cost.iter().flat_map(cost::section));
     lines.push(Line::Blank);
     let estimate = estimate::full(&plan.forecast);
     if !estimate.is_empty() {
@@ -281,6 +283,7 @@ mod tests {
             },
             advice: Vec::new(),
             constrained: false,
+            cost: None,
             plan,
             written: None,
             warnings: Vec::new(),

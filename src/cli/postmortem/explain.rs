@@ -11,7 +11,7 @@ use crate::ui;
 use crate::ui::explain::ExplainDocument;
 
 /// Runs among which the one before is looked for.
-const LOOK_BACK: u32 = 1000;
+const LOOK_BACK: u32 = 100_000;
 
 /// Explains a run.
 pub(in crate::cli) fn command(context: &Context, args: &ExplainArgs) -> Result<(), Failure> {
