@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::ExecutionPlan;
+use crate::model::{ExecutionPlan, FieldType, FileCompression, FormatOptions};
 
 /// Room that must be free, as a multiple of the estimated output: six fifths.
 const ROOM: (u128, u128) = (6, 5);
@@ -26,9 +26,10 @@ pub enum Verdict {
 }
 
 /// Judges a plan. `free_bytes` is the room at the output; `None` where it cannot be known, as in an
-/// object store. The output is taken to be as large as the source's data.
+/// object store. The output is taken to be as large as the source's data, or twice as large where its
+/// bytes are spelled in hexadecimal digits.
 pub fn verdict(plan: &ExecutionPlan, free_bytes: Option<u64>) -> Verdict {
-    let needed = u128::from(plan.forecast.bytes) * ROOM.0 / ROOM.1;
+    let needed = u128::from(plan.forecast.bytes) * spelling(plan) * ROOM.0 / ROOM.1;
     if let Some(free) = free_bytes
         && u128::from(free) < needed
     {
@@ -47,9 +48,28 @@ pub fn verdict(plan: &ExecutionPlan, free_bytes: Option<u64>) -> Verdict {
     }
 }
 
+/// How many times as long as at the source values may be: binary ones in CSV that is not compressed.
+fn spelling(plan: &ExecutionPlan) -> u128 {
+    let plain = match &plan.spec.format {
+        FormatOptions::Csv(csv) => csv.compression == FileCompression::None,
+        FormatOptions::Parquet(_) => false,
+    };
+    let binary = |field: &FieldType| match field {
+        FieldType::List(element) => **element == FieldType::Binary,
+        field => *field == FieldType::Binary,
+    };
+    let columns = &plan.spec.read.columns;
+    if plain && columns.iter().any(|column| binary(&column.field)) {
+        2
+    } else {
+        1
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::CsvOptions;
     use crate::planner::fixtures;
 
     fn plan_of_bytes(bytes: u64) -> ExecutionPlan {
@@ -69,6 +89,22 @@ mod tests {
                 reason: "the output needs about 1200 MB of room and 1199 MB are free".to_owned()
             }
         );
+    }
+
+    #[test]
+    fn bytes_that_csv_spells_take_twice_the_room() {
+        let mut plan = plan_of_bytes(1_000 * MB);
+        if let Some(column) = plan.spec.read.columns.first_mut() {
+            column.field = FieldType::List(Box::new(FieldType::Binary));
+        }
+        assert_eq!(verdict(&plan, Some(1_200 * MB)), Verdict::Safe);
+        let mut csv = CsvOptions::default();
+        plan.spec.format = FormatOptions::Csv(csv.clone());
+        assert_ne!(verdict(&plan, Some(2_400 * MB - 1)), Verdict::Safe);
+        assert_eq!(verdict(&plan, Some(2_400 * MB)), Verdict::Safe);
+        csv.compression = FileCompression::Gzip;
+        plan.spec.format = FormatOptions::Csv(csv);
+        assert_eq!(verdict(&plan, Some(1_200 * MB)), Verdict::Safe);
     }
 
     #[test]
