@@ -1,8 +1,8 @@
 //! The verdict on a plan: what its last line says, and whether it needs `--force`.
 
 use crate::model::{
-    About, Advice, ExecutionPlan, FieldType, FileCompression, FormatOptions, HintWarning, Objection,
-    RuntimeContext, Standing, Verdict,
+    About, Advice, ExecutionPlan, FieldType, FileCompression, FormatOptions, HintWarning,
+    Objection, RuntimeContext, Standing, Verdict,
 };
 
 /// Room that must be free, as a multiple of the estimated output: six fifths.
