@@ -20,6 +20,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import uuid
 from pathlib import Path
 
 import pyarrow as pa
@@ -183,6 +184,8 @@ def text(value):
         return struct.pack(">f" if pa.types.is_float32(kind) else ">d", number).hex()
     if pa.types.is_binary(kind):
         return value.as_py().hex()
+    if pa.types.is_fixed_size_binary(kind):
+        return str(uuid.UUID(bytes=value.as_py()))
     if pa.types.is_boolean(kind):
         return "true" if value.as_py() else "false"
     if pa.types.is_decimal(kind):

@@ -3,6 +3,8 @@
 //! Each table follows from a seed of its own. A failure prints it, and `IXTRACT_TEST_SEED=N
 //! IXTRACT_TEST_TABLES=1` makes that table again; more tables search further.
 
+use std::io::Write as _;
+
 use super::oracle::{Kind, expect_same};
 use super::results::expect_loads_back;
 use super::table::{Column, PINNED, column};
@@ -262,7 +264,7 @@ fn shake(database: &Database, cli: &Cli, seed: u64) {
     flags.extend(format.iter().map(|flag| (*flag).to_owned()));
     let what = shake.what(&flags);
     // Shown where the run itself fails.
-    println!("{what}");
+    writeln!(std::io::stderr(), "{what}").expect("a line");
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let run = extract(cli, &database.url(), &shake.table, &name, &flags);
     let expected = expected(&session, &shake);
