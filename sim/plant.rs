@@ -7,32 +7,68 @@ use jiff::Timestamp;
 /// Rows per second at the peak of every curve.
 const PEAK: f64 = 50_000.0;
 
-/// How throughput grows up to the best number of workers.
+/// How throughput depends on the number of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Curve {
+    /// Each worker brings as much as the first; past the best each costs 8 %.
     Linear,
+    /// Each worker brings less than the one before; past the best each costs 10 %.
     Logarithmic,
+    /// One worker reaches much already; past the best each costs 15 %.
     Plateau,
+    /// Close to its limit long before the best, and past it slightly slower with each worker.
+    Saturating,
+    /// Linear, and a fifth is lost at once past the best.
+    Step,
+    /// One worker more than the best halves everything.
+    Cliff,
+    /// Nearly flat from half the best to the best, then down.
+    Shelf,
+    /// Linear, and every other count does 8 % worse than its neighbours.
+    Saw,
+    /// Amdahl's law: the most workers are always the best, for ever less.
+    Amdahl,
+    /// Gunther's universal scalability law: contention, and then coherency.
+    Universal,
 }
 
 impl Curve {
+    /// The facts sheet's.
     pub(crate) const ALL: [Self; 3] = [Self::Linear, Self::Logarithmic, Self::Plateau];
 
-    /// The share of the peak that so many workers reach where `best` reach all of it.
+    /// The share of the peak that so many workers reach where `best` reach all of it; the peak of
+    /// [`Curve::Amdahl`] is at the room's most.
     pub(crate) fn share(self, workers: u32, best: u32) -> f64 {
         let (w, o) = (f64::from(workers), f64::from(best));
-        let fall = match self {
-            Self::Linear => 0.08,
-            Self::Logarithmic => 0.10,
-            Self::Plateau => 0.15,
-        };
-        if workers > best {
-            return (1.0 - fall * (w - o)).max(0.2);
-        }
+        let past = (w - o).max(0.0);
+        let linear = (w / o).min(1.0);
+        let less = |each: f64| (1.0 - each * past).max(0.2);
         match self {
-            Self::Linear => w / o,
-            Self::Logarithmic => (1.0 + w).ln() / (1.0 + o).ln(),
-            Self::Plateau => (0.3 + 0.7 * w / o).min(1.0),
+            Self::Linear => linear * less(0.08),
+            Self::Logarithmic => (1.0 + w.min(o)).ln() / (1.0 + o).ln() * less(0.10),
+            Self::Plateau => (0.3 + 0.7 * linear) * less(0.15),
+            Self::Saturating => {
+                let of = |w: f64| 1.0 - (-3.0 * w / o).exp();
+                of(w.min(o)) / of(o) * less(0.03)
+            }
+            Self::Step if workers > best => 0.8 * less(0.05),
+            Self::Step => linear,
+            Self::Cliff if workers > best => 0.45,
+            Self::Cliff => linear,
+            Self::Shelf => (2.0 * linear).min(0.96 + 0.04 * linear) * less(0.07),
+            Self::Saw => {
+                let tooth = if workers.abs_diff(best) % 2 == 1 { 0.92 } else { 1.0 };
+                linear * tooth * less(0.06)
+            }
+            Self::Amdahl => {
+                let serial = 0.5 / o;
+                let of = |w: f64| 1.0 / (serial + (1.0 - serial) / w);
+                of(w) / of(f64::from(ROOM.max))
+            }
+            Self::Universal => {
+                let of = |w: f64| w / (1.0 + 0.05 * (w - 1.0) + 0.95 / (o * o) * w * (w - 1.0));
+                of(w) / of(o)
+            }
         }
     }
 }
@@ -69,6 +105,8 @@ pub(crate) struct Plant {
     pub(crate) level: fn(run: u32) -> f64,
     /// Every throughput is off by up to this share, evenly.
     pub(crate) noise: f64,
+    /// This share of the runs is slowed down by something else, to a third at the worst.
+    pub(crate) disturbed: f64,
     pub(crate) seed: u64,
 }
 
@@ -81,6 +119,7 @@ impl Plant {
             first_best: best,
             level: |_| 1.0,
             noise: 0.10,
+            disturbed: 0.0,
             seed: 42,
         }
     }
@@ -104,6 +143,7 @@ impl Plant {
             }
             let share = self.curve.share(workers, (self.best)(self.first_best, run));
             let jitter = 1.0 + self.noise * (2.0 * random.share() - 1.0);
+            let jitter = jitter / self.slowed(&mut random);
             // The store hands out the newest first; the state knows the rest.
             history.insert(
                 0,
@@ -121,6 +161,16 @@ impl Plant {
             });
         }
         course
+    }
+
+    /// How many times as long a run takes because of something else. Draws nothing where nothing
+    /// else can be.
+    fn slowed(&self, random: &mut Random) -> f64 {
+        if self.disturbed > 0.0 && random.share() < self.disturbed {
+            1.0 + 2.0 * random.share().powi(2)
+        } else {
+            1.0
+        }
     }
 }
 
