@@ -9,14 +9,29 @@
 //! height of a curve is one number to be added.
 
 use std::collections::BTreeMap;
+use std::f64::consts::TAU;
 
 use super::memory::{Memory, Seen};
 
 /// Exponents of the rise: throughput grows with `workers^exponent` up to the peak.
 const RISES: [f64; 6] = [0.1, 0.3, 0.5, 0.7, 0.85, 1.0];
 
-/// Share that each worker past the peak costs.
-const FALLS: [f64; 6] = [0.01, 0.04, 0.08, 0.12, 0.17, 0.25];
+/// Share that each worker past the peak costs, and what is left at the least: slow declines, steep
+/// ones, and cliffs.
+const FALLS: [(f64, f64); 8] = [
+    (0.01, 0.0),
+    (0.04, 0.0),
+    (0.08, 0.2),
+    (0.12, 0.2),
+    (0.17, 0.2),
+    (0.25, 0.2),
+    (0.25, 0.75),
+    (1.00, 0.45),
+];
+
+/// A run is slowed down by something else with this probability, down to anything between its usual
+/// throughput and this share of it.
+const DISTURBANCE: (f64, f64) = (0.05, 0.3);
 
 /// Deviation of one run from its count's mean before anything is known, as a share, and how many runs
 /// that opinion is worth.
@@ -28,8 +43,14 @@ const MISFIT: f64 = 0.04;
 /// A run's weight falls by this factor with every later run, down to the least.
 const FADE: (f64, f64) = (0.98, 0.2);
 
-/// A run below this share of its count's median was disturbed by something else, and is passed over.
+/// A run below this share of its count's median was disturbed, and is passed over.
 const DISTURBED: f64 = 0.75;
+
+/// Rounds in which a curve's height and the doubts in what was measured settle each other.
+const ROUNDS: usize = 4;
+
+/// Curves of less credibility, relative to the most credible one, are left out.
+const NEGLIGIBLE: f64 = 1e-6;
 
 /// No number of workers is above this.
 const MOST: u32 = 64;
@@ -40,6 +61,8 @@ struct Curve {
     peak: u32,
     rise: f64,
     fall: f64,
+    /// The logarithm of what is left of the peak at the least.
+    floor: f64,
     /// Its credibility; all together make 1.
     credit: f64,
     /// Its height, as the measured counts place it.
@@ -58,10 +81,11 @@ impl Curve {
                 .flat_map(move |rise| FALLS.iter().map(move |fall| (peak, *rise, *fall)))
         });
         shapes
-            .map(|(peak, rise, fall)| Self {
+            .map(|(peak, rise, (fall, floor))| Self {
                 peak,
                 rise,
                 fall,
+                floor: floor.ln(),
                 credit: 0.0,
                 height: 0.0,
                 reached: Vec::new(),
@@ -74,7 +98,7 @@ impl Curve {
         if workers <= self.peak {
             self.rise * (f64::from(workers) / f64::from(self.peak)).ln()
         } else {
-            -self.fall * f64::from(workers - self.peak)
+            (-self.fall * f64::from(workers - self.peak)).max(self.floor)
         }
     }
 
@@ -99,6 +123,21 @@ struct Measured {
     trust: f64,
     /// One over its variance around the true curve.
     precision: f64,
+    /// How likely it is, relative to the true throughput, that every run was disturbed.
+    doubt: f64,
+}
+
+impl Measured {
+    /// How much less likely than the truth it is to see what is `off` from it by so much, as a
+    /// logarithm; and the probability that it was not disturbed.
+    fn likelihood(&self, off: f64) -> (f64, f64) {
+        let usual = (off * off * self.precision / 2.0).min(500.0);
+        if off >= 0.0 || usual < 0.5 {
+            return (-usual, 1.0);
+        }
+        let either = 1.0 + self.doubt * usual.exp();
+        (either.ln() - usual, 1.0 / either)
+    }
 }
 
 /// What trying a count for a run may bring, as shares of what the best count reaches.
@@ -176,7 +215,10 @@ fn reached(curve: &Curve, most: u32, measured: &BTreeMap<u32, Measured>) -> Vec<
         let on_curve = curve.at(workers);
         measured
             .get(&workers)
-            .map_or(on_curve, |of| on_curve + of.trust * (of.mean - on_curve))
+            .map_or(on_curve, |of| {
+                let off = of.mean - on_curve;
+                on_curve + of.trust * of.likelihood(off).1 * off
+            })
     };
     let counts = (1..=most).map(|workers| (drawn(workers) - zero).exp());
     std::iter::once(0.0).chain(counts).collect()
@@ -196,6 +238,7 @@ fn measure(memory: &Memory) -> BTreeMap<u32, Measured> {
         });
         let weight: f64 = weighed.clone().map(|(weight, _)| weight).sum();
         let mean = weighed.clone().map(|(weight, at)| weight * at).sum::<f64>() / weight;
+        let undisturbed = i32::try_from(weighed.clone().count()).unwrap_or(i32::MAX);
         squares += weighed.map(|(_, at)| (at - mean).powi(2)).sum::<f64>();
         freedom += seen.len().saturating_sub(1) as f64;
         measured.insert(
@@ -203,6 +246,7 @@ fn measure(memory: &Memory) -> BTreeMap<u32, Measured> {
             Measured {
                 weight,
                 mean,
+                doubt: DISTURBANCE.0.powi(undisturbed),
                 ..Measured::default()
             },
         );
@@ -210,6 +254,7 @@ fn measure(memory: &Memory) -> BTreeMap<u32, Measured> {
     let (noise, misfit) = (squares / freedom, MISFIT * MISFIT);
     for of_count in measured.values_mut() {
         of_count.precision = 1.0 / (misfit + noise / of_count.weight);
+        of_count.doubt *= -1.0 / DISTURBANCE.1.ln() * (TAU / of_count.precision).sqrt();
         of_count.trust = misfit * of_count.precision;
     }
     measured
@@ -225,17 +270,21 @@ fn median(seen: &[Seen]) -> f64 {
 /// Gives every curve its height and its credibility: Bayes' rule with normal noise, the height
 /// unknown.
 fn weigh(mut curves: Vec<Curve>, measured: &BTreeMap<u32, Measured>) -> Vec<Curve> {
-    let precision: f64 = measured.values().map(|of| of.precision).sum();
     for curve in &mut curves {
-        let shape = |curve: &Curve, (workers, of): (&u32, &Measured)| {
-            of.precision * (of.mean - curve.shape(*workers))
-        };
-        let heights = measured.iter().map(|of| shape(curve, of));
-        curve.height = heights.sum::<f64>() / precision.max(f64::MIN_POSITIVE);
-        let off = measured
-            .iter()
-            .map(|(workers, of)| of.precision * (of.mean - curve.at(*workers)).powi(2));
-        curve.credit = -off.sum::<f64>() / 2.0 - f64::from(curve.peak).ln();
+        for round in 0..ROUNDS {
+            let (mut sum, mut all) = (0.0, 0.0);
+            for (workers, of) in measured {
+                let height = of.mean - curve.shape(*workers);
+                let faith = if round == 0 { 1.0 } else { of.likelihood(height - curve.height).1 };
+                let precision = of.precision * faith;
+                sum += precision * height;
+                all += precision;
+            }
+            curve.height = sum / all.max(f64::MIN_POSITIVE);
+        }
+        let likelihood =
+            |(workers, of): (&u32, &Measured)| of.likelihood(of.mean - curve.at(*workers)).0;
+        curve.credit = measured.iter().map(likelihood).sum::<f64>() - f64::from(curve.peak).ln();
     }
     let most = curves
         .iter()
@@ -244,6 +293,7 @@ fn weigh(mut curves: Vec<Curve>, measured: &BTreeMap<u32, Measured>) -> Vec<Curv
     for curve in &mut curves {
         curve.credit = (curve.credit - most).exp();
     }
+    curves.retain(|curve| curve.credit > NEGLIGIBLE);
     let all: f64 = curves.iter().map(|curve| curve.credit).sum();
     for curve in &mut curves {
         curve.credit /= all;

@@ -13,6 +13,9 @@ const DOWN_SHARE: f64 = 0.8;
 /// A decline: the later half is slower than the earlier by more than this.
 const DECLINE: f64 = -0.10;
 
+/// …and by more than this many deviations of the runs before.
+const SIGNIFICANT: f64 = 2.0;
+
 /// A drop: one run slower than the one before by at least this.
 const DROP: f64 = -0.15;
 
@@ -72,7 +75,8 @@ fn declining(throughputs: &[f64]) -> Option<Trend> {
         usual
     };
     let by = change(from, mean(later));
-    let declines = down / (window.len() - 1) as f64 >= DOWN_SHARE && by < DECLINE;
+    let beyond = DECLINE.min(-SIGNIFICANT * scatter(before));
+    let declines = down / (window.len() - 1) as f64 >= DOWN_SHARE && by < beyond;
     declines.then(|| Trend::Declining {
         permille: super::permille(by),
     })
@@ -84,11 +88,12 @@ fn changed(throughputs: &[f64]) -> Option<Trend> {
     if before.len() < LEVEL_RUNS {
         return None;
     }
-    let (before, now) = (mean(before), mean(now));
-    let slower = now < before * (1.0 - CHANGE);
-    let faster = before < now * (1.0 - CHANGE);
+    let before = mean(before);
+    // Every one of the new runs: the mean of one disturbed run and a usual one says nothing.
+    let slower = now.iter().all(|now| *now < before * (1.0 - CHANGE));
+    let faster = now.iter().all(|now| before < now * (1.0 - CHANGE));
     (slower || faster).then(|| Trend::Changed {
-        permille: super::permille(change(before, now)),
+        permille: super::permille(change(before, mean(now))),
     })
 }
 
@@ -99,6 +104,13 @@ fn steps(values: &[f64]) -> impl Iterator<Item = f64> {
 
 fn change(from: f64, to: f64) -> f64 {
     if from > 0.0 { (to - from) / from } else { 0.0 }
+}
+
+/// Standard deviation as a share of the mean; 0 where it cannot be told.
+fn scatter(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    let squares: f64 = values.iter().map(|value| (value / mean - 1.0).powi(2)).sum();
+    if values.len() < LEVEL_RUNS { 0.0 } else { (squares / (values.len() - 1) as f64).sqrt() }
 }
 
 fn mean(values: &[f64]) -> f64 {
