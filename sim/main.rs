@@ -14,6 +14,19 @@ mod engine;
 /// A source as the controller between runs meets it.
 mod plant;
 
+/// Requests, profiles and plans: the planner's own, so that both mean the same table. They look for
+/// their rooms where the library has them.
+#[path = "../src/planner/fixtures.rs"]
+mod fixtures;
+use ixtract::planner::{Inputs, Limits, PlanError, plan};
+use ixtract::{estimator, model};
+
+/// How evenly a table is shared out.
+mod shares;
+
+/// Random worlds around planner, estimator and controller.
+mod swarm;
+
 /// What the search for the best number of workers costs.
 mod regret;
 

@@ -36,6 +36,19 @@ impl Curve {
     /// The facts sheet's.
     pub(crate) const ALL: [Self; 3] = [Self::Linear, Self::Logarithmic, Self::Plateau];
 
+    pub(crate) const EVERY: [Self; 10] = [
+        Self::Linear,
+        Self::Logarithmic,
+        Self::Plateau,
+        Self::Saturating,
+        Self::Step,
+        Self::Cliff,
+        Self::Shelf,
+        Self::Saw,
+        Self::Amdahl,
+        Self::Universal,
+    ];
+
     /// The share of the peak that so many workers reach where `best` reach all of it; the peak of
     /// [`Curve::Amdahl`] is at the room's most.
     pub(crate) fn share(self, workers: u32, best: u32) -> f64 {
@@ -57,7 +70,11 @@ impl Curve {
             Self::Cliff => linear,
             Self::Shelf => (2.0 * linear).min(0.96 + 0.04 * linear) * less(0.07),
             Self::Saw => {
-                let tooth = if workers.abs_diff(best) % 2 == 1 { 0.92 } else { 1.0 };
+                let tooth = if workers.abs_diff(best) % 2 == 1 {
+                    0.92
+                } else {
+                    1.0
+                };
                 linear * tooth * less(0.06)
             }
             Self::Amdahl => {
@@ -90,6 +107,11 @@ impl Random {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^= mixed >> 31;
         (mixed >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// From 0 up to, but not, `count`.
+    pub(crate) fn below(&mut self, count: u32) -> u32 {
+        (self.share() * f64::from(count)) as u32
     }
 }
 
@@ -126,12 +148,7 @@ impl Plant {
 
     /// Lets the real controller steer `runs` runs, the first with `start` workers.
     pub(crate) fn course(&self, start: u32, runs: u32, room: Room) -> Vec<Run> {
-        let mut random = Random::new(
-            self.seed * 1_000_003
-                + u64::from(self.first_best) * 7_919
-                + u64::from(start)
-                + self.curve as u64 * 791_900,
-        );
+        let mut meter = self.meter(start);
         let mut state = State::default();
         let mut history: Vec<Sample> = Vec::new();
         let mut course = Vec::new();
@@ -141,33 +158,58 @@ impl Plant {
             if let Some(decision) = &decision {
                 state = decision.next.clone();
             }
-            let share = self.curve.share(workers, (self.best)(self.first_best, run));
-            let jitter = 1.0 + self.noise * (2.0 * random.share() - 1.0);
-            let jitter = jitter / self.slowed(&mut random);
             // The store hands out the newest first; the state knows the rest.
-            history.insert(
-                0,
-                Sample {
-                    workers,
-                    throughput: PEAK * (self.level)(run) * share * jitter,
-                    at: Timestamp::from_second(i64::from(run)).unwrap(),
-                },
-            );
+            history.insert(0, meter.measure(run, workers));
             history.truncate(5);
             course.push(Run {
                 workers,
-                share,
+                share: self.share(run, workers),
                 decision,
             });
         }
         course
     }
 
-    /// How many times as long a run takes because of something else. Draws nothing where nothing
-    /// else can be.
-    fn slowed(&self, random: &mut Random) -> f64 {
-        if self.disturbed > 0.0 && random.share() < self.disturbed {
-            1.0 + 2.0 * random.share().powi(2)
+    /// The share of the oracle's throughput that so many workers reach in a run, without noise.
+    pub(crate) fn share(&self, run: u32, workers: u32) -> f64 {
+        self.curve.share(workers, (self.best)(self.first_best, run))
+    }
+
+    /// What is measured at this source, noise included.
+    pub(crate) fn meter(&self, start: u32) -> Meter<'_> {
+        let case = u64::from(self.first_best) * 7_919 + u64::from(start);
+        let curve = self.curve as u64 * 791_900;
+        Meter {
+            plant: self,
+            random: Random::new(self.seed * 1_000_003 + case + curve),
+        }
+    }
+}
+
+/// Measures runs one after the other; the same runs in the same order measure the same.
+pub(crate) struct Meter<'a> {
+    plant: &'a Plant,
+    random: Random,
+}
+
+impl Meter<'_> {
+    pub(crate) fn measure(&mut self, run: u32, workers: u32) -> Sample {
+        let plant = self.plant;
+        let jitter = 1.0 + plant.noise * (2.0 * self.random.share() - 1.0);
+        let level = (plant.level)(run) * jitter / self.slowed();
+        Sample {
+            workers,
+            throughput: PEAK * level * plant.share(run, workers),
+            at: Timestamp::from_second(i64::from(run)).unwrap(),
+        }
+    }
+
+    /// How many times as long a run takes because of something else. Draws nothing where there is
+    /// nothing else.
+    fn slowed(&mut self) -> f64 {
+        let disturbed = self.plant.disturbed;
+        if disturbed > 0.0 && self.random.share() < disturbed {
+            1.0 + 2.0 * self.random.share().powi(2)
         } else {
             1.0
         }

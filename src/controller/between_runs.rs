@@ -28,7 +28,7 @@ pub use memory::{Memory, Sample};
 use trend::Trend;
 
 /// Runs over which a trial has to pay for itself.
-const HORIZON: f64 = 12.0;
+const HORIZON: f64 = 8.0;
 
 /// Measured counts within this share of the best are as good as it, and the smallest is taken.
 const TIE: f64 = 0.015;
@@ -254,7 +254,7 @@ fn best_trial(belief: &Belief, best: u32, room: Room) -> Option<(u32, f64)> {
         let stake = belief.stake(workers, best);
         // Another run at a count that was measured tells less than the first did.
         let more = f64::from(workers) / f64::from(best) - 1.0;
-        let gain = stake.gain / (1.0 + belief.weight(workers)) - MODESTY * more.max(0.0);
+        let gain = stake.gain * stake.told - MODESTY * more.max(0.0);
         let worth = HORIZON * gain - stake.loss;
         if workers != best && worth > most_worth {
             most_worth = worth;

@@ -47,7 +47,7 @@ const FADE: (f64, f64) = (0.98, 0.2);
 const DISTURBED: f64 = 0.75;
 
 /// Rounds in which a curve's height and the doubts in what was measured settle each other.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 3;
 
 /// Curves of less credibility, relative to the most credible one, are left out.
 const NEGLIGIBLE: f64 = 1e-6;
@@ -147,6 +147,8 @@ pub(super) struct Stake {
     pub(super) gain: f64,
     /// Expected loss where it is not, once.
     pub(super) loss: f64,
+    /// The share of what is unknown about the count that one run of it tells.
+    pub(super) told: f64,
 }
 
 /// The curves, weighed by what was measured.
@@ -154,19 +156,25 @@ pub(super) struct Stake {
 pub(super) struct Belief {
     curves: Vec<Curve>,
     measured: BTreeMap<u32, Measured>,
+    /// Variance of one run around its count's mean.
+    noise: f64,
 }
 
 impl Belief {
     /// Weighs the curves up to `most` workers.
     pub(super) fn new(memory: &Memory, most: u32) -> Self {
-        let measured = measure(memory);
+        let (measured, noise) = measure(memory);
         let highest = measured.keys().last().copied().unwrap_or(1);
         let most = most.max(highest).min(MOST);
         let mut curves = weigh(Curve::every(most), &measured);
         for curve in &mut curves {
             curve.reached = reached(curve, most, &measured);
         }
-        Self { curves, measured }
+        Self {
+            curves,
+            measured,
+            noise,
+        }
     }
 
     /// The measured counts, ascending.
@@ -200,9 +208,14 @@ impl Belief {
             }
         }
         let of = self.expected(best);
+        let mean = self.expected(workers);
+        let square = |curve: &Curve| curve.credit * (curve.reached(workers) / mean - 1.0).powi(2);
+        let variance: f64 = self.curves.iter().map(square).sum();
+        let told = (variance / (variance + self.noise)).sqrt();
         Stake {
             gain: gain / of,
             loss: loss / of,
+            told,
         }
     }
 }
@@ -213,19 +226,17 @@ fn reached(curve: &Curve, most: u32, measured: &BTreeMap<u32, Measured>) -> Vec<
     let zero = measured.values().next().map_or(0.0, |first| first.mean);
     let drawn = |workers: u32| {
         let on_curve = curve.at(workers);
-        measured
-            .get(&workers)
-            .map_or(on_curve, |of| {
-                let off = of.mean - on_curve;
-                on_curve + of.trust * of.likelihood(off).1 * off
-            })
+        measured.get(&workers).map_or(on_curve, |of| {
+            let off = of.mean - on_curve;
+            on_curve + of.trust * of.likelihood(off).1 * off
+        })
     };
     let counts = (1..=most).map(|workers| (drawn(workers) - zero).exp());
     std::iter::once(0.0).chain(counts).collect()
 }
 
 /// Sums up the runs of each count, and how much they vary.
-fn measure(memory: &Memory) -> BTreeMap<u32, Measured> {
+fn measure(memory: &Memory) -> (BTreeMap<u32, Measured>, f64) {
     let mut measured = BTreeMap::new();
     // The opinion held beforehand counts as so many runs.
     let (mut squares, mut freedom) = (NOISE.1 * NOISE.0 * NOISE.0, NOISE.1);
@@ -238,15 +249,15 @@ fn measure(memory: &Memory) -> BTreeMap<u32, Measured> {
         });
         let weight: f64 = weighed.clone().map(|(weight, _)| weight).sum();
         let mean = weighed.clone().map(|(weight, at)| weight * at).sum::<f64>() / weight;
-        let undisturbed = i32::try_from(weighed.clone().count()).unwrap_or(i32::MAX);
+        let undisturbed = weighed.clone().count();
         squares += weighed.map(|(_, at)| (at - mean).powi(2)).sum::<f64>();
-        freedom += seen.len().saturating_sub(1) as f64;
+        freedom += undisturbed.saturating_sub(1) as f64;
         measured.insert(
             workers,
             Measured {
                 weight,
                 mean,
-                doubt: DISTURBANCE.0.powi(undisturbed),
+                doubt: DISTURBANCE.0.powf(undisturbed as f64),
                 ..Measured::default()
             },
         );
@@ -257,7 +268,7 @@ fn measure(memory: &Memory) -> BTreeMap<u32, Measured> {
         of_count.doubt *= -1.0 / DISTURBANCE.1.ln() * (TAU / of_count.precision).sqrt();
         of_count.trust = misfit * of_count.precision;
     }
-    measured
+    (measured, noise)
 }
 
 /// The middle throughput, the faster of two middle ones: a disturbance makes slow.
@@ -267,24 +278,16 @@ fn median(seen: &[Seen]) -> f64 {
     all.get(all.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Gives every curve its height and its credibility: Bayes' rule with normal noise, the height
-/// unknown.
+/// Gives every curve its height and its credibility: Bayes' rule, the height unknown, noise normal
+/// but for disturbances. Curves that are next to impossible are dropped.
 fn weigh(mut curves: Vec<Curve>, measured: &BTreeMap<u32, Measured>) -> Vec<Curve> {
+    let mut heights: Vec<(f64, Measured)> = Vec::with_capacity(measured.len());
     for curve in &mut curves {
-        for round in 0..ROUNDS {
-            let (mut sum, mut all) = (0.0, 0.0);
-            for (workers, of) in measured {
-                let height = of.mean - curve.shape(*workers);
-                let faith = if round == 0 { 1.0 } else { of.likelihood(height - curve.height).1 };
-                let precision = of.precision * faith;
-                sum += precision * height;
-                all += precision;
-            }
-            curve.height = sum / all.max(f64::MIN_POSITIVE);
-        }
-        let likelihood =
-            |(workers, of): (&u32, &Measured)| of.likelihood(of.mean - curve.at(*workers)).0;
-        curve.credit = measured.iter().map(likelihood).sum::<f64>() - f64::from(curve.peak).ln();
+        heights.clear();
+        heights.extend(measured.iter().map(|(workers, of)| (of.mean - curve.shape(*workers), *of)));
+        curve.height = settle(&heights);
+        let each = heights.iter().map(|(height, of)| of.likelihood(height - curve.height).0);
+        curve.credit = each.sum::<f64>() - f64::from(curve.peak).ln();
     }
     let most = curves
         .iter()
@@ -299,4 +302,20 @@ fn weigh(mut curves: Vec<Curve>, measured: &BTreeMap<u32, Measured>) -> Vec<Curv
         curve.credit /= all;
     }
     curves
+}
+
+/// The height of a curve, from the heights at which single counts see it: their mean, in which one
+/// counts the less the likelier it was disturbed, as the mean has it.
+fn settle(heights: &[(f64, Measured)]) -> f64 {
+    let mut settled = None;
+    for _ in 0..ROUNDS {
+        let (mut sum, mut all) = (0.0, f64::MIN_POSITIVE);
+        for (height, of) in heights {
+            let faith = settled.map_or(1.0, |settled| of.likelihood(height - settled).1);
+            sum += of.precision * faith * height;
+            all += of.precision * faith;
+        }
+        settled = Some(sum / all);
+    }
+    settled.unwrap_or_default()
 }

@@ -26,7 +26,7 @@ const DROPS: (usize, f64) = (3, -0.20);
 const CHANGE: f64 = 0.30;
 
 /// Runs that must show the new level; a single slow run is nobody's trend.
-pub(super) const CHANGE_RUNS: usize = 2;
+pub(super) const CHANGE_RUNS: usize = 3;
 
 /// Runs that must have shown the old level.
 const LEVEL_RUNS: usize = 3;
@@ -109,8 +109,15 @@ fn change(from: f64, to: f64) -> f64 {
 /// Standard deviation as a share of the mean; 0 where it cannot be told.
 fn scatter(values: &[f64]) -> f64 {
     let mean = mean(values);
-    let squares: f64 = values.iter().map(|value| (value / mean - 1.0).powi(2)).sum();
-    if values.len() < LEVEL_RUNS { 0.0 } else { (squares / (values.len() - 1) as f64).sqrt() }
+    let squares: f64 = values
+        .iter()
+        .map(|value| (value / mean - 1.0).powi(2))
+        .sum();
+    if values.len() < LEVEL_RUNS {
+        0.0
+    } else {
+        (squares / (values.len() - 1) as f64).sqrt()
+    }
 }
 
 fn mean(values: &[f64]) -> f64 {
