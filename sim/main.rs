@@ -21,6 +21,9 @@ mod fixtures;
 use ixtract::planner::{Inputs, Limits, PlanError, plan};
 use ixtract::{estimator, model};
 
+/// What is asked of courses of many runs.
+mod course;
+
 /// How evenly a table is shared out.
 mod shares;
 
@@ -29,6 +32,12 @@ mod swarm;
 
 /// What the search for the best number of workers costs.
 mod regret;
+
+/// Sources that change.
+mod change;
+
+/// Hundreds of noisy runs.
+mod hardening;
 
 /// What the controller must and must not do over many runs.
 mod scenarios;

@@ -1,8 +1,10 @@
 //! A source as the controller meets it: a number of workers goes in, a throughput comes out (facts
 //! sheet, section 14).
 
-use ixtract::controller::between_runs::{Decision, Room, Sample, State, decide};
+use ixtract::controller::between_runs::{Room, Sample, State, decide};
 use jiff::Timestamp;
+
+use crate::course::Run;
 
 /// Rows per second at the peak of every curve.
 const PEAK: f64 = 50_000.0;
@@ -216,16 +218,6 @@ impl Meter<'_> {
     }
 }
 
-/// One run of a course.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Run {
-    pub(crate) workers: u32,
-    /// The share of the oracle's throughput that so many workers reach, without noise.
-    pub(crate) share: f64,
-    /// `None` for the first, which nothing was known for.
-    pub(crate) decision: Option<Decision>,
-}
-
 /// The most workers of the simulation, and a source at ease.
 pub(crate) const ROOM: Room = Room {
     min: 1,
@@ -233,8 +225,3 @@ pub(crate) const ROOM: Room = Room {
     explore: true,
     upward: true,
 };
-
-/// The mean share of an oracle's throughput.
-pub(crate) fn mean_share(course: &[Run]) -> f64 {
-    course.iter().map(|run| run.share).sum::<f64>() / course.len() as f64
-}

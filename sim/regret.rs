@@ -3,7 +3,8 @@
 //!
 //! `cargo test --release --test sim regret -- --nocapture` prints the line.
 
-use crate::plant::{Curve, Plant, ROOM, Run, mean_share};
+use crate::course::{Run, mean_share};
+use crate::plant::{Curve, Plant, ROOM};
 
 const BESTS: [u32; 5] = [2, 4, 6, 8, 12];
 const STARTS: [u32; 5] = [1, 2, 4, 8, 16];

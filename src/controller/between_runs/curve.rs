@@ -31,7 +31,7 @@ const FALLS: [(f64, f64); 8] = [
 
 /// A run is slowed down by something else with this probability, down to anything between its usual
 /// throughput and this share of it.
-const DISTURBANCE: (f64, f64) = (0.05, 0.3);
+const DISTURBANCE: (f64, f64) = (0.03, 0.3);
 
 /// Deviation of one run from its count's mean before anything is known, as a share, and how many runs
 /// that opinion is worth.
@@ -284,9 +284,15 @@ fn weigh(mut curves: Vec<Curve>, measured: &BTreeMap<u32, Measured>) -> Vec<Curv
     let mut heights: Vec<(f64, Measured)> = Vec::with_capacity(measured.len());
     for curve in &mut curves {
         heights.clear();
-        heights.extend(measured.iter().map(|(workers, of)| (of.mean - curve.shape(*workers), *of)));
+        heights.extend(
+            measured
+                .iter()
+                .map(|(workers, of)| (of.mean - curve.shape(*workers), *of)),
+        );
         curve.height = settle(&heights);
-        let each = heights.iter().map(|(height, of)| of.likelihood(height - curve.height).0);
+        let each = heights
+            .iter()
+            .map(|(height, of)| of.likelihood(height - curve.height).0);
         curve.credit = each.sum::<f64>() - f64::from(curve.peak).ln();
     }
     let most = curves

@@ -144,6 +144,15 @@ mod tests {
     }
 
     #[test]
+    fn a_decline_is_more_than_the_noise_there_was_before() {
+        let declining = Trend::Declining { permille: -140 };
+        let quiet = [200, 204, 196, 200, 205, 195, 190, 175, 168, 163];
+        assert_eq!(of(&quiet), declining);
+        let noisy = [240, 160, 230, 170, 200, 205, 195, 190, 175, 168, 163];
+        assert_eq!(of(&noisy), Trend::Steady);
+    }
+
+    #[test]
     fn sharp_drops_need_four_values() {
         assert_eq!(
             of(&[220, 185, 155, 130]),
@@ -167,22 +176,15 @@ mod tests {
     }
 
     #[test]
-    fn a_level_changes_with_two_runs_by_more_than_thirty_percent() {
-        assert_eq!(
-            of(&[100, 100, 100, 60, 60]),
-            Trend::Changed { permille: -400 }
-        );
-        assert_eq!(
-            of(&[60, 60, 60, 100, 100]),
-            Trend::Changed { permille: 667 }
-        );
-        assert_eq!(of(&[100, 100, 100, 80, 80]), Trend::Steady, "a fifth");
-        assert_eq!(
-            of(&[100, 100, 100, 70, 70]),
-            Trend::Steady,
-            "the limit itself"
-        );
-        assert_eq!(of(&[100, 100, 100, 100, 66]), Trend::Steady, "one slow run");
-        assert_eq!(of(&[100, 100, 60, 60]), Trend::Steady, "too little before");
+    fn a_level_changes_with_three_runs_by_more_than_thirty_percent_each() {
+        let changed = |permille| Trend::Changed { permille };
+        assert_eq!(of(&[100, 100, 100, 60, 60, 60]), changed(-400));
+        assert_eq!(of(&[60, 60, 60, 100, 100, 100]), changed(667));
+        let steady =
+            |thousands: &[u32], why: &str| assert_eq!(of(thousands), Trend::Steady, "{why}");
+        steady(&[100, 100, 100, 80, 80, 80], "a fifth");
+        steady(&[100, 100, 100, 70, 70, 70], "the limit itself");
+        steady(&[100, 100, 100, 30, 30, 75], "two slow runs");
+        steady(&[100, 100, 60, 60, 60], "too little before");
     }
 }
