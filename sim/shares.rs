@@ -99,6 +99,7 @@ fn a_skewed_key_has_its_longest_chunk_first_and_says_so() {
 fn partitioned(random: &mut Random) -> SourceProfile {
     let mut profile = fixtures::profile(ROWS);
     profile.key = None;
+    profile.statistics.blocks = None;
     let leaves = 5 + random.below(20);
     profile.statistics.leaves = (0..leaves)
         .map(|number| Leaf {

@@ -4,6 +4,8 @@
 //!
 //! A failure names its world; `World::of(seed)` builds the same again.
 
+use std::cell::RefCell;
+
 use ixtract::controller::between_runs::{Decision, Room, Sample, State, decide};
 use ixtract::estimator::estimate;
 use ixtract::model::{
@@ -15,7 +17,7 @@ use crate::fixtures;
 use crate::plant::{Curve, Plant, Random};
 
 /// Worlds, and runs in each.
-const WORLDS: u64 = 60;
+const WORLDS: u64 = 40;
 const RUNS: u32 = 30;
 
 /// One source, one user, and what goes on around them.
@@ -86,22 +88,23 @@ fn plan_run(world: &mut World, past: &[PastRun], state: &State) -> Planning {
             at: run.started_at,
         })
         .collect();
-    let asked = std::cell::Cell::new(None);
+    let asked = RefCell::new(None);
     let planned = plan(&Inputs {
         request: &world.request,
         source: &fixtures::source(),
         profile: &profile,
         estimate: &|workers| estimate(past, &profile, workers),
         learned: &|room| {
-            asked.set(Some(room));
-            decide(&samples, state, room)
+            let decision = decide(&samples, state, room);
+            asked.replace(Some((room, decision.clone())));
+            decision
         },
         limits: Limits { cpus: 8 },
     })
     .unwrap();
-    let room = asked.get();
+    let (room, decision) = asked.into_inner().unzip();
     Planning {
-        decision: room.and_then(|room| decide(&samples, state, room)),
+        decision: decision.flatten(),
         planned,
         room,
         connections: profile.connections,
