@@ -3,8 +3,11 @@
 //! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
 //! constructors and by the `check` functions beside each type.
 
+mod context;
+mod decisions;
 mod field;
 mod format;
+mod grounds;
 mod key;
 mod plan;
 mod profile;
@@ -15,9 +18,16 @@ mod run;
 mod snapshot;
 mod spread;
 mod steps;
+mod stored;
 
+pub use context::{
+    CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
+    Surroundings, TIME_BANDS, Weights,
+};
+pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
+pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
 pub use plan::{
     BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,
@@ -45,3 +55,4 @@ pub use run::{
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;
 pub use steps::Steps;
+pub use stored::{Predicted, RunRow, SourceThen, StoredRun};

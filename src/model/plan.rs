@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::format::FormatOptions;
+use super::grounds::Grounds;
 use super::key::{ChunkBounds, CoverError, check_cover};
 use super::reason::Reason;
 use super::relation::{Column, Key, Relation, RelationKind, SourceIdentity};
@@ -235,10 +236,13 @@ pub struct Forecast {
     pub throughput: f64,
     /// Seconds.
     pub duration_s: f64,
-    /// `cold_start`, `ewma`, …: how the throughput was estimated.
+    /// `cold_start`, `ewma`, `blended`: how the throughput was estimated.
     pub method: String,
     /// Earlier runs that the estimate rests on.
     pub runs: u32,
+    /// Which of them, and how far the estimate can be trusted.
+    #[serde(default)]
+    pub grounds: Grounds,
     /// One entry a chunk, in plan order.
     pub chunks: Vec<ForecastChunk>,
 }

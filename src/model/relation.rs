@@ -156,6 +156,16 @@ pub struct Column {
     pub lossy: bool,
 }
 
+impl Column {
+    /// Whether the column is of the type that the source now names in full. Plans of before name a
+    /// type without its schema where that was on the role's search path.
+    pub fn is_of(&self, source_type: &str) -> bool {
+        source_type
+            .strip_suffix(self.source_type.as_str())
+            .is_some_and(|schema| schema.is_empty() || schema.ends_with('.'))
+    }
+}
+
 /// How the bounds of a key column are compared, and written for the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

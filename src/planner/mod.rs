@@ -6,6 +6,7 @@
 
 mod chunking;
 mod error;
+mod executed;
 mod fingerprint;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -14,7 +15,8 @@ mod verdict;
 mod workers;
 
 pub use error::PlanError;
-pub use fingerprint::{canonical_json, fingerprint, parse, verify};
+pub use executed::{Executed, decisions};
+pub use fingerprint::{canonical_json, fingerprint, parse, parse_any_version, verify};
 pub use verdict::{Verdict, verdict};
 
 use crate::controller::between_runs::{Decision, Room, State};
@@ -226,6 +228,7 @@ fn forecast(inputs: &Inputs<'_>, pieces: &[Piece], workers: u32) -> Forecast {
         duration_s: rows as f64 / estimate.rows_per_s.max(1.0),
         method: estimate.method.to_string(),
         runs: estimate.runs,
+        grounds: estimate.grounds,
         chunks: forecast_chunks(pieces, rows, bytes),
     }
 }
@@ -462,11 +465,7 @@ mod tests {
             request,
             source: &fixtures::source(),
             profile,
-            estimate: &|_| ThroughputEstimate {
-                rows_per_s: 100_000.0,
-                method: crate::estimator::Method::ColdStart,
-                runs: 0,
-            },
+            estimate: &|_| ThroughputEstimate::guess(100_000.0),
             learned: &|room| {
                 rooms.borrow_mut().push(room);
                 learned.map(|workers| Decision {

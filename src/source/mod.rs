@@ -11,6 +11,7 @@ pub mod dialect;
 mod error;
 mod ledger;
 mod moment;
+mod nearest;
 pub mod postgres;
 pub mod secrets;
 pub mod sqlite;

@@ -1,13 +1,18 @@
 //! The documents of `--json`: one on stdout for each command.
 
+mod replay;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    ConnectionLoad, ExecutionPlan, ProofLevel, RunId, SnapshotFacts, SourceProfile,
+    ConnectionLoad, Decisions, ExecutionContext, ExecutionPlan, ProofLevel, RunId, SnapshotFacts,
+    SourceProfile,
 };
+
+pub use replay::{GUARANTEE, OriginalDocument, OutcomeDocument, ReplayDocument};
 
 /// Any failure.
 #[derive(Debug, Serialize)]
@@ -52,6 +57,8 @@ pub struct PlanDocument<'a> {
     pub connections: ConnectionLoad,
     /// Where `run` would publish.
     pub output: &'a str,
+    /// The circumstances as they were measured for this plan.
+    pub context: &'a ExecutionContext,
     /// The verdict.
     pub verdict: VerdictDocument,
     /// The plan, as `--out` writes it.
@@ -128,6 +135,11 @@ pub struct RunDocument {
     pub fingerprint: String,
     /// Values written as NULL because their output type cannot hold them, by column.
     pub nulled: BTreeMap<String, u64>,
+    /// The run whose plan was executed again, where this is a replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<RunId>,
+    /// Whether what was executed is what was decided.
+    pub decisions: Decisions,
     /// Rules that fired and deviations from the plan.
     pub adaptations: Vec<String>,
     /// What the plan warned of before the run.

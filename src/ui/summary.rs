@@ -215,15 +215,31 @@ pub fn verified(found: &VerifyDocument) -> Vec<Line> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::{ConsistencyLevel, RunId, SnapshotFacts};
+    use crate::model::{Both, ConsistencyLevel, Decisions, RunId, SnapshotFacts, Strategy};
     use crate::ui::json::ProofDocument;
     use crate::ui::plain;
 
-    fn run() -> RunDocument {
+    fn decisions() -> Decisions {
+        fn same<T: Clone>(value: T) -> Both<T> {
+            Both {
+                planned: value.clone(),
+                executed: value,
+            }
+        }
+        Decisions {
+            workers: same(2),
+            chunks: same(8),
+            strategy: same(Strategy::RangeChunking),
+            fingerprint: same("f00d".to_owned()),
+            differences: Vec::new(),
+        }
+    }
+
+    pub(crate) fn run() -> RunDocument {
         RunDocument {
             status: "success",
             run: RunId::stored("rx-20260131-120000-0badcafe"),
@@ -255,6 +271,8 @@ mod tests {
                 count_ms: Some(900),
             },
             fingerprint: "f00d".to_owned(),
+            replay_of: None,
+            decisions: decisions(),
             nulled: BTreeMap::new(),
             adaptations: Vec::new(),
             plan_warnings: Vec::new(),

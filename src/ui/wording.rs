@@ -1,8 +1,8 @@
 //! Reasons, verdicts and levels in words: the only place with prose about decisions.
 
 use crate::model::{
-    Consistency, ConsistencyLevel, FormatOptions, Learned, Origin, ProofLevel, Reason, Scheduling,
-    Strategy,
+    Consistency, ConsistencyLevel, FormatOptions, Learned, NetworkLevel, Origin, ProofLevel,
+    Reason, Scheduling, SourceLoad, Strategy,
 };
 
 use super::units;
@@ -279,13 +279,35 @@ pub fn format(options: &FormatOptions) -> String {
     words.join(", ")
 }
 
-/// How a throughput was estimated.
-pub fn method(method: &str, runs: u32) -> String {
-    match (method, runs) {
-        (_, 0) => "no history yet: a cautious guess".to_owned(),
-        (_, 1) => "from 1 earlier run".to_owned(),
-        (_, runs) => format!("from {runs} earlier runs"),
+/// A share of 1 in whole percent.
+pub fn share(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// How busy a server is.
+pub fn load(load: SourceLoad) -> &'static str {
+    match load {
+        SourceLoad::Low => "low",
+        SourceLoad::Normal => "normal",
+        SourceLoad::High => "high",
+        SourceLoad::Critical => "critical",
     }
+}
+
+/// How near a source is.
+pub fn network(level: NetworkLevel) -> &'static str {
+    match level {
+        NetworkLevel::Excellent => "excellent",
+        NetworkLevel::Good => "good",
+        NetworkLevel::Degraded => "degraded",
+        NetworkLevel::Poor => "poor",
+    }
+}
+
+/// A band of four hours, UTC.
+pub fn time_band(band: u8) -> String {
+    let from = u32::from(band) * 4;
+    format!("{from:02}-{:02}", from + 4)
 }
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
         duration_s: 0.0,
         method: "cold_start".to_owned(),
         runs: 0,
+        grounds: crate::model::Grounds::none(),
         chunks: Vec::new(),
     };
     let spec = ExecutionSpec {

@@ -8,6 +8,7 @@ use super::parse;
 use crate::model::{
     Chunking, Compression, Consistency, FieldType, Format, Layout, OnUnrepresentable, TypeMode,
 };
+use crate::state::LAST;
 
 /// Flags of every command.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -296,4 +297,24 @@ pub struct StateArgs {
     /// Learn from and for this named history instead of the table's own
     #[arg(long, value_name = "NAME")]
     pub scope: Option<String>,
+}
+
+/// Where history lives, for commands that only look back.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "State")]
+pub struct StoreArgs {
+    /// The history's file [env: IXTRACT_STATE, default: $XDG_STATE_HOME/ixtract/state.db]
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+}
+
+/// Which run to look back at.
+#[derive(Debug, Args)]
+pub struct RunSelector {
+    /// `last`, a run's id, the beginning of it or of its last part, or a table: its newest run
+    #[arg(value_name = "RUN", default_value = LAST)]
+    pub run: String,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }

@@ -190,8 +190,8 @@ fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
             let name = quote_identifier(&column.name);
             match (column.read, &column.field) {
                 (ReadAs::Native, _) => name,
-                (ReadAs::Text, FieldType::List(_)) => format!("{name}::text[]"),
-                (ReadAs::Text, _) => format!("{name}::text"),
+                (ReadAs::Text, FieldType::List(_)) => format!("{name}::pg_catalog.text[]"),
+                (ReadAs::Text, _) => format!("{name}::pg_catalog.text"),
             }
         })
         .collect();
