@@ -7,11 +7,14 @@
 use std::cell::RefCell;
 
 use ixtract::controller::between_runs::{Decision, Room, Sample, State, decide};
-use ixtract::estimator::estimate;
+use ixtract::estimator::{Evidence, estimate};
 use ixtract::model::{
-    ConnectionLoad, Learned, PastRun, RunId, RunRequest, RunStatus, SourceProfile,
+    ConnectionLoad, ExecutionContext, Learned, PastRun, Recorded, RunId, RunRequest, RunStatus,
+    SourceProfile, Surroundings,
 };
 use ixtract::planner::{Inputs, Limits, Planned, plan};
+
+use jiff::Timestamp;
 
 use crate::fixtures;
 use crate::plant::{Curve, Plant, Random};
@@ -75,6 +78,7 @@ struct Planning {
     planned: Planned,
     decision: Option<Decision>,
     room: Option<Room>,
+    context: ExecutionContext,
     connections: ConnectionLoad,
 }
 
@@ -88,12 +92,18 @@ fn plan_run(world: &mut World, past: &[PastRun], state: &State) -> Planning {
             at: run.started_at,
         })
         .collect();
+    let context = circumstances(&profile, past);
+    let evidence = Evidence {
+        history: past,
+        context: &context,
+        now: Timestamp::from_second(past.len() as i64).unwrap(),
+    };
     let asked = RefCell::new(None);
     let planned = plan(&Inputs {
         request: &world.request,
         source: &fixtures::source(),
         profile: &profile,
-        estimate: &|workers| estimate(past, &profile, workers),
+        estimate: &|workers| estimate(&evidence, &profile, workers),
         learned: &|room| {
             let decision = decide(&samples, state, room);
             asked.replace(Some((room, decision.clone())));
@@ -107,12 +117,23 @@ fn plan_run(world: &mut World, past: &[PastRun], state: &State) -> Planning {
         decision: decision.flatten(),
         planned,
         room,
+        context,
         connections: profile.connections,
     }
 }
 
+fn circumstances(profile: &SourceProfile, past: &[PastRun]) -> ExecutionContext {
+    let rows = profile.statistics.estimate.rows;
+    let around = Surroundings {
+        concurrent_extractions: 0,
+        system_load_per_core: None,
+        now: Timestamp::from_second(past.len() as i64).unwrap(),
+    };
+    ExecutionContext::measured(&profile.latency, profile.connections, rows, around)
+}
+
 /// A clean run, as the store hands it out.
-fn past_run(sample: Sample) -> PastRun {
+fn past_run(sample: Sample, context: ExecutionContext) -> PastRun {
     PastRun {
         id: RunId::new(sample.at, 0),
         relation: "public.orders".to_owned(),
@@ -127,15 +148,22 @@ fn past_run(sample: Sample) -> PastRun {
         teaches: true,
         fingerprint: String::new(),
         error: None,
+        context: Recorded::Known(context),
+        replay_of: None,
     }
 }
 
 /// What holds for every run, whatever the source does. `before` is the state that it was planned from.
 fn check_safety(world: &World, planning: &Planning, before: &State) -> Result<(), String> {
     let work = &world.request.work;
-    let workers = planning.planned.plan.spec.workers;
+    let plan = &planning.planned.plan;
+    let workers = plan.spec.workers;
     let must = |holds: bool, what: &str| holds.then_some(()).ok_or_else(|| what.to_owned());
     must(workers >= 1 && workers <= work.max_workers, "--max-workers")?;
+    must(
+        plan.forecast.duration_s.is_finite(),
+        "a forecast of no time",
+    )?;
     let (Some(decision), Some(room)) = (&planning.decision, planning.room) else {
         return Ok(());
     };
@@ -205,7 +233,7 @@ fn shares(seed: u64) -> Vec<f64> {
         let workers = planning.planned.plan.spec.workers;
         // Only what was executed as it was decided is remembered; so does the store.
         state = planning.planned.next.unwrap_or(state);
-        past.insert(0, past_run(meter.measure(run, workers)));
+        past.insert(0, past_run(meter.measure(run, workers), planning.context));
         past.truncate(50);
         let work = &world.request.work;
         let most = (work.min_workers..=work.max_workers)
