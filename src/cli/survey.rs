@@ -15,13 +15,14 @@ use crate::error::{ExitCode, Failure};
 use crate::estimator::{self, Evidence};
 use crate::model::{
     Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId,
-    RunRequest, Scope, Selection, SourceIdentity, SourceProfile, Surroundings, Table, TypeOptions,
+    RunRequest, RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile, Surroundings,
+    Table, TypeOptions, Verdict,
 };
-use crate::planner::{self, Inputs, Limits, Planned, Verdict};
+use crate::planner::{self, Inputs, Limits, Planned};
 use crate::profiler::{self, Contact};
 use crate::source::{self, Source, SourceError};
 use crate::ui::json::{PlanDocument, VerdictDocument};
-use crate::ui::wording;
+use crate::ui::{hints, wording};
 
 /// What is known and decided before a row is read.
 pub(super) struct Survey {
@@ -195,6 +196,11 @@ impl Survey {
         })
     }
 
+    /// The hints that the plan was made with.
+    pub(super) fn hints(&self) -> Option<&RuntimeContext> {
+        self.plan.resolution.as_ref().map(|found| &found.hints)
+    }
+
     /// Where the dataset goes: the output template, filled in.
     pub(super) fn output(
         &self,
@@ -237,6 +243,8 @@ impl Survey {
             connections: self.contact.connections,
             output,
             verdict: verdict_document(verdict),
+            advice: planner::advice(&self.plan),
+            constrained: self.constrained,
             context: &self.circumstances,
             plan: &self.plan,
             written: None,
@@ -314,8 +322,10 @@ fn sample(run: &PastRun) -> Sample {
 fn verdict_document(verdict: &Verdict) -> VerdictDocument {
     let (verdict, reason) = match verdict {
         Verdict::Safe => (wording::SAFE, None),
-        Verdict::SafeWithWarnings { .. } => (wording::SAFE_WITH_WARNINGS, None),
-        Verdict::NotRecommended { reason } => (wording::NOT_RECOMMENDED, Some(reason.clone())),
+        Verdict::SafeWithWarnings => (wording::SAFE_WITH_WARNINGS, None),
+        Verdict::NotRecommended(objection) => {
+            (wording::NOT_RECOMMENDED, Some(hints::objection(objection)))
+        }
     };
     VerdictDocument { verdict, reason }
 }

@@ -7,18 +7,23 @@ mod context;
 mod decisions;
 mod field;
 mod format;
+mod given;
 mod grounds;
+mod hints;
 mod key;
+mod nearest;
 mod plan;
 mod profile;
 mod reason;
 mod relation;
 mod request;
+mod resolution;
 mod run;
 mod snapshot;
 mod spread;
 mod steps;
 mod stored;
+mod verdict;
 
 pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
@@ -27,8 +32,11 @@ pub use context::{
 pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
+pub use given::{Amount, Given};
 pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
+pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
+pub use nearest::nearest;
 pub use plan::{
     BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,
     ProofLevel, ReadSpec, RetryPolicy, Scheduling, SpecError, Strategy, TYPE_MAP_VERSION,
@@ -38,7 +46,7 @@ pub use profile::{
     ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Leaf, Origin, SourceLoad,
     SourceProfile, Statistics,
 };
-pub use reason::{Learned, Reason};
+pub use reason::{Hinted, Learned, Reason};
 pub use relation::{
     Column, Key, KeyColumn, KeyOrder, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation,
     RelationKind, SourceIdentity, SourceKind, Table,
@@ -47,6 +55,7 @@ pub use request::{
     Chunking, ColumnOptions, Layout, OutputOptions, RunRequest, Selection, TypeMode, TypeOptions,
     TypeOverride, WorkOptions,
 };
+pub use resolution::{HintCap, HintFactor, HintWarning, WorkerResolution};
 pub(crate) use run::hex;
 pub use run::{
     ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
@@ -56,3 +65,4 @@ pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;
 pub use steps::Steps;
 pub use stored::{Predicted, RunRow, SourceThen, StoredRun};
+pub use verdict::{About, Advice, Objection, Standing, Verdict};

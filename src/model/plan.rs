@@ -8,6 +8,7 @@ use super::key::{ChunkBounds, CoverError, check_cover};
 use super::reason::Reason;
 use super::relation::{Column, Key, Relation, RelationKind, SourceIdentity};
 use super::request::TypeMode;
+use super::resolution::WorkerResolution;
 use super::snapshot::Consistency;
 
 /// The version of the plan document that this program writes.
@@ -162,6 +163,9 @@ pub struct ExecutionSpec {
     pub consistency: Consistency,
     /// Proof asked for.
     pub proof: ProofLevel,
+    /// The most memory that the execution may take, in MiB; absent where nobody set a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<u64>,
 }
 
 impl ExecutionSpec {
@@ -258,6 +262,9 @@ pub struct ExecutionPlan {
     pub forecast: Forecast,
     /// Why.
     pub reasons: Vec<Reason>,
+    /// What the user's hints made of the workers; absent where none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<WorkerResolution>,
     /// Warnings for the verdict line, such as a long-held snapshot.
     pub warnings: Vec<String>,
 }

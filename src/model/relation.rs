@@ -26,11 +26,11 @@ impl SourceKind {
     }
 
     /// Sessions of a run beside its workers': on a server, the coordinator that holds the snapshot
-    /// and the monitor that sees who waits for us.
+    /// and counts, and the monitor that sees who waits for us; on a file, the catalogue's connection
+    /// and the count's. (Two more are there while the readers of a file in WAL mode start.)
     pub fn other_sessions(self) -> u32 {
         match self {
-            Self::PostgreSql => 2,
-            Self::Sqlite => 0,
+            Self::PostgreSql | Self::Sqlite => 2,
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::context::{ExecutionContext, Recorded};
+use super::hints::RuntimeContext;
 use super::plan::ExecutionPlan;
 use super::profile::SourceProfile;
 use super::relation::{Relation, SourceIdentity};
@@ -233,6 +234,8 @@ pub struct RunOpen {
     pub plan: ExecutionPlan,
     /// Whether hints, `--workers`, a given plan or the like shaped it, so that it must not teach.
     pub constrained: bool,
+    /// The hints that it was planned with, where there were any.
+    pub hints: Option<RuntimeContext>,
     /// The run whose plan is executed again. A replay never teaches: its plan answers an older state
     /// of things.
     pub replay_of: Option<RunId>,

@@ -11,7 +11,6 @@ pub mod dialect;
 mod error;
 mod ledger;
 mod moment;
-mod nearest;
 pub mod postgres;
 pub mod secrets;
 pub mod sqlite;

@@ -229,6 +229,7 @@ mod tests {
             host: "etl-1".to_owned(),
             plan: plan(),
             constrained: false,
+            hints: None,
             replay_of: None,
             counters: ChangeCounters(
                 [("n_tup_ins".to_owned(), "7".to_owned())]

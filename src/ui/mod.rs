@@ -5,6 +5,7 @@
 //! reasons become sentences, [`json`] holds the documents of `--json`.
 
 pub mod estimate;
+pub mod hints;
 pub mod history;
 pub mod json;
 pub mod plan;

@@ -3,7 +3,7 @@
 use super::Line;
 use super::json::PlanDocument;
 use super::wording::{self, Topic};
-use super::{estimate, table, units};
+use super::{estimate, hints, table, units};
 use crate::model::{
     ExecutionContext, ExecutionPlan, OnUnrepresentable, ReadAs, SourceKind, Strategy, TypeMode,
 };
@@ -44,6 +44,7 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     lines.push(Line::fact("context", context(document.context)));
     lines.push(Line::fact("fingerprint", &plan.fingerprint));
     lines.extend(warnings(document));
+    lines.extend(hints::warnings(document));
     lines.push(verdict(document));
     lines
 }
@@ -83,6 +84,7 @@ pub fn full(document: &PlanDocument<'_>) -> Vec<Line> {
     if more > 0 {
         lines.push(Line::Text(format!("  and {more} more")));
     }
+    lines.extend(hints::section(document));
     lines.push(Line::Blank);
     let estimate = estimate::full(&plan.forecast);
     if !estimate.is_empty() {
@@ -264,6 +266,8 @@ mod tests {
                 },
                 reason: reason.map(str::to_owned),
             },
+            advice: Vec::new(),
+            constrained: false,
             plan,
             written: None,
             warnings: Vec::new(),

@@ -24,6 +24,7 @@ mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
 mod docs; // README.md says what --help says, and back.
 mod first_release; // Files of the first version.
+mod hints; // What the user knows of the circumstances lowers what a run takes.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cli::context::{Context, entropy};
 use crate::cli::run::Job;
 use crate::cli::survey::Survey;
-use crate::engine::budget::{self, DEFAULT_BYTES_PER_WORKER};
+use crate::engine::budget;
 use crate::engine::{self, EngineError, Execution, WorkerHost};
 use crate::error::{ExitCode, Failure};
 use crate::model::{Decisions, RunClose, RunOpen, RunStatus, SnapshotFacts};
@@ -33,7 +33,7 @@ impl Attempt {
         dataset: &Dataset,
     ) -> Result<(), Failure> {
         let spec = &survey.plan.spec;
-        let share = budget::share(DEFAULT_BYTES_PER_WORKER);
+        let share = budget::share(budget::worker_bytes(spec.memory_mb, spec.workers));
         let request = SnapshotRequest {
             consistency: spec.consistency,
             sessions: spec.workers,
@@ -209,6 +209,8 @@ impl Attempt {
             plan_warnings: survey.plan.warnings.clone(),
             warnings,
             state: None,
+            constrained: survey.constrained,
+            hints: survey.hints().cloned(),
             teaches: false,
         })
     }

@@ -6,7 +6,6 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::super::dialect::quote_identifier;
-use super::super::nearest::nearest;
 use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::{Subject, grant_select};
@@ -16,6 +15,7 @@ use super::query::{self, Query};
 use super::resolve;
 use super::types::{self, Mapped, ServerType};
 use super::{keys, leaves};
+use crate::model::nearest;
 use crate::model::{
     Column, FieldType, ReadAs, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode,
     TypeOptions, TypeOverride,

@@ -3,13 +3,13 @@
 use tokio_postgres::types::Type;
 
 use super::super::dialect::quote_relation;
-use super::super::nearest::nearest;
 use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
 use super::resolve::{self, Found, Known};
 use crate::model::Relation;
+use crate::model::nearest;
 
 /// How many relations are looked at for a name that resembles the one written.
 const NEAR_LIMIT: i64 = 10_000;

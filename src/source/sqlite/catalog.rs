@@ -7,11 +7,11 @@ use super::keys;
 use super::query;
 use super::sql::{self, Part, Reading};
 use super::types::Storage;
+use crate::model::nearest;
 use crate::model::{
     Column, ColumnOptions, FieldType, Key, QUERY_SCHEMA, ReadAs, ReadSpec, Relation, RelationKind,
     Selection, Table, TypeOptions,
 };
-use crate::source::nearest::nearest;
 use crate::source::{Result, SourceError};
 
 /// The only schema a database file has: temporary tables belong to connections.

@@ -2,7 +2,7 @@
 
 /// The names nearest to what was written, nearest first, at most three. A candidate is what is
 /// compared and what is shown; of equally near ones those that came first are taken.
-pub(super) fn nearest<'a>(
+pub fn nearest<'a>(
     wanted: &str,
     candidates: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Vec<String> {
