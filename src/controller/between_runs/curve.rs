@@ -1,9 +1,14 @@
 //! Which curves of throughput over workers fit what was measured.
 //!
 //! Reading in parallel becomes faster up to some number of workers and slower past it. How steep it
-//! rises, where its peak is and how fast it falls differ from source to source, so a few thousand
-//! such curves stand side by side, and every measured count makes some of them more credible than
-//! others. No curve is the truth: a count that was measured often is believed more than any of them.
+//! rises, where its peak is and how fast it falls differ from source to source, so hundreds of such
+//! curves stand side by side, and every measured count makes some of them more credible than others.
+//! No curve is the truth: a count that was measured often is believed more than any of them. Nor is
+//! every run: one that is far below a curve may have been disturbed by something else, so a single
+//! slow run speaks against a curve only so loudly, and the count that it was is tried again.
+//!
+//! The constants were chosen by the simulation (`sim/regret.rs`): on the facts sheet's curves, with
+//! noise of 10 and 20 %, with disturbed runs and while the best count wanders.
 //!
 //! All throughputs are natural logarithms here, so that differences are shares and the unknown
 //! height of a curve is one number to be added.
@@ -16,8 +21,8 @@ use super::memory::{Memory, Seen};
 /// Exponents of the rise: throughput grows with `workers^exponent` up to the peak.
 const RISES: [f64; 6] = [0.1, 0.3, 0.5, 0.7, 0.85, 1.0];
 
-/// Share that each worker past the peak costs, and what is left at the least: slow declines, steep
-/// ones, and cliffs.
+/// Share that each worker past the peak costs, and what is left at the least: slow declines, those of
+/// the facts sheet's simulator (section 14: 8 to 15 %, never below a fifth), and cliffs.
 const FALLS: [(f64, f64); 8] = [
     (0.01, 0.0),
     (0.04, 0.0),
@@ -34,7 +39,7 @@ const FALLS: [(f64, f64); 8] = [
 const DISTURBANCE: (f64, f64) = (0.03, 0.3);
 
 /// Deviation of one run from its count's mean before anything is known, as a share, and how many runs
-/// that opinion is worth.
+/// that opinion is worth. Even noise of ±14 % deviates by 8 %.
 const NOISE: (f64, f64) = (0.08, 4.0);
 
 /// How far a source may lie off the best curve at one count, as a share.

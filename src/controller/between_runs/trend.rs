@@ -25,7 +25,8 @@ const DROPS: (usize, f64) = (3, -0.20);
 /// A changed level: slower by more than this, or faster by as much the other way round.
 const CHANGE: f64 = 0.30;
 
-/// Runs that must show the new level; a single slow run is nobody's trend.
+/// Runs that must all show the new level: one disturbed run in thirty is common, three in a row are
+/// not.
 pub(super) const CHANGE_RUNS: usize = 3;
 
 /// Runs that must have shown the old level.
