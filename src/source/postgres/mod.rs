@@ -15,6 +15,7 @@ mod leaves;
 mod lookup;
 mod ordered;
 mod query;
+mod reader;
 mod registry;
 mod resolve;
 mod session;
@@ -42,6 +43,8 @@ use crate::model::{
 };
 use classify::Subject;
 use connect::{Connector, Link};
+
+pub use reader::CopyReader;
 
 /// The oldest version that this program reads.
 const OLDEST: u32 = 130_000;
