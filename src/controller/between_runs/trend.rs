@@ -43,6 +43,8 @@ pub(super) enum Trend {
     Dropping { permille: i32 },
     /// Another level; by how many thousandths.
     Changed { permille: i32 },
+    /// Perhaps another level: too few runs show it to tell it from a disturbance.
+    Doubtful,
 }
 
 /// The trend of throughputs of one count, oldest first.
@@ -51,6 +53,7 @@ pub(super) fn of(throughputs: &[f64]) -> Trend {
     dropping(window)
         .or_else(|| changed(throughputs))
         .or_else(|| declining(throughputs))
+        .or_else(|| doubtful(throughputs))
         .unwrap_or(Trend::Steady)
 }
 
@@ -84,18 +87,28 @@ fn declining(throughputs: &[f64]) -> Option<Trend> {
 }
 
 fn changed(throughputs: &[f64]) -> Option<Trend> {
-    let old = throughputs.len().checked_sub(CHANGE_RUNS)?;
-    let (before, now) = throughputs.split_at(old);
+    let by = another_level(throughputs, CHANGE_RUNS)?;
+    Some(Trend::Changed {
+        permille: super::permille(by),
+    })
+}
+
+fn doubtful(throughputs: &[f64]) -> Option<Trend> {
+    let few = (1..CHANGE_RUNS).find_map(|runs| another_level(throughputs, runs));
+    few.map(|_| Trend::Doubtful)
+}
+
+/// How far the last `runs` runs are from those before, if every one is by more than [`CHANGE`]: the
+/// mean of a disturbed run and a usual one says nothing.
+fn another_level(throughputs: &[f64], runs: usize) -> Option<f64> {
+    let (before, now) = throughputs.split_at(throughputs.len().checked_sub(runs)?);
     if before.len() < LEVEL_RUNS {
         return None;
     }
     let before = mean(before);
-    // Every one of the new runs: the mean of one disturbed run and a usual one says nothing.
     let slower = now.iter().all(|now| *now < before * (1.0 - CHANGE));
     let faster = now.iter().all(|now| before < now * (1.0 - CHANGE));
-    (slower || faster).then(|| Trend::Changed {
-        permille: super::permille(change(before, mean(now))),
-    })
+    (slower || faster).then(|| change(before, mean(now)))
 }
 
 /// Relative changes from run to run.
@@ -186,6 +199,8 @@ mod tests {
         steady(&[100, 100, 100, 80, 80, 80], "a fifth");
         steady(&[100, 100, 100, 70, 70, 70], "the limit itself");
         steady(&[100, 100, 100, 30, 30, 75], "two slow runs");
-        steady(&[100, 100, 60, 60, 60], "too little before");
+        steady(&[100, 100, 60, 60], "too little before");
+        assert_eq!(of(&[100, 100, 100, 60]), Trend::Doubtful);
+        assert_eq!(of(&[100, 100, 100, 160, 160]), Trend::Doubtful);
     }
 }
