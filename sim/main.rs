@@ -16,6 +16,7 @@ mod plant;
 
 /// Requests, profiles and plans: the planner's own, so that both mean the same table. They look for
 /// their rooms where the library has them.
+#[allow(dead_code, reason = "some are for the library's tests alone")]
 #[path = "../src/planner/fixtures.rs"]
 mod fixtures;
 use ixtract::planner::{Inputs, Limits, PlanError, plan};
