@@ -5,17 +5,17 @@
 
 mod attempt;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::attempt::Attempt;
 use super::args::RunArgs;
 use super::context::Context;
 use super::history::{self, History};
 use super::plan;
-use super::settings::{self, SourceSettings, StateSettings};
+use super::settings::{self, SourceSettings, StateSettings, StoreSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::{ExecutionPlan, OutputOptions, RunOpen, RunRequest};
+use crate::model::{ExecutionPlan, OutputOptions, RunId, RunOpen, RunRequest};
 use crate::planner::{Verdict, verdict};
 use crate::ui;
 use crate::ui::json::RunDocument;
@@ -41,6 +41,8 @@ pub(super) struct Job {
     pub(super) goal: Goal,
     /// Where the dataset goes; the directory is still a template.
     pub(super) output: OutputOptions,
+    /// How an object store is reached.
+    pub(super) store: StoreSettings,
     /// `--force` or `--yes`: a plan that is not recommended is run without a question.
     pub(super) consent: bool,
     /// The plan is like one that was shown before: one line is enough.
@@ -77,6 +79,7 @@ impl Job {
             source: SourceSettings::settle(&args.source, &context.environment, planned)?,
             state: StateSettings::settle(&args.state, &context.environment),
             output: settings::output_options(&args.output)?,
+            store: StoreSettings::settle(&args.output.store, &context.environment),
             consent: args.force || args.yes,
             shown_before: false,
             goal,
@@ -99,7 +102,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         }
     };
     let output = survey.output(&job.output.directory, &job.source, context);
-    let dataset = Dataset::prepare(&output, &id, job.output.layout, job.output.keep)?;
+    let dataset = take(context, job, output.clone(), &id).await?;
 
     let open = RunOpen {
         id,
@@ -111,7 +114,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         constrained: survey.constrained,
         profile: Some(survey.profile.clone()),
         counters: survey.profile.statistics.counters.clone(),
-        output: dataset.directory().display().to_string(),
+        output: dataset.location().to_string(),
     };
     let agreed = match agree(context, job, &survey, &dataset, &output).await {
         Ok(()) => history.begin(&open),
@@ -122,6 +125,26 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         return Err(failure);
     }
     conclude(context, job, &survey, &mut history, Ready { open, dataset }).await
+}
+
+/// Takes the output; a store may be far away, so a signal ends the wait for it.
+async fn take(
+    context: &Context,
+    job: &Job,
+    output: PathBuf,
+    id: &RunId,
+) -> Result<Dataset, Failure> {
+    let location = job.store.locate(output)?;
+    let (id, options) = (id.clone(), job.output.clone());
+    let prepare = move || {
+        Ok(Dataset::prepare(
+            &location,
+            &id,
+            options.layout,
+            options.keep,
+        )?)
+    };
+    context.blocking(prepare).await
 }
 
 /// A run whose row is written and whose output is held.
@@ -177,7 +200,7 @@ async fn agree(
     dataset: &Dataset,
     output: &Path,
 ) -> Result<(), Failure> {
-    let verdict = verdict(&survey.plan, Some(dataset.free_bytes()?));
+    let verdict = verdict(&survey.plan, dataset.free_bytes()?);
     let shown = output.display().to_string();
     let document = survey.document(&shown, &verdict, Vec::new());
     if job.shown_before {

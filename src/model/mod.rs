@@ -17,7 +17,9 @@ mod spread;
 mod steps;
 
 pub use field::{FieldType, TimeUnit, arrow_schema};
-pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
+pub use format::{
+    Compression, CsvOptions, FileCompression, Format, FormatOptions, MIN_FILE_BYTES, ParquetOptions,
+};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
 pub use plan::{
     BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,

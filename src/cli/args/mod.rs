@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use groups::{
-    Common, FormatArgs, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TlsName, TypeArgs,
-    WorkArgs,
+    Common, FormatArgs, OutputArgs, ProofName, SourceArgs, StateArgs, StoreArgs, TableArgs,
+    TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
 
@@ -166,9 +166,12 @@ pub struct DemoArgs {
 /// `verify` and `files`.
 #[derive(Debug, Args)]
 pub struct DatasetArgs {
-    /// The directory that a run published
+    /// The directory, or URL of an object store, that a run published
     #[arg(value_name = "DATASET")]
     pub dataset: PathBuf,
+    /// How an object store is reached.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 #[cfg(test)]
