@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::args::DatasetArgs;
 use super::context::Context;
-use super::settings::StoreSettings;
+use super::settings::ObjectStoreSettings;
 use crate::error::Failure;
 use crate::ui::json::{FilesDocument, VerifyDocument};
 use crate::ui::summary;
@@ -22,7 +22,7 @@ pub(super) async fn verify(context: &Context, args: &DatasetArgs) -> Result<(), 
 
 /// Where the dataset is.
 fn located(context: &Context, args: &DatasetArgs) -> Result<Location, Failure> {
-    StoreSettings::settle(&args.store, &context.environment).locate(args.dataset.clone())
+    ObjectStoreSettings::settle(&args.store, &context.environment).locate(args.dataset.clone())
 }
 
 /// Checks a dataset.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::PlanArgs;
 use super::context::Context;
 use super::history::History;
-use super::settings::{self, SourceSettings, StateSettings, StoreSettings};
+use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::ExecutionPlan;
@@ -15,20 +15,21 @@ use crate::writer::Location;
 
 /// Shows what `run` would do.
 pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
-    let request = settings::request(
+    let mut request = settings::request(
         args.selection.subject(args.table.as_deref()),
         &args.selection,
         &args.types,
         &args.work,
         &args.output,
     )?;
+    request.hints = settings::hints(&args.hints)?;
     let source_settings = SourceSettings::settle(&args.source, &context.environment, None)?;
     let state = StateSettings::settle(&args.state, &context.environment);
     let mut history = History::open(context, &state)?;
     let source = survey::connect(context, &source_settings, None).await?;
     let survey = Survey::of_request(context, &mut history, source, &request).await?;
     let output = survey.output(&request.output.directory, &source_settings, context);
-    let store = StoreSettings::settle(&args.output.store, &context.environment);
+    let store = ObjectStoreSettings::settle(&args.output.store, &context.environment);
     let room = match store.locate(output.clone())? {
         Location::Local(directory) => free_bytes(&directory),
         // It has no end, and a plan asks it nothing.

@@ -12,11 +12,11 @@ use super::args::RunArgs;
 use super::context::Context;
 use super::history::{self, History};
 use super::plan;
-use super::settings::{self, SourceSettings, StateSettings, StoreSettings};
+use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::{ExecutionPlan, OutputOptions, RunId, RunOpen, RunRequest};
-use crate::planner::{Verdict, verdict};
+use crate::model::{ExecutionPlan, OutputOptions, RunId, RunOpen, RunRequest, Scope, Verdict};
+use crate::planner::verdict;
 use crate::ui;
 use crate::ui::json::RunDocument;
 use crate::writer::publish::Dataset;
@@ -42,7 +42,7 @@ pub(super) struct Job {
     /// Where the dataset goes; the directory is still a template.
     pub(super) output: OutputOptions,
     /// How an object store is reached.
-    pub(super) store: StoreSettings,
+    pub(super) store: ObjectStoreSettings,
     /// `--force` or `--yes`: a plan that is not recommended is run without a question.
     pub(super) consent: bool,
     /// The plan is like one that was shown before: one line is enough.
@@ -55,31 +55,66 @@ pub(super) enum Goal {
     /// A plan is to be made.
     Request(Box<RunRequest>),
     /// This plan is to be executed exactly.
-    Plan(Box<ExecutionPlan>),
+    Given(Box<Given>),
+}
+
+/// A plan that was made before.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// The plan.
+    pub(super) plan: ExecutionPlan,
+    /// The run that is executed again, where the plan is that of one.
+    pub(super) replays: Option<Original>,
+}
+
+/// A run that is executed again.
+#[derive(Debug)]
+pub(super) struct Original {
+    /// Its id.
+    pub(super) id: RunId,
+    /// What it is remembered under.
+    pub(super) scope: Scope,
+}
+
+impl Goal {
+    /// The run that is executed again, where that is what is done.
+    fn replays(&self) -> Option<&RunId> {
+        match self {
+            Self::Given(given) => given.replays.as_ref().map(|original| &original.id),
+            Self::Request(_) => None,
+        }
+    }
 }
 
 impl Job {
     /// The job that the arguments of `run` describe.
     pub(super) fn of(context: &Context, args: &RunArgs) -> Result<Self, Failure> {
         let goal = match (&args.plan, &args.table) {
-            (Some(file), _) => Goal::Plan(Box::new(plan::read(file)?)),
-            (None, table) => Goal::Request(Box::new(settings::request(
-                args.selection.subject(table.as_deref()),
-                &args.selection,
-                &args.types,
-                &args.work,
-                &args.output,
-            )?)),
+            (Some(file), _) => Goal::Given(Box::new(Given {
+                plan: plan::read(file)?,
+                replays: None,
+            })),
+            (None, table) => {
+                let mut request = settings::request(
+                    args.selection.subject(table.as_deref()),
+                    &args.selection,
+                    &args.types,
+                    &args.work,
+                    &args.output,
+                )?;
+                request.hints = settings::hints(&args.hints)?;
+                Goal::Request(Box::new(request))
+            }
         };
         let planned = match &goal {
-            Goal::Plan(plan) => Some(&plan.spec.source),
+            Goal::Given(given) => Some(&given.plan.spec.source),
             Goal::Request(_) => None,
         };
         Ok(Self {
             source: SourceSettings::settle(&args.source, &context.environment, planned)?,
             state: StateSettings::settle(&args.state, &context.environment),
             output: settings::output_options(&args.output)?,
-            store: StoreSettings::settle(&args.output.store, &context.environment),
+            store: ObjectStoreSettings::settle(&args.output.store, &context.environment),
             consent: args.force || args.yes,
             shown_before: false,
             goal,
@@ -97,9 +132,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         Goal::Request(request) => {
             Survey::of_request(context, &mut history, source, request).await?
         }
-        Goal::Plan(plan) => {
-            Survey::of_plan(context, &mut history, source, plan.as_ref().clone()).await?
-        }
+        Goal::Given(given) => Survey::of_plan(context, &mut history, source, given).await?,
     };
     let output = survey.output(&job.output.directory, &job.source, context);
     let dataset = take(context, job, output.clone(), &id).await?;
@@ -112,8 +145,15 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         host: history::host(),
         plan: survey.plan.clone(),
         constrained: survey.constrained,
-        profile: Some(survey.profile.clone()),
-        counters: survey.profile.statistics.counters.clone(),
+        hints: survey.hints().cloned(),
+        context: Some(survey.circumstances.clone()),
+        replay_of: job.goal.replays().cloned(),
+        counters: survey
+            .profile
+            .as_ref()
+            .map(|profile| profile.statistics.counters.clone())
+            .unwrap_or_default(),
+        profile: survey.profile.clone(),
         output: dataset.location().to_string(),
     };
     let agreed = match agree(context, job, &survey, &dataset, &output).await {
@@ -176,7 +216,7 @@ async fn conclude(
     match published {
         Ok(published) => {
             let teaches = history.teaches(&survey.scope, &open.id);
-            let mut document = attempt.document(survey, &open.id, published)?;
+            let mut document = attempt.document(survey, &open, published)?;
             document.warnings.extend(lost);
             document.warnings.extend_from_slice(history.warnings());
             document.state = history.file();
@@ -209,9 +249,10 @@ async fn agree(
         context.printer.show(&ui::plan::brief(&document));
         context.printer.show(&[ui::Line::Blank]);
     }
-    let Verdict::NotRecommended { reason } = verdict else {
+    let Verdict::NotRecommended(objection) = verdict else {
         return Ok(());
     };
+    let reason = ui::hints::objection(&objection);
     if job.consent {
         context
             .printer
@@ -231,6 +272,9 @@ async fn agree(
             reason,
             match answer {
                 Some(_) => "nothing was done, as you said",
+                None if job.goal.replays().is_some() => {
+                    "change what the reason names, or pass --yes to run it anyway"
+                }
                 None => "change what the reason names, or pass --force to run it anyway",
             },
         )),

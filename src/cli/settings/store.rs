@@ -6,21 +6,21 @@ mod aws;
 use std::path::PathBuf;
 
 use super::Environment;
-use crate::cli::args::StoreArgs;
+use crate::cli::args::ObjectStoreArgs;
 use crate::error::{ExitCode, Failure};
 use crate::writer::Location;
 use crate::writer::store::{Address, Service, Store, StoreOptions};
 
 /// How object stores are reached, settled for each of them when a dataset is on it.
 #[derive(Clone, Debug)]
-pub struct StoreSettings {
-    args: StoreArgs,
+pub struct ObjectStoreSettings {
+    args: ObjectStoreArgs,
     environment: Environment,
 }
 
-impl StoreSettings {
+impl ObjectStoreSettings {
     /// From flags and environment.
-    pub fn settle(args: &StoreArgs, environment: &Environment) -> Self {
+    pub fn settle(args: &ObjectStoreArgs, environment: &Environment) -> Self {
         Self {
             args: args.clone(),
             environment: environment.clone(),
@@ -167,17 +167,17 @@ fn connection_string(text: &str) -> Vec<(String, String)> {
 mod tests {
     use super::*;
 
-    fn settings(variables: &[(&str, &str)], args: StoreArgs) -> StoreSettings {
-        StoreSettings::settle(&args, &Environment::of(variables))
+    fn settings(variables: &[(&str, &str)], args: ObjectStoreArgs) -> ObjectStoreSettings {
+        ObjectStoreSettings::settle(&args, &Environment::of(variables))
     }
 
     #[test]
     fn a_path_without_a_known_scheme_is_a_directory() {
         for path in ["out", "/a/b", "s3:/b", "http://h/x"] {
-            let found = settings(&[], StoreArgs::default()).locate(path.into());
+            let found = settings(&[], ObjectStoreArgs::default()).locate(path.into());
             assert!(matches!(found, Ok(Location::Local(_))), "{path}");
         }
-        let failure = settings(&[], StoreArgs::default()).locate("s3:///x".into());
+        let failure = settings(&[], ObjectStoreArgs::default()).locate("s3:///x".into());
         assert_eq!(failure.expect_err("no bucket").exit, ExitCode::Usage);
     }
 
@@ -189,9 +189,9 @@ mod tests {
                 ("AZURE_STORAGE_CONNECTION_STRING", string),
                 ("AZURE_STORAGE_KEY", "k"),
             ],
-            StoreArgs {
+            ObjectStoreArgs {
                 store_endpoint: Some("http://other".to_owned()),
-                ..StoreArgs::default()
+                ..ObjectStoreArgs::default()
             },
         );
         let values = found.azure().values;

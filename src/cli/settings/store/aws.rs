@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use crate::cli::args::StoreArgs;
+use crate::cli::args::ObjectStoreArgs;
 use crate::cli::settings::Environment;
 use crate::error::{ExitCode, Failure};
 use crate::writer::store::StoreOptions;
@@ -42,7 +42,7 @@ type Profile = BTreeMap<String, String>;
 /// 78 for a profile that is named and not there, or a file that cannot be read; 77 where there are
 /// no credentials at all.
 pub(super) fn options(
-    args: &StoreArgs,
+    args: &ObjectStoreArgs,
     environment: &Environment,
 ) -> Result<StoreOptions, Failure> {
     let profile = profile(args, environment)?;
@@ -83,7 +83,7 @@ pub(super) fn options(
 
 /// Adds the credentials that come first; none where a container's or machine's role is to be used.
 fn credentials(
-    args: &StoreArgs,
+    args: &ObjectStoreArgs,
     environment: &Environment,
     profile: &Profile,
     options: &mut StoreOptions,
@@ -170,19 +170,19 @@ fn a_role_is_possible(environment: &Environment) -> Result<(), Failure> {
 }
 
 /// The command that gives the credentials of a profile that AWS's own tools have to work for.
-fn by_command_line(args: &StoreArgs, environment: &Environment) -> String {
+fn by_command_line(args: &ObjectStoreArgs, environment: &Environment) -> String {
     let name = profile_name(args, environment).unwrap_or("default");
     let quoted = name.replace('\'', "'\\''");
     format!("aws configure export-credentials --profile '{quoted}' --format process")
 }
 
-fn profile_name<'a>(args: &'a StoreArgs, environment: &'a Environment) -> Option<&'a str> {
+fn profile_name<'a>(args: &'a ObjectStoreArgs, environment: &'a Environment) -> Option<&'a str> {
     let flag = args.store_profile.as_deref();
     flag.or_else(|| environment.get("AWS_PROFILE"))
 }
 
 /// The settings of the profile in hand: the credentials file wins over the configuration.
-fn profile(args: &StoreArgs, environment: &Environment) -> Result<Profile, Failure> {
+fn profile(args: &ObjectStoreArgs, environment: &Environment) -> Result<Profile, Failure> {
     let named = profile_name(args, environment);
     let name = named.unwrap_or("default");
     let file = |variable: &str, default: &str| {
@@ -309,7 +309,7 @@ aws_session_token = wtoken
         fn options(
             &self,
             variables: &[(&str, &str)],
-            args: &StoreArgs,
+            args: &ObjectStoreArgs,
         ) -> Result<StoreOptions, Failure> {
             let home = self.0.path().to_str().expect("a plain name");
             let variables = [variables, &[("HOME", home)]].concat();
@@ -326,7 +326,7 @@ aws_session_token = wtoken
     fn a_profile_is_read_from_both_files() {
         let home = Home::new();
         let found = home
-            .options(&[], &StoreArgs::default())
+            .options(&[], &ObjectStoreArgs::default())
             .expect("the default");
         assert_eq!(of(&found, "aws_access_key_id"), Some("id"));
         assert_eq!(of(&found, "aws_secret_access_key"), Some("a=b#c"));
@@ -337,7 +337,7 @@ aws_session_token = wtoken
             "nested settings are others"
         );
 
-        let work = home.options(&[("AWS_PROFILE", "work")], &StoreArgs::default());
+        let work = home.options(&[("AWS_PROFILE", "work")], &ObjectStoreArgs::default());
         let work = work.expect("a profile");
         assert_eq!(of(&work, "aws_access_key_id"), Some("wid"));
         assert_eq!(of(&work, "aws_session_token"), Some("wtoken"));
@@ -353,20 +353,22 @@ aws_session_token = wtoken
             ("AWS_ACCESS_KEY_ID", "env"),
             ("AWS_SECRET_ACCESS_KEY", "key"),
         ];
-        let found = home.options(&keys, &StoreArgs::default()).expect("keys");
+        let found = home
+            .options(&keys, &ObjectStoreArgs::default())
+            .expect("keys");
         assert_eq!(of(&found, "aws_access_key_id"), Some("env"));
         assert_eq!(of(&found, "aws_session_token"), None);
-        let named = StoreArgs {
+        let named = ObjectStoreArgs {
             store_profile: Some("work".to_owned()),
             store_region: Some("flag".to_owned()),
-            ..StoreArgs::default()
+            ..ObjectStoreArgs::default()
         };
         let found = home.options(&keys, &named).expect("a profile");
         assert_eq!(of(&found, "aws_access_key_id"), Some("wid"));
         assert_eq!(of(&found, "aws_region"), Some("flag"));
         let web = [("AWS_WEB_IDENTITY_TOKEN_FILE", "/t"), ("AWS_ROLE_ARN", "r")];
         let found = home
-            .options(&web, &StoreArgs::default())
+            .options(&web, &ObjectStoreArgs::default())
             .expect("an identity");
         assert_eq!(of(&found, "aws_web_identity_token_file"), Some("/t"));
         assert_eq!(of(&found, "aws_access_key_id"), None);
@@ -376,7 +378,7 @@ aws_session_token = wtoken
     fn other_credentials_come_from_a_command() {
         let home = Home::new();
         let of_profile = |name: &str| {
-            let found = home.options(&[("AWS_PROFILE", name)], &StoreArgs::default());
+            let found = home.options(&[("AWS_PROFILE", name)], &ObjectStoreArgs::default());
             found.expect("a profile").credential_process
         };
         assert_eq!(of_profile("asks").as_deref(), Some("/bin/get it"));
@@ -384,18 +386,18 @@ aws_session_token = wtoken
             of_profile("sso").as_deref(),
             Some("aws configure export-credentials --profile 'sso' --format process")
         );
-        let missing = home.options(&[("AWS_PROFILE", "gone")], &StoreArgs::default());
+        let missing = home.options(&[("AWS_PROFILE", "gone")], &ObjectStoreArgs::default());
         assert_eq!(missing.expect_err("no profile").exit, ExitCode::Config);
     }
 
     #[test]
     fn no_credentials_at_all_is_an_error_where_no_machine_could_have_any() {
         let disabled = Environment::of(&[("AWS_EC2_METADATA_DISABLED", "true")]);
-        let failure = options(&StoreArgs::default(), &disabled).expect_err("none");
+        let failure = options(&ObjectStoreArgs::default(), &disabled).expect_err("none");
         assert_eq!(failure.exit, ExitCode::Denied);
-        let unsigned = StoreArgs {
+        let unsigned = ObjectStoreArgs {
             store_unsigned: true,
-            ..StoreArgs::default()
+            ..ObjectStoreArgs::default()
         };
         let found = options(&unsigned, &disabled).expect("no credentials needed");
         assert_eq!(of(&found, "aws_skip_signature"), Some("true"));
