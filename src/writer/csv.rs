@@ -34,6 +34,9 @@ use value::Column;
 /// The buffer leaves when it has so many bytes: many writes' worth, and less than the cache.
 const PIECE: usize = 256 << 10;
 
+/// What a compressor may hold back, compressed: a block of zstd's and its buffer.
+const HELD_BACK: u64 = 160 << 10;
+
 /// From this level on, zstd would take hundreds of megabytes a file; level 19's window bounds that.
 const ZSTD_LARGE: std::ops::RangeFrom<i32> = 20..;
 const ZSTD_WINDOW_LOG: u32 = 23;
@@ -134,6 +137,7 @@ impl FileFormat for Csv {
             stream,
             path: target.path.to_owned(),
             buffer: self.head(schema),
+            fed: 0,
         }))
     }
 
@@ -161,6 +165,8 @@ struct CsvEncoder {
     stream: Stream,
     path: PathBuf,
     buffer: Vec<u8>,
+    /// Bytes given to the stream.
+    fed: u64,
 }
 
 impl CsvEncoder {
@@ -169,6 +175,7 @@ impl CsvEncoder {
         self.stream
             .write_all(&self.buffer)
             .map_err(WriteError::io("write", &self.path))?;
+        self.fed += self.buffer.len() as u64;
         self.buffer.clear();
         self.buffer.shrink_to(4 * PIECE);
         Ok(())
@@ -209,12 +216,15 @@ impl Encoder for CsvEncoder {
     }
 
     fn size(&self) -> u64 {
-        // What a compressor holds back is not known, and little.
-        let waiting = match self.stream {
-            Stream::Plain(_) => self.buffer.len() as u64,
-            Stream::Gzip(_) | Stream::Zstd(_) => 0,
-        };
-        self.stream.outlet().bytes() + waiting
+        let (left, waiting) = (self.stream.outlet().bytes(), self.buffer.len() as u64);
+        match self.stream {
+            Stream::Plain(_) => left + waiting,
+            // What waits will shrink as what has left did; until anything has, it is taken as it is.
+            Stream::Gzip(_) | Stream::Zstd(_) => {
+                let shrunk = waiting * left / self.fed.max(1);
+                left + HELD_BACK + if left > 0 { shrunk } else { waiting }
+            }
+        }
     }
 }
 

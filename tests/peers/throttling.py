@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """An HTTP proxy in front of a store that throttles.
 
-    throttling.py UPSTREAM_PORT TIMES METHOD
+    throttling.py UPSTREAM_PORT TIMES EVERY METHOD
 
-Answers the first TIMES requests of METHOD with 503 SlowDown and passes everything else on, as it
+Answers every EVERY-th request of METHOD with 503 SlowDown, TIMES of them, and passes everything else on, as it
 came: signatures still hold. Prints its port, and then a line for each request that it refused.
 """
 
@@ -12,9 +12,10 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-UPSTREAM, TIMES, METHOD = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+UPSTREAM, TIMES, EVERY = map(int, sys.argv[1:4])
+METHOD = sys.argv[4]
 REFUSAL = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-lock, refused = threading.Lock(), 0
+lock, seen, refused = threading.Lock(), 0, 0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -41,10 +42,11 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def any(self):
-        global refused
+        global seen, refused
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with lock:
-            refuse = self.command == METHOD and refused < TIMES
+            seen += self.command == METHOD
+            refuse = self.command == METHOD and seen % EVERY == 0 and refused < TIMES
             refused += refuse
         if refuse:
             print("refused", flush=True)

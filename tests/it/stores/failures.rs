@@ -190,8 +190,8 @@ struct Throttling {
 }
 
 impl Throttling {
-    /// Refuses the first requests of a method.
-    fn start(bucket: &Bucket, times: u32, method: &str) -> Self {
+    /// Refuses so many requests of a method, one of every so many.
+    fn start(bucket: &Bucket, times: u32, every: u32, method: &str) -> Self {
         use std::io::BufRead;
         let mut process = std::process::Command::new(crate::setting("IXTRACT_TEST_STORE_PYTHON"))
             .arg(concat!(
@@ -201,6 +201,7 @@ impl Throttling {
             .args([
                 bucket.port().to_string(),
                 times.to_string(),
+                every.to_string(),
                 method.to_owned(),
             ])
             .stdout(std::process::Stdio::piped())
@@ -238,7 +239,7 @@ impl Drop for Throttling {
 #[test]
 fn throttled_requests_are_sent_again() {
     let mut versions = Versions::large(Bucket::new());
-    let throttling = Throttling::start(&versions.bucket, 6, "PUT");
+    let throttling = Throttling::start(&versions.bucket, 6, 2, "PUT");
     let endpoint = throttling.endpoint();
     versions.change_cli(|cli| {
         cli.unset("AWS_ENDPOINT_URL")
@@ -258,7 +259,7 @@ fn throttled_requests_are_sent_again() {
 #[test]
 fn a_store_that_throttles_for_ever_is_told_before_reading() {
     let mut versions = Versions::small(Bucket::new());
-    let throttling = Throttling::start(&versions.bucket, u32::MAX, "PUT");
+    let throttling = Throttling::start(&versions.bucket, u32::MAX, 1, "PUT");
     let endpoint = throttling.endpoint();
     versions.change_cli(|cli| {
         cli.unset("AWS_ENDPOINT_URL")
