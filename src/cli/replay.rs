@@ -128,6 +128,7 @@ fn job(
         },
         store: ObjectStoreSettings::settle(&args.object_store, &context.environment),
         consent: args.yes,
+        rates: None,
         shown_before: false,
         goal: Goal::Given(Box::new(Given {
             plan: plan.clone(),

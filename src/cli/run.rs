@@ -12,10 +12,13 @@ use super::args::RunArgs;
 use super::context::Context;
 use super::history::{self, History};
 use super::plan;
+use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::{ExecutionPlan, OutputOptions, RunId, RunOpen, RunRequest, Scope, Verdict};
+use crate::model::{
+    ExecutionPlan, OutputOptions, Rates, RunId, RunOpen, RunRequest, Scope, Verdict,
+};
 use crate::planner::verdict;
 use crate::ui;
 use crate::ui::json::RunDocument;
@@ -45,6 +48,8 @@ pub(super) struct Job {
     pub(super) store: ObjectStoreSettings,
     /// `--force` or `--yes`: a plan that is not recommended is run without a question.
     pub(super) consent: bool,
+    /// What things cost, where they cost anything.
+    pub(super) rates: Option<Rates>,
     /// The plan is like one that was shown before: one line is enough.
     pub(super) shown_before: bool,
 }
@@ -116,6 +121,7 @@ impl Job {
             output: settings::output_options(&args.output)?,
             store: ObjectStoreSettings::settle(&args.output.store, &context.environment),
             consent: args.force || args.yes,
+            rates: settings::rates(&args.cost)?,
             shown_before: false,
             goal,
         })
@@ -147,6 +153,10 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         constrained: survey.constrained,
         hints: survey.hints().cloned(),
         context: Some(survey.circumstances.clone()),
+        estimated_cost: job
+            .rates
+            .as_ref()
+            .map(|rates| price::expected(rates, &survey).total),
         replay_of: job.goal.replays().cloned(),
         counters: survey
             .profile
@@ -211,7 +221,12 @@ async fn conclude(
             Err(failure)
         }
     };
-    let close = attempt.close(context, published.as_ref().err());
+    let mut close = attempt.close(context, published.as_ref().err());
+    let spent = job
+        .rates
+        .as_ref()
+        .map(|rates| (rates, price::spent(rates, &close)));
+    close.actual_cost = spent.map(|(_, cost)| cost.total);
     let lost = history.close(&open.id, &close, survey.learned.as_ref());
     match published {
         Ok(published) => {
@@ -221,6 +236,7 @@ async fn conclude(
             document.warnings.extend_from_slice(history.warnings());
             document.state = history.file();
             document.teaches = teaches;
+            document.cost = spent.map(|(rates, cost)| price::summary(rates, survey, cost));
             Ok(document)
         }
         Err(failure) => {
@@ -242,7 +258,11 @@ async fn agree(
 ) -> Result<(), Failure> {
     let verdict = verdict(&survey.plan, dataset.free_bytes()?);
     let shown = output.display().to_string();
-    let document = survey.document(&shown, &verdict, Vec::new());
+    let mut document = survey.document(&shown, &verdict, Vec::new());
+    document.cost = job
+        .rates
+        .as_ref()
+        .map(|rates| price::document(rates, survey));
     if job.shown_before {
         context.printer.show(&[ui::plan::short(&document)]);
     } else {

@@ -4,6 +4,7 @@
 //! constructors and by the `check` functions beside each type.
 
 mod context;
+mod cost;
 mod decisions;
 mod field;
 mod format;
@@ -29,6 +30,7 @@ pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
     Surroundings, TIME_BANDS, Weights,
 };
+pub use cost::{Alternative, Comparison, Cost, Extra, Rates};
 pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use format::{

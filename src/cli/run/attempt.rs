@@ -141,6 +141,7 @@ impl Attempt {
             confidence: String::new(),
             adaptations: Vec::new(),
             error,
+            actual_cost: None,
             nulled: BTreeMap::new(),
             chunks: Vec::new(),
             workers: Vec::new(),
@@ -211,6 +212,7 @@ impl Attempt {
             state: None,
             constrained: survey.constrained,
             hints: survey.hints().cloned(),
+            cost: None,
             teaches: false,
         })
     }
