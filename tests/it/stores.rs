@@ -6,6 +6,7 @@ mod crash;
 mod failures;
 mod publish;
 mod race;
+mod sink;
 
 pub(crate) use bucket::Bucket;
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ixtract::writer::store::StoreOptions;
 use tempfile::TempDir;
 
 use crate::ixtract::Cli;
@@ -47,6 +48,11 @@ impl Bucket {
     /// prefix ends as told.
     pub(crate) fn everywhere_ending(end: &str) -> [Self; 3] {
         ["seaweed", "gcs", "azure"].map(|store| Self::at(store, end))
+    }
+
+    /// One on each store of a kind, by its name in `tests/store.py`.
+    pub(crate) fn on(store: &'static str) -> Self {
+        Self::at(store, "")
     }
 
     /// Whether uploads that are not completed can be listed there, and stay until somebody ends
@@ -111,6 +117,34 @@ impl Bucket {
                 .env("AWS_ENDPOINT_URL", self.endpoint())
                 .env("AWS_ACCESS_KEY_ID", key)
                 .env("AWS_SECRET_ACCESS_KEY", secret),
+        }
+    }
+
+    /// The same for the library: the options that it finds the store by.
+    pub(crate) fn options(&self) -> StoreOptions {
+        let (key, secret) = self.key();
+        let values = match self.store {
+            "gcs" => vec![
+                ("google_base_url", self.endpoint()),
+                ("google_service_account", key),
+            ],
+            "azure" => vec![
+                ("azure_storage_account_name", key),
+                ("azure_storage_account_key", secret),
+                ("azure_storage_endpoint", self.endpoint()),
+            ],
+            _ => vec![
+                ("aws_endpoint_url", self.endpoint()),
+                ("aws_access_key_id", key),
+                ("aws_secret_access_key", secret),
+            ],
+        };
+        let values = values.into_iter();
+        StoreOptions {
+            values: values
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+            credential_process: None,
         }
     }
 

@@ -72,6 +72,40 @@ fn a_missing_bucket_is_named() {
 }
 
 #[test]
+fn googles_and_azures_mistakes_are_told_too() {
+    let other = tempfile::tempdir().expect("a directory");
+    let file = other.path().join("account.json");
+    let account = std::fs::read_to_string(crate::setting("IXTRACT_TEST_GCS_KEY")).expect("a key");
+    // Somebody else's key pair, of which the store knows nothing.
+    let tls = std::path::PathBuf::from(crate::setting("IXTRACT_TEST_CA"));
+    let key = std::fs::read_to_string(tls.with_file_name("client.key")).expect("a key");
+    let mut account: serde_json::Value = serde_json::from_str(&account).expect("JSON");
+    account["private_key"] = key.into();
+    std::fs::write(&file, account.to_string()).expect("a file");
+    let stranger = |cli: Cli| {
+        cli.unset("GOOGLE_SERVICE_ACCOUNT").env(
+            "GOOGLE_SERVICE_ACCOUNT",
+            file.to_str().expect("a plain name"),
+        )
+    };
+    refused_with(Bucket::on("gcs"), stranger, 77, "AuthenticationRequired");
+
+    let wrong = |cli: Cli| cli.env("AZURE_STORAGE_KEY", "d3Jvbmcga2V5IG9mIG5vYm9keSBhdCBhbGw=");
+    refused_with(Bucket::on("azure"), wrong, 77, "AuthorizationFailure");
+
+    for (store, url) in [
+        ("gcs", "gs://no-such-bucket/x"),
+        ("azure", "az://no-such-container/x"),
+    ] {
+        let versions = Versions::small(Bucket::on(store));
+        let words = versions.extraction.words("run", &["--output", url]);
+        let outcome = versions.extraction.cli.run(words).expect_code(73);
+        assert_refused(&versions, &outcome, "no-such-");
+        assert!(outcome.stderr.contains("fix: create the "), "{outcome:#?}");
+    }
+}
+
+#[test]
 fn a_store_that_is_not_there_is_unreachable() {
     let nowhere = |cli: Cli| {
         cli.unset("AWS_ENDPOINT_URL")
