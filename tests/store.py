@@ -7,6 +7,7 @@
     store.py fetch NAME PREFIX DIR   copies everything below the prefix into a directory
     store.py put NAME KEY TEXT       puts an object
     store.py remove NAME KEY         removes one
+    store.py user NAME ACTION...     makes a user of moto's who may do all but this; prints its key
 
 NAME is seaweed, moto, gcs or azure. The bucket of all tests is `lake`.
 """
@@ -204,24 +205,36 @@ def patiently(work):
 
 
 def prepare():
-    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
-    import boto3
-
     moto = store("moto")
     patiently(moto.make_bucket)
-    known = {"aws_access_key_id": moto.key[0], "aws_secret_access_key": moto.key[1]}
-    iam = boto3.client("iam", endpoint_url=moto.endpoint, region_name=moto.REGION, **known)
-    iam.create_user(UserName="tests")
-    key = iam.create_access_key(UserName="tests")["AccessKey"]
-    iam.put_user_policy(UserName="tests", PolicyName="all", PolicyDocument=policy)
+    key = make_user("tests", [])
     moto.objects("")
     for name in "seaweed", "gcs", "azure":
         other = store(name)
         patiently(other.make_bucket)
         # SeaweedFS needs time to make a place for the first object.
         patiently(lambda: other.put("warm", b"x"))
-    print(f"{key['AccessKeyId']}:{key['SecretAccessKey']}")
+    print(key)
+
+
+def make_user(name, denied):
+    import boto3
+
+    moto = store("moto")
+    known = {"aws_access_key_id": moto.key[0], "aws_secret_access_key": moto.key[1]}
+    iam = boto3.client("iam", endpoint_url=moto.endpoint, region_name=moto.REGION, **known)
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    statements = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
+    if denied:
+        statements.append({"Effect": "Deny", "Action": denied, "Resource": "*"})
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=policy)
+    return f"{key['AccessKeyId']}:{key['SecretAccessKey']}"
+
+
+def user(name, *denied):
+    print(make_user(name, list(denied)))
 
 
 def keys(name, prefix):
@@ -252,4 +265,4 @@ def remove(name, key):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {f.__name__: f for f in (prepare, keys, uploads, fetch, put, remove)}[command](*arguments)
+    {f.__name__: f for f in (prepare, keys, uploads, fetch, put, remove, user)}[command](*arguments)
