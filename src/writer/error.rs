@@ -136,6 +136,15 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// The error with its cause in one line, for a warning.
+    pub(super) fn line(&self) -> String {
+        match (self, std::error::Error::source(self)) {
+            (Self::Store { why, .. }, _) => format!("{self}: {why}"),
+            (_, Some(cause)) => format!("{self}: {cause}"),
+            (_, None) => self.to_string(),
+        }
+    }
+
     /// An [`WriteError::Io`] for `path`; to be used in `map_err`.
     pub fn io(
         action: &'static str,

@@ -330,7 +330,7 @@ impl Dataset {
         let mut warnings = std::mem::take(&mut self.warnings);
         let warn = |outcome: Result<()>, warnings: &mut Vec<String>| {
             if let Err(error) = outcome {
-                warnings.push(one_line(&error));
+                warnings.push(error.line());
             }
         };
         warn(self.arrangement.settle(), &mut warnings);
@@ -415,13 +415,5 @@ fn describe(
         freshness: evidence.freshness.clone(),
         kept: Vec::new(),
         checksum: String::new(),
-    }
-}
-
-/// An error with its cause, for a warning.
-fn one_line(error: &WriteError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }

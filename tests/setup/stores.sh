@@ -11,19 +11,24 @@ start_stores() {
     export IXTRACT_TEST_STORE_PYTHON=$IXTRACT_TEST_TOOLS/stores/bin/python
     export IXTRACT_TEST_GCS_KEY=$home/google.json
     make_service_account "$home"
-    for name in seaweed moto gcs azurite; do
+    for name in seaweed moto gcs azure; do
         start_store "$name" &
         pids+=($!)
     done
     for pid in "${pids[@]}"; do wait "$pid" || die "a store did not start: see above"; done
-    IXTRACT_TEST_S3=http://127.0.0.1:$(cat "$home/seaweed/port")
-    IXTRACT_TEST_MOTO=http://127.0.0.1:$(cat "$home/moto/port")
-    IXTRACT_TEST_GCS=http://127.0.0.1:$(cat "$home/gcs/port")
-    IXTRACT_TEST_AZURE=http://127.0.0.1:$(cat "$home/azurite/port")/devstoreaccount1
-    export IXTRACT_TEST_S3 IXTRACT_TEST_MOTO IXTRACT_TEST_GCS IXTRACT_TEST_AZURE
-    IXTRACT_TEST_MOTO_KEY=$("$IXTRACT_TEST_STORE_PYTHON" "$repo/tests/store.py" prepare) ||
-        die "a store does not answer: see the logs in $home"
+    for name in seaweed moto gcs azure; do export_endpoint "$name" "$(cat "$home/$name/port")"; done
+    IXTRACT_TEST_MOTO_KEY=$(cat "$home/moto/ready")
     export IXTRACT_TEST_MOTO_KEY
+}
+
+# export_endpoint NAME PORT
+export_endpoint() {
+    case $1 in
+        seaweed) export IXTRACT_TEST_S3=http://127.0.0.1:$2 ;;
+        moto) export IXTRACT_TEST_MOTO=http://127.0.0.1:$2 ;;
+        gcs) export IXTRACT_TEST_GCS=http://127.0.0.1:$2 ;;
+        azure) export IXTRACT_TEST_AZURE=http://127.0.0.1:$2/devstoreaccount1 ;;
+    esac
 }
 
 # A service account of Google's: a key pair, and the document that tools read.
@@ -39,23 +44,44 @@ print(json.dumps({
 PYTHON
 }
 
-# start_store NAME: in a directory of its own, by which it is recognised. Somebody may take a free
-# port before the store does, so it gets several tries; the first of its ports goes to NAME/port.
+# start_store NAME: in a directory of its own, by which it is recognised, until it answers. Somebody
+# may take a free port before the store does, so it gets several tries; the first of its ports goes to
+# NAME/port, what `store.py ready` prints to NAME/ready.
 start_store() {
     local home=$IXTRACT_TEST_DIR/stores/$1 ports
     mkdir -p "$home"
     cd "$home"
     for _ in 1 2 3 4 5; do
-        mapfile -t ports < <(free_ports 8)
+        mapfile -t ports < <(quiet_ports 8)
         rm -rf data
         mkdir data
         "start_$1" "${ports[@]}" >log 2>&1 </dev/null &
         echo $! >pid
         echo "${ports[0]}" >port
-        ! is_listening $! "${ports[0]}" || return 0
+        export_endpoint "$1" "${ports[0]}"
+        if is_listening "$(cat pid)" "${ports[0]}" &&
+            "$IXTRACT_TEST_STORE_PYTHON" "$repo/tests/store.py" ready "$1" >ready 2>>log; then
+            return 0
+        fi
+        kill -KILL "$(cat pid)" 2>/dev/null || true
     done
     tail -n 20 log >&2
     return 1
+}
+
+# Prints COUNT ports that are free now and that the system gives to nobody who asks for any.
+quiet_ports() {
+    python3 - "$1" <<'PYTHON'
+import random, socket, sys
+held = []
+while len(held) < int(sys.argv[1]):
+    try:
+        held.append(socket.create_server(("127.0.0.1", random.randrange(12000, 32000))))
+    except OSError:
+        pass
+for listener in held:
+    print(listener.getsockname()[1])
+PYTHON
 }
 
 # is_listening PID PORT: waits until the process has opened the port; fails when it has ended.
@@ -92,7 +118,7 @@ start_gcs() {
 }
 
 # Without the last flag it tries to reach its makers.
-start_azurite() {
+start_azure() {
     local package=$IXTRACT_TEST_TOOLS/azurite/node_modules/azurite
     exec setsid node "$package/dist/src/blob/main.js" --blobHost 127.0.0.1 --blobPort "$1" \
         --inMemoryPersistence --skipApiVersionCheck --disableTelemetry

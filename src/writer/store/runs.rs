@@ -205,7 +205,8 @@ fn probe(staging: &StoreStaging, warnings: &mut Vec<String>) -> Result<()> {
     }
     if let Err(error) = removed {
         warnings.push(format!(
-            "nothing can be removed here, so older versions stay: {error}"
+            "nothing can be removed here, so older versions stay: {}",
+            error.line()
         ));
     }
     Ok(())
@@ -266,7 +267,7 @@ impl Arrangement for StoreRuns {
                 self.uncertain = true;
                 Err(WriteError::Unknown {
                     path: self.store().to_string(),
-                    why: error.to_string(),
+                    why: error.line(),
                 })
             }
         }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use object_store::path::Path;
 use object_store::{Error, MultipartUpload, ObjectStoreExt};
@@ -49,7 +49,7 @@ pub(in crate::writer) struct Queue(Arc<Mutex<Pieces>>);
 #[derive(Default)]
 struct Pieces {
     whole: VecDeque<Bytes>,
-    last: BytesMut,
+    last: Vec<u8>,
 }
 
 impl Queue {
@@ -63,11 +63,12 @@ impl Queue {
         while !bytes.is_empty() {
             let room = PIECE - pieces.last.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
+            make_room(&mut pieces.last, now.len());
             pieces.last.extend_from_slice(now);
             bytes = later;
             if pieces.last.len() == PIECE {
-                let whole = mem::take(&mut pieces.last).freeze();
-                pieces.whole.push_back(whole);
+                let whole = mem::take(&mut pieces.last);
+                pieces.whole.push_back(whole.into());
             }
         }
     }
@@ -78,7 +79,16 @@ impl Queue {
 
     /// What is left when no more comes.
     pub(in crate::writer) fn last(&self) -> Bytes {
-        mem::take(&mut self.lock().last).freeze()
+        mem::take(&mut self.lock().last).into()
+    }
+}
+
+/// Doubles, as a vector does by itself, but never beyond a piece: the memory of pieces is counted.
+fn make_room(piece: &mut Vec<u8>, more: usize) {
+    let needed = piece.len() + more;
+    if needed > piece.capacity() {
+        let room = needed.max(2 * piece.capacity()).min(PIECE);
+        piece.reserve_exact(room - piece.len());
     }
 }
 

@@ -217,6 +217,16 @@ impl Bucket {
     }
 }
 
+/// A user of moto's who may do everything but these actions: its key and secret.
+pub(crate) fn user_without(actions: &[&str]) -> (String, String) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("user-{}-{number}", std::process::id());
+    let both = looker(&[&["user", &name], actions].concat());
+    let (key, secret) = both.trim().split_once(':').expect("a key and a secret");
+    (key.to_owned(), secret.to_owned())
+}
+
 /// Runs `tests/store.py`.
 fn looker(arguments: &[&str]) -> String {
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store.py");

@@ -1,6 +1,7 @@
 //! What stands in the way shows before reading starts, in three lines without secrets; a line that
 //! breaks is tried again, and one that stays broken ends the run with nothing published.
 
+use super::bucket::user_without;
 use super::{Bucket, Versions};
 use crate::extraction::state_file;
 use crate::ixtract::{Cli, Outcome};
@@ -68,6 +69,55 @@ fn a_missing_bucket_is_named() {
         let outcome = versions.extraction.cli.run(words).expect_code(73);
         assert_refused(&versions, &outcome, "no-such-bucket");
         assert!(outcome.stderr.contains("create the bucket"), "{outcome:#?}");
+    }
+}
+
+/// Lets the program be a user who may not do everything.
+fn be_without(versions: &mut Versions, actions: &[&str]) {
+    let (key, secret) = user_without(actions);
+    versions.change_cli(|cli| {
+        cli.unset("AWS_ACCESS_KEY_ID")
+            .unset("AWS_SECRET_ACCESS_KEY")
+            .env("AWS_ACCESS_KEY_ID", key)
+            .env("AWS_SECRET_ACCESS_KEY", secret)
+    });
+}
+
+#[test]
+fn a_right_that_is_missing_is_told_before_reading() {
+    for action in ["s3:PutObject", "s3:ListBucket"] {
+        let mut versions = Versions::small(Bucket::on_moto());
+        be_without(&mut versions, &[action]);
+        let outcome = versions.run(1, &[]).expect_code(77);
+        assert_refused(&versions, &outcome, "AccessDenied");
+        assert_eq!(versions.bucket.keys().len(), 0);
+    }
+}
+
+#[test]
+fn who_may_not_remove_publishes_and_is_told_what_stays() {
+    let mut versions = Versions::small(Bucket::on_moto());
+    be_without(&mut versions, &["s3:DeleteObject"]);
+    for version in 1..=2 {
+        let report = versions.run(version, &["--json"]).expect_code(0).json();
+        let warnings = report["warnings"].to_string();
+        assert!(warnings.contains("AccessDenied"), "{report}");
+        assert_eq!(versions.published(), Some(version));
+    }
+    assert_eq!(versions.bucket.runs().len(), 2);
+}
+
+#[test]
+fn no_secret_is_kept() {
+    let versions = Versions::small(Bucket::on_moto());
+    let outcome = versions.run(1, &["--json", "--verbose"]).expect_code(0);
+    let (_, secret) = versions.bucket.key();
+    let state = std::fs::read(state_file(&versions.extraction.cli)).expect("a history");
+    let kept = String::from_utf8_lossy(&state);
+    let copy = versions.bucket.fetch();
+    let manifest = std::fs::read_to_string(copy.path().join("_manifest.json")).expect("a manifest");
+    for text in [&kept, outcome.stdout.as_str(), &outcome.stderr, &manifest] {
+        assert!(!text.contains(&secret));
     }
 }
 
