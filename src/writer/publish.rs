@@ -330,7 +330,7 @@ impl Dataset {
         let mut warnings = std::mem::take(&mut self.warnings);
         let warn = |outcome: Result<()>, warnings: &mut Vec<String>| {
             if let Err(error) = outcome {
-                warnings.push(error.line());
+                warnings.push(WriteError::line(&error));
             }
         };
         warn(self.arrangement.settle(), &mut warnings);
