@@ -2,6 +2,7 @@
 """Looks into object stores with other people's code, for tests.
 
     store.py ready NAME              waits for a store and makes the bucket; prints moto's key
+    store.py bucket NAME             makes another bucket: the one that IXTRACT_TEST_BUCKET names
     store.py keys NAME PREFIX        every key below the prefix, one a line, with its size
     store.py uploads NAME PREFIX     every multipart upload that is not completed
     store.py fetch NAME PREFIX DIR   copies everything below the prefix into a directory
@@ -9,7 +10,7 @@
     store.py remove NAME KEY         removes one
     store.py user NAME ACTION...     makes a user of moto's who may do all but this; prints its key
 
-NAME is seaweed, moto, gcs or azure. The bucket of all tests is `lake`.
+NAME is seaweed, moto, gcs or azure.
 """
 
 import base64
@@ -26,7 +27,8 @@ import urllib.parse
 import urllib.request
 import xml.etree.ElementTree as ET
 
-BUCKET = "lake"
+# The bucket of all tests, unless one asks for another.
+BUCKET = os.environ.get("IXTRACT_TEST_BUCKET", "lake")
 
 
 class Plain:
@@ -237,6 +239,10 @@ def user(name, *denied):
     print(make_user(name, list(denied)))
 
 
+def bucket(name):
+    store(name).make_bucket()
+
+
 def keys(name, prefix):
     for key, size in store(name).objects(prefix):
         print(f"{size}\t{key}")
@@ -265,4 +271,4 @@ def remove(name, key):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {f.__name__: f for f in (ready, keys, uploads, fetch, put, remove, user)}[command](*arguments)
+    {f.__name__: f for f in (ready, bucket, keys, uploads, fetch, put, remove, user)}[command](*arguments)

@@ -3,7 +3,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
@@ -24,6 +26,9 @@ pub(super) trait Folder: Send + Sync {
     /// # Errors
     /// Of kind `NotFound` where there is none.
     fn open(&self, path: &str) -> io::Result<Box<dyn Blob>>;
+
+    /// How many files are worth reading at once: cores here, requests on a store.
+    fn side_by_side(&self) -> usize;
 
     /// The names directly inside a path of the dataset, sorted; none where it is missing.
     fn names(&self, path: &str) -> Result<Vec<String>>;
@@ -94,6 +99,10 @@ impl Folder for Directory {
         let file = File::open(self.0.join(path))?;
         let length = file.metadata()?.len();
         Ok(Box::new(LocalBlob { file, length }))
+    }
+
+    fn side_by_side(&self) -> usize {
+        available_parallelism().map_or(1, NonZero::get)
     }
 
     fn names(&self, path: &str) -> Result<Vec<String>> {

@@ -2,10 +2,9 @@
 //! against what it does not itself rest on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, available_parallelism};
+use std::thread;
 
 use super::folder::Folder;
 use super::manifest::ProofRecord;
@@ -152,7 +151,7 @@ fn read_back(staged: &dyn Folder, evidence: &Evidence<'_>) -> Held<()> {
         }
         Ok(())
     };
-    let helpers = available_parallelism().map_or(1, NonZero::get) - 1;
+    let helpers = staged.side_by_side() - 1;
     thread::scope(|scope| {
         let helpers: Vec<_> = (0..helpers.min(evidence.receipts.len()))
             // Where the system gives no thread, this one does all of it.

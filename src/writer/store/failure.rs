@@ -57,6 +57,10 @@ pub(super) fn failed(
 
 /// What an error means, and one line without secrets on why.
 pub(super) fn look(error: &Error) -> (Trouble, String) {
+    if is_of_the_machine(error) {
+        let why = "none are set, and this machine's metadata service gives none";
+        return (Trouble::NoCredentials, why.to_owned());
+    }
     if let Some((status, body)) = answer(error) {
         return (of_answer(status, &body), words(status, &body));
     }
@@ -73,6 +77,20 @@ pub(super) fn look(error: &Error) -> (Trouble, String) {
         _ => Trouble::Refused,
     };
     (trouble, text)
+}
+
+/// Whether what failed was to ask the machine itself for credentials, the last place of all.
+fn is_of_the_machine(error: &Error) -> bool {
+    const SERVICES: [&str; 2] = ["//169.254.169.254/", "//metadata.google.internal/"];
+    let mut next = Some(error as &(dyn std::error::Error + 'static));
+    while let Some(inner) = next {
+        let text = inner.to_string();
+        if SERVICES.iter().any(|service| text.contains(service)) {
+            return true;
+        }
+        next = inner.source();
+    }
+    false
 }
 
 /// The innermost text of an error that no request stands behind.

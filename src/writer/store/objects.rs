@@ -20,6 +20,9 @@ use crate::writer::{Result, WriteError, names};
 /// enough that several readers stay small.
 const PIECE: u64 = 8 << 20;
 
+/// Files that are read at once: reading one is a few short requests, each of a round trip.
+const READERS: usize = 8;
+
 /// Pauses before a question is asked again.
 const PAUSES: [Duration; 3] = [
     Duration::from_millis(100),
@@ -239,6 +242,10 @@ impl Folder for Store {
             Ok(None) => Err(io::ErrorKind::NotFound.into()),
             Err(error) => Err(told(error)),
         }
+    }
+
+    fn side_by_side(&self) -> usize {
+        READERS
     }
 
     fn names(&self, path: &str) -> Result<Vec<String>> {

@@ -375,12 +375,15 @@ impl Carrier {
                     (_, Some(multipart)) => Held::Large(multipart, self.bytes),
                     (small, None) => Held::Small(small.unwrap_or_default()),
                 };
+                // The writer may have gone away, and another attempt may have this name by now.
+                let uploads = Uploads {
+                    shared: Arc::clone(&self.shared),
+                };
+                if told.is_closed() {
+                    return uploads.give_up(file);
+                }
                 self.shared.held().insert(self.name.clone(), file);
                 if told.send(Ok(())).is_err() {
-                    // The writer went away meanwhile: the file is nobody's.
-                    let uploads = Uploads {
-                        shared: Arc::clone(&self.shared),
-                    };
                     uploads.forget(|name| name == self.name);
                 }
             }

@@ -20,6 +20,7 @@ const AZURITE_KEY: &str =
 /// A prefix in the bucket of one store.
 pub(crate) struct Bucket {
     store: &'static str,
+    bucket: String,
     prefix: String,
 }
 
@@ -32,6 +33,14 @@ impl Bucket {
     /// On moto.
     pub(crate) fn on_moto() -> Self {
         Self::at("moto", "")
+    }
+
+    /// A whole bucket on SeaweedFS: the prefix is empty.
+    pub(crate) fn whole() -> Self {
+        let mut whole = Self::new();
+        whole.bucket = format!("whole-{}", std::mem::take(&mut whole.prefix));
+        whole.look(&["bucket", whole.store]);
+        whole
     }
 
     /// On SeaweedFS, the prefix ending so.
@@ -66,6 +75,7 @@ impl Bucket {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self {
             store,
+            bucket: "lake".to_owned(),
             prefix: format!("{}-{number}{end}", std::process::id()),
         }
     }
@@ -76,7 +86,7 @@ impl Bucket {
             "azure" => "az",
             _ => "s3",
         };
-        format!("{scheme}://lake/{}", self.prefix)
+        format!("{scheme}://{}/{}", self.bucket, self.prefix)
     }
 
     /// The store's own URL.
@@ -166,7 +176,7 @@ impl Bucket {
     pub(crate) fn keys(&self) -> BTreeMap<String, u64> {
         let inside = |line: &str| {
             let (size, key) = line.split_once('\t')?;
-            let name = key.strip_prefix(&self.prefix)?.strip_prefix('/')?;
+            let name = key.strip_prefix(&self.below(""))?;
             Some((name.to_owned(), size.parse().ok()?))
         };
         self.ask("keys", &[]).lines().filter_map(inside).collect()
@@ -198,7 +208,7 @@ impl Bucket {
 
     /// Puts an object whose key begins as the prefix does, and is not below it.
     pub(crate) fn put_beside(&self, end: &str, text: &str) {
-        looker(&["put", self.store, &format!("{}{end}", self.prefix), text]);
+        self.look(&["put", self.store, &format!("{}{end}", self.prefix), text]);
     }
 
     /// Removes an object.
@@ -206,14 +216,24 @@ impl Bucket {
         self.tell("remove", name, &[]);
     }
 
+    /// The key of a name below the prefix.
+    fn below(&self, name: &str) -> String {
+        match self.prefix.as_str() {
+            "" => name.to_owned(),
+            prefix => format!("{prefix}/{name}"),
+        }
+    }
+
     fn ask(&self, command: &str, more: &[&str]) -> String {
-        let prefix = format!("{}/", self.prefix);
-        looker(&[&[command, self.store, &prefix], more].concat())
+        self.look(&[&[command, self.store, &self.below("")], more].concat())
     }
 
     fn tell(&self, command: &str, name: &str, more: &[&str]) {
-        let key = format!("{}/{name}", self.prefix);
-        looker(&[&[command, self.store, &key], more].concat());
+        self.look(&[&[command, self.store, &self.below(name)], more].concat());
+    }
+
+    fn look(&self, arguments: &[&str]) -> String {
+        looker(&self.bucket, arguments)
     }
 }
 
@@ -222,16 +242,17 @@ pub(crate) fn user_without(actions: &[&str]) -> (String, String) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("user-{}-{number}", std::process::id());
-    let both = looker(&[&["user", &name], actions].concat());
+    let both = looker("lake", &[&["user", &name], actions].concat());
     let (key, secret) = both.trim().split_once(':').expect("a key and a secret");
     (key.to_owned(), secret.to_owned())
 }
 
 /// Runs `tests/store.py`.
-fn looker(arguments: &[&str]) -> String {
+fn looker(bucket: &str, arguments: &[&str]) -> String {
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/store.py");
     let output = Command::new(setting("IXTRACT_TEST_STORE_PYTHON"))
         .arg(program)
+        .env("IXTRACT_TEST_BUCKET", bucket)
         .args(arguments)
         .output()
         .expect("python");

@@ -93,6 +93,20 @@ fn a_key_is_written_as_it_stands() {
 }
 
 #[test]
+fn a_whole_bucket_is_a_place_too() {
+    let versions = Versions::small(Bucket::whole());
+    versions.publish(1);
+    versions.publish(2);
+    assert_eq!(versions.published(), Some(2));
+    versions.assert_swept();
+    let url = versions.bucket.url();
+    let bare = url.trim_end_matches('/');
+    versions.extraction.cli.run(["verify", bare]).expect_code(0);
+    versions.bucket.put("notes.txt", "mine");
+    versions.run(3, &[]).expect_code(73);
+}
+
+#[test]
 fn names_in_the_template_become_one_part_of_the_key_each() {
     let versions = Versions::small(Bucket::new());
     let template = format!("{}/{{table}}", versions.bucket.url());
