@@ -94,17 +94,21 @@ is_listening() {
     return 1
 }
 
+# Without the switch it would report to its makers, and without ports of its own for what is not
+# wanted no two could run.
 start_seaweed() {
     cat >identities.json <<JSON
 {"identities": [{"name": "tests", "actions": ["Admin"],
   "credentials": [{"accessKey": "ixtract-tests", "secretKey": "only-for-tests"}]}]}
 JSON
     exec setsid "$IXTRACT_TEST_TOOLS/stores/bin/weed" -logtostderr=true server \
-        -ip=127.0.0.1 -ip.bind=127.0.0.1 -dir=data \
+        -ip=127.0.0.1 -ip.bind=127.0.0.1 -dir=data -master.telemetry=false \
         -master.port="$2" -master.port.grpc="$3" -master.volumeSizeLimitMB=64 \
         -volume.port="$4" -volume.port.grpc="$5" -volume.max=200 \
         -filer -filer.port="$6" -filer.port.grpc="$7" \
-        -s3 -s3.port="$1" -s3.port.grpc="$8" -s3.config=identities.json
+        -filer.localSocket="$PWD/filer.sock" \
+        -s3 -s3.port="$1" -s3.port.grpc="$8" -s3.config=identities.json \
+        -s3.localSocket="$PWD/s3.sock" -s3.port.iceberg=0 -s3.port.lance=0
 }
 
 # It checks signatures once this many requests have set it up.
