@@ -23,7 +23,9 @@ mod cost; // What runs cost by the user's rates.
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
 mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
+mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
+mod explain; // Runs explained and measured from the store alone.
 mod first_release; // Files of the first version.
 mod hints; // What the user knows of the circumstances lowers what a run takes.
 mod keys; // Every row once, whatever the keys are like.
