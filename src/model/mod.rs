@@ -38,7 +38,9 @@ pub use cost::{Alternative, Comparison, Cost, Extra, Rates};
 pub use decisions::{Both, Decisions};
 pub use difference::{Aspect, Difference};
 pub use field::{FieldType, TimeUnit, arrow_schema};
-pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
+pub use format::{
+    Compression, CsvOptions, FileCompression, Format, FormatOptions, MIN_FILE_BYTES, ParquetOptions,
+};
 pub use given::{Amount, Given};
 pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
 pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
