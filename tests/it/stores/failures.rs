@@ -387,3 +387,24 @@ fn a_manifest_whose_put_is_not_answered_is_published_all_the_same() {
         versions.assert_swept();
     }
 }
+
+#[test]
+fn a_manifest_that_may_still_be_under_way_keeps_its_files() {
+    let mut versions = Versions::small(Bucket::new());
+    versions.publish(1);
+    let faulty = Faulty::start(&versions.bucket, u32::MAX, 1, &["drop", "_manifest.json"]);
+    through(&mut versions, Some(&faulty));
+    let outcome = versions.run(2, &[]).expect_code(69);
+    assert!(
+        outcome.stderr.contains("it is not known whether"),
+        "{outcome:#?}"
+    );
+    assert!(faulty.met() > 1);
+    through(&mut versions, None);
+    // Readers have the old version; the files of the new one stay, in case they get to see it.
+    assert_eq!(versions.published(), Some(1));
+    assert_eq!(versions.bucket.runs().len(), 2);
+    versions.publish(3);
+    assert_eq!(versions.published(), Some(3));
+    versions.assert_swept();
+}
