@@ -51,7 +51,7 @@ pub(crate) struct Faults {
     pub(crate) panic_in: BTreeSet<u32>,
     /// Reading these chunks never ends.
     pub(crate) hang_in: BTreeSet<u32>,
-    /// The server takes this long to begin to answer.
+    /// The server takes this long to begin to answer, the first chunk of all excepted.
     pub(crate) answer: Duration,
     /// Each batch takes this long.
     pub(crate) batch: Duration,
@@ -66,6 +66,8 @@ pub(crate) struct World {
     pub(crate) rows: i64,
     pub(crate) faults: Faults,
     pub(crate) openings: AtomicU32,
+    /// Chunks that were begun.
+    pub(crate) begun: AtomicU32,
     pub(crate) cancelled: AtomicU32,
     pub(crate) failed_once: Mutex<BTreeSet<u32>>,
     pub(crate) spec: ExecutionSpec,
@@ -80,6 +82,7 @@ impl World {
             rows,
             faults,
             openings: AtomicU32::new(0),
+            begun: AtomicU32::new(0),
             cancelled: AtomicU32::new(0),
             failed_once: Mutex::new(BTreeSet::new()),
             spec: spec(rows, chunks, workers),
@@ -262,7 +265,9 @@ struct MemorySession {
 #[async_trait]
 impl Session for MemorySession {
     async fn begin(&mut self, bounds: &ChunkBounds) -> SourceResult<()> {
-        tokio::time::sleep(self.world.faults.answer).await;
+        if self.world.begun.fetch_add(1, Ordering::SeqCst) > 0 {
+            tokio::time::sleep(self.world.faults.answer).await;
+        }
         let planned = self
             .world
             .spec

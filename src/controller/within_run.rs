@@ -1,7 +1,9 @@
 //! The adaptive rule `source_latency_backoff`, and how much a run's measurements can be trusted.
 //!
 //! Facts sheet, sections 5 and 8. The rule looks at how long the server takes to *begin* to answer a
-//! chunk's query: that is latency, whatever the chunk's size.
+//! chunk's query, whatever the chunk's size. A part of that is the query's own work (a filter that
+//! passes one row in a million, a function that sleeps), and no sign of a server in trouble: so
+//! an answer is slow only when it is also many times slower than the fastest of this worker's so far.
 
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ pub struct Backoff {
     rule: BackoffRule,
     /// Answers slower than this breach the rule; `None` when the rule is off.
     limit: Option<Duration>,
+    /// The fastest answer so far: what the query takes by itself, at most.
+    fastest: Option<Duration>,
     activations: u32,
     chunks_since: u32,
 }
@@ -30,14 +34,18 @@ impl Backoff {
         Self {
             rule,
             limit,
+            fastest: None,
             activations: 0,
             chunks_since: 0,
         }
     }
 
-    /// Whether an answer breaches the rule, fired or not.
+    /// Whether an answer breaches the rule, fired or not. The first has nothing to be held against.
     pub fn breached(&self, answer: Duration) -> bool {
-        self.limit.is_some_and(|limit| answer > limit)
+        let (Some(limit), Some(fastest)) = (self.limit, self.fastest) else {
+            return false;
+        };
+        answer > limit.max(fastest.saturating_mul(self.rule.threshold_p50s))
     }
 
     /// Takes note of a finished chunk; returns the pause to make before the next one.
@@ -45,10 +53,12 @@ impl Backoff {
     /// Pauses are 1, 2, 4, … seconds up to the rule's longest. At least `cooldown_chunks` chunks lie
     /// between two pauses, and before the first.
     pub fn after_chunk(&mut self, answer: Duration) -> Option<Duration> {
+        let breached = self.breached(answer);
+        self.fastest = Some(self.fastest.map_or(answer, |fastest| fastest.min(answer)));
         self.chunks_since = self.chunks_since.saturating_add(1);
         let ready = self.chunks_since > self.rule.cooldown_chunks
             && self.activations < self.rule.max_activations;
-        if !ready || !self.breached(answer) {
+        if !ready || !breached {
             return None;
         }
         let seconds = 1u64.checked_shl(self.activations).unwrap_or(u64::MAX);
@@ -113,9 +123,12 @@ mod tests {
 
     #[test]
     fn off_below_one_millisecond_on_at_one() {
-        let off = Backoff::new(RULE, Duration::from_micros(999));
+        let quick = Duration::from_millis(1);
+        let mut off = Backoff::new(RULE, Duration::from_micros(999));
+        assert_eq!(off.after_chunk(quick), None);
         assert!(!off.breached(Duration::from_secs(60)));
-        let on = Backoff::new(RULE, Duration::from_millis(1));
+        let mut on = Backoff::new(RULE, Duration::from_millis(1));
+        assert_eq!(on.after_chunk(quick), None);
         assert!(
             !on.breached(Duration::from_millis(50)),
             "the floor itself does not trigger"
@@ -127,11 +140,23 @@ mod tests {
     fn fires_after_the_fourth_chunk_and_doubles() {
         let mut backoff = Backoff::new(RULE, Duration::from_millis(10));
         let slow = Duration::from_millis(101);
-        let pauses: Vec<u64> = (0..44)
+        assert_eq!(backoff.after_chunk(Duration::from_millis(20)), None);
+        let pauses: Vec<u64> = (1..44)
             .filter_map(|_| backoff.after_chunk(slow))
             .map(|pause| pause.as_secs())
             .collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30, 30, 30]);
+    }
+
+    #[test]
+    fn what_every_answer_takes_is_the_querys_own_work() {
+        let mut backoff = Backoff::new(RULE, Duration::from_millis(1));
+        for answer in [150, 160, 151, 300, 749, 150] {
+            let answer = Duration::from_millis(answer);
+            assert!(!backoff.breached(answer), "{answer:?}");
+            assert_eq!(backoff.after_chunk(answer), None);
+        }
+        assert!(backoff.breached(Duration::from_millis(751)));
     }
 
     #[test]
