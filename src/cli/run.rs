@@ -99,7 +99,8 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         }
     };
     let output = survey.output(&job.output.directory, &job.source, context);
-    let dataset = Dataset::prepare(&output, &id, job.output.layout, job.output.keep)?;
+    let mut dataset = Dataset::prepare(&output, &id, job.output.layout, job.output.keep)?;
+    dataset.measure(context.clock.clone());
 
     let open = RunOpen {
         id,
@@ -148,7 +149,10 @@ async fn conclude(
             Err(failure)
         }
     };
-    let close = attempt.close(context, published.as_ref().err());
+    let mut close = attempt.close(context, published.as_ref().err());
+    if published.is_ok() {
+        history.diagnose(&open, &mut close);
+    }
     let lost = history.close(&open.id, &close, survey.learned.as_ref());
     match published {
         Ok(published) => {
@@ -158,6 +162,8 @@ async fn conclude(
             document.warnings.extend_from_slice(history.warnings());
             document.state = history.file();
             document.teaches = teaches;
+            document.finding = close.finding;
+            document.anomaly = close.anomaly;
             Ok(document)
         }
         Err(failure) => {

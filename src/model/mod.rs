@@ -4,7 +4,9 @@
 //! constructors and by the `check` functions beside each type.
 
 mod field;
+mod finding;
 mod format;
+mod health;
 mod key;
 mod plan;
 mod profile;
@@ -18,7 +20,12 @@ mod steps;
 mod stored;
 
 pub use field::{FieldType, TimeUnit, arrow_schema};
+pub use finding::{
+    Action, Activity, Anomaly, Attribution, Category, Certainty, Direction, Evidence, Finding,
+    Measures, Part, Severity, Skew,
+};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
+pub use health::{Checkup, Concern, Health, Trend};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
 pub use plan::{
     BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,
@@ -46,4 +53,4 @@ pub use run::{
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;
 pub use steps::Steps;
-pub use stored::{Predicted, RunRow, SourceThen, StoredRun};
+pub use stored::{CleanRun, Predicted, RunRow, SourceThen, StoredRun};

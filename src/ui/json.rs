@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    ConnectionLoad, ExecutionPlan, ProofLevel, RunId, SnapshotFacts, SourceProfile,
+    Anomaly, ConnectionLoad, ExecutionPlan, Finding, ProofLevel, RunId, SnapshotFacts,
+    SourceProfile,
 };
 
 /// Any failure.
@@ -138,6 +139,10 @@ pub struct RunDocument {
     pub state: Option<String>,
     /// Whether later plans are made from this run too.
     pub teaches: bool,
+    /// What it shows: where its time went, and what its course is put down to.
+    pub finding: Option<Finding>,
+    /// How its speed is far from that of the clean runs before it, where it is.
+    pub anomaly: Option<Anomaly>,
 }
 
 /// `verify`, with nothing wrong.

@@ -261,6 +261,8 @@ mod tests {
             warnings: Vec::new(),
             state: Some("/home/etl/.local/state/ixtract/state.db".to_owned()),
             teaches: true,
+            finding: None,
+            anomaly: None,
         }
     }
 

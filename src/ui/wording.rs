@@ -1,5 +1,7 @@
 //! Reasons, verdicts and levels in words: the only place with prose about decisions.
 
+pub mod finding;
+
 use crate::model::{
     Consistency, ConsistencyLevel, FormatOptions, Learned, Origin, ProofLevel, Reason, Scheduling,
     Strategy,

@@ -8,6 +8,7 @@ mod dictionary;
 mod error;
 mod format;
 pub mod manifest;
+mod meter;
 mod names;
 mod parquet;
 mod part;
@@ -28,6 +29,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use error::WriteError;
+pub use meter::Meter;
 
 /// The result of writing.
 pub type Result<T> = std::result::Result<T, WriteError>;
@@ -47,6 +49,13 @@ pub trait Sink: Send + Sync {
 pub trait ChunkWriter: Send {
     /// Appends rows.
     async fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+
+    /// Counts the time that goes into handing bytes to their place, until the end of
+    /// [`ChunkWriter::finish`]; the rest of a writer's time is encoding. A writer that does not tell
+    /// the two apart counts nothing.
+    fn meter(&self) -> Meter {
+        Meter::default()
+    }
 
     /// Ends the chunk: every byte is on its way to stable storage when this returns. A chunk
     /// without rows gives no receipt.

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 
 use super::format::{Encoder, FileFormat, Target};
 use super::stable::{self, Backlog, HashingFile, Written};
-use super::{ChunkWriter, PartReceipt, Result, Sink, WriteError, names};
+use super::{ChunkWriter, Meter, PartReceipt, Result, Sink, WriteError, names};
+use crate::clock::SharedClock;
 
 /// The first and, as yet, only segment of a chunk.
 const SEGMENT: u32 = 1;
@@ -27,6 +28,8 @@ pub(super) struct DirectorySink {
     pub(super) format: Arc<dyn FileFormat>,
     /// Takes finished files to stable storage.
     pub(super) backlog: Backlog,
+    /// Measures what writing takes.
+    pub(super) clock: Option<SharedClock>,
 }
 
 impl DirectorySink {
@@ -35,10 +38,15 @@ impl DirectorySink {
     }
 
     /// Hands a finished file, which has its name, to stable storage.
-    fn receipt(&self, chunk: u32, rows: u64, written: Written) -> Result<PartReceipt> {
+    fn receipt(
+        &self,
+        chunk: u32,
+        rows: u64,
+        (written, meter): (Written, &Meter),
+    ) -> Result<PartReceipt> {
         let name = self.name(chunk);
-        self.backlog
-            .sync(written.file, &self.directory.join(&name))?;
+        let path = self.directory.join(&name);
+        meter.during(|| self.backlog.sync(written.file, &path))?;
         Ok(PartReceipt {
             name,
             chunk,
@@ -52,10 +60,11 @@ impl DirectorySink {
     /// Writes a readable file without rows: an empty table still has a schema.
     pub(super) fn write_empty(&self, chunk: u32, schema: &SchemaRef) -> Result<PartReceipt> {
         let path = self.directory.join(self.name(chunk));
-        let file = HashingFile::create(&path)?;
+        let meter = Meter::default();
+        let file = HashingFile::create(&path, meter.clone())?;
         let target = Target { file, path: &path };
         let file = self.format.begin(target, schema, None)?.finish()?;
-        self.receipt(chunk, 0, file.finish())
+        self.receipt(chunk, 0, (file.finish(), &meter))
     }
 }
 
@@ -70,6 +79,7 @@ impl Sink for DirectorySink {
             sink: self.clone(),
             chunk,
             schema,
+            meter: Meter::new(self.clock.clone()),
             part: None,
         }))
     }
@@ -80,6 +90,7 @@ struct PartWriter {
     sink: DirectorySink,
     chunk: u32,
     schema: SchemaRef,
+    meter: Meter,
     part: Option<Part>,
 }
 
@@ -107,7 +118,7 @@ impl PartWriter {
     /// Opens the file at the first rows, because they may decide how columns are encoded.
     fn start(&self, first: &RecordBatch) -> Result<Part> {
         let path = self.sink.directory.join(names::unfinished(&self.name()));
-        let file = HashingFile::create(&path)?;
+        let file = HashingFile::create(&path, self.meter.clone())?;
         let target = Target { file, path: &path };
         match self.sink.format.begin(target, &self.schema, Some(first)) {
             Ok(encoder) => Ok(Part {
@@ -164,7 +175,9 @@ impl PartWriter {
             });
         match sealed {
             Ok(written) => {
-                let receipt = self.sink.receipt(self.chunk, part.rows, written)?;
+                let receipt = self
+                    .sink
+                    .receipt(self.chunk, part.rows, (written, &self.meter))?;
                 Ok(vec![receipt])
             }
             Err(error) => {
@@ -189,6 +202,10 @@ fn same_columns(one: &SchemaRef, other: &SchemaRef) -> bool {
 impl ChunkWriter for PartWriter {
     async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.encode(batch)
+    }
+
+    fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     async fn finish(self: Box<Self>) -> Result<Vec<PartReceipt>> {

@@ -20,6 +20,7 @@ use super::replace::Replace;
 use super::runs::Runs;
 use super::stable::{self, Backlog};
 use super::{PartReceipt, Result, Sink, WriteError, names, proof};
+use crate::clock::SharedClock;
 use crate::model::{
     ChunkBounds, ChunkRecord, ExecutionPlan, FormatOptions, Layout, RunId, SnapshotFacts,
     arrow_schema,
@@ -185,6 +186,7 @@ pub struct Dataset {
     arrangement: Box<dyn Arrangement>,
     run: RunId,
     backlog: Backlog,
+    clock: Option<SharedClock>,
     warnings: Vec<String>,
     // Last, so that everything else is over before another run may begin.
     lock: Lock,
@@ -229,9 +231,16 @@ impl Dataset {
             arrangement,
             run: run.clone(),
             backlog: Backlog::default(),
+            clock: None,
             warnings,
             lock,
         })
+    }
+
+    /// Has writers tell by this clock how long bytes take to leave; see
+    /// [`ChunkWriter::meter`](super::ChunkWriter::meter).
+    pub fn measure(&mut self, clock: SharedClock) {
+        self.clock = Some(clock);
     }
 
     /// The dataset's real path.
@@ -255,6 +264,7 @@ impl Dataset {
             tag: self.run.tag().to_owned(),
             format: format::of(options, budget),
             backlog: self.backlog.clone(),
+            clock: self.clock.clone(),
         }
     }
 

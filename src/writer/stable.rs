@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sha2::{Digest, Sha256};
 
-use super::{Result, WriteError, names};
+use super::{Meter, Result, WriteError, names};
 use crate::model::hex;
 
 /// Makes the names in a directory stable.
@@ -99,11 +99,12 @@ pub(super) struct HashingFile {
     file: File,
     hash: Sha256,
     bytes: u64,
+    meter: Meter,
 }
 
 impl HashingFile {
     /// Creates `path`, which must not exist. Callers hand over large pieces or buffer themselves.
-    pub(super) fn create(path: &Path) -> Result<Self> {
+    pub(super) fn create(path: &Path, meter: Meter) -> Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -113,6 +114,7 @@ impl HashingFile {
             file,
             hash: Sha256::new(),
             bytes: 0,
+            meter,
         })
     }
 
@@ -128,8 +130,12 @@ impl HashingFile {
 
 impl Write for HashingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.file.write(bytes)?;
-        self.hash.update(&bytes[..taken]);
+        let Self { file, hash, .. } = self;
+        let taken = self.meter.during(|| {
+            let taken = file.write(bytes)?;
+            hash.update(&bytes[..taken]);
+            io::Result::Ok(taken)
+        })?;
         self.bytes += taken as u64;
         Ok(taken)
     }
@@ -222,7 +228,7 @@ mod tests {
     fn a_hashing_file_knows_its_length_and_checksum() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("data");
-        let mut file = HashingFile::create(&path).unwrap();
+        let mut file = HashingFile::create(&path, Meter::default()).unwrap();
         file.write_all(b"abc").unwrap();
         let written = file.finish();
         assert_eq!(written.bytes, 3);
@@ -230,7 +236,10 @@ mod tests {
             written.sha256,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
-        assert!(HashingFile::create(&path).is_err(), "never over a file");
+        assert!(
+            HashingFile::create(&path, Meter::default()).is_err(),
+            "never over a file"
+        );
     }
 
     #[test]

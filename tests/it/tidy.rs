@@ -35,7 +35,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("cost", PURE),
     ("source", &["model", "clock"]),
     ("profiler", &["model", "source", "clock"]),
-    ("writer", &["model"]),
+    ("writer", &["model", "clock"]),
     ("state", &["model", "controller"]),
     (
         "engine",

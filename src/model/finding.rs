@@ -1,0 +1,543 @@
+//! What a finished run shows: where its time went, how it compares with the runs before it, and
+//! what that is put down to. Data; only `ui::wording` turns it into sentences.
+
+use serde::{Deserialize, Serialize};
+
+use super::run::RunId;
+
+/// What a run's course is put down to (facts sheet, section 10.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    /// More workers did better, or fewer did worse: there were too few.
+    UnderParallel,
+    /// More workers did worse, or fewer did better: there were too many.
+    OverParallel,
+    /// As the runs before it, or nothing to compare with.
+    Stable,
+    /// The source took longer to answer, or to let the run begin.
+    SourceLatency,
+    /// A few chunks held much more than the others, and workers waited for them.
+    DataSkew,
+    /// The run was as the runs before it, but not as it was predicted.
+    ModelError,
+    /// Far outside what the runs before it were, and none of the above.
+    Anomaly,
+}
+
+impl Category {
+    /// Every category.
+    pub const ALL: [Self; 7] = [
+        Self::UnderParallel,
+        Self::OverParallel,
+        Self::Stable,
+        Self::SourceLatency,
+        Self::DataSkew,
+        Self::ModelError,
+        Self::Anomaly,
+    ];
+
+    /// The word that is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnderParallel => "under_parallel",
+            Self::OverParallel => "over_parallel",
+            Self::Stable => "stable",
+            Self::SourceLatency => "source_latency",
+            Self::DataSkew => "data_skew",
+            Self::ModelError => "model_error",
+            Self::Anomaly => "anomaly",
+        }
+    }
+}
+
+/// How sure a finding is, or a prediction was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Certainty {
+    /// Little to go by.
+    Low,
+    /// Some.
+    Medium,
+    /// Plenty.
+    High,
+}
+
+impl Certainty {
+    /// The word that is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+/// Something that a worker's time goes into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activity {
+    /// Getting its session: connecting, sharing the snapshot.
+    Opening,
+    /// Waiting until the server began to answer a chunk's query: the server and one round trip of
+    /// the network.
+    Answer,
+    /// Waiting for the rows of an answer: the server and the network, which cannot be told apart
+    /// from this end of the connection.
+    Rows,
+    /// Turning the server's bytes into columns.
+    Decode,
+    /// Turning columns into the file format, compression included.
+    Encode,
+    /// Handing finished bytes to the place they go to, checksum included.
+    Write,
+    /// Attempts that were given up, and what else a chunk takes, such as opening its file.
+    Other,
+    /// Pausing because the source had slowed down, or before another attempt.
+    BackOff,
+    /// Without a chunk, while the server still counted the rows.
+    Count,
+    /// Without a chunk, while others still had one.
+    Idle,
+}
+
+impl Activity {
+    /// Every activity, in the order in which they happen.
+    pub const ALL: [Self; 10] = [
+        Self::Opening,
+        Self::Answer,
+        Self::Rows,
+        Self::Decode,
+        Self::Encode,
+        Self::Write,
+        Self::Other,
+        Self::BackOff,
+        Self::Count,
+        Self::Idle,
+    ];
+}
+
+/// What worker time depends on: activities that have one remedy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The source and the network to it: answers and rows.
+    Source,
+    /// This machine's processors: decoding and encoding.
+    Processor,
+    /// The place that files go to.
+    Storage,
+    /// Getting sessions.
+    Opening,
+    /// Lost attempts and pauses.
+    Trouble,
+    /// The server's count.
+    Count,
+    /// Uneven work.
+    Balance,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 7] = [
+        Self::Source,
+        Self::Processor,
+        Self::Storage,
+        Self::Opening,
+        Self::Trouble,
+        Self::Count,
+        Self::Balance,
+    ];
+
+    /// What it is made of.
+    pub fn activities(self) -> &'static [Activity] {
+        match self {
+            Self::Source => &[Activity::Answer, Activity::Rows],
+            Self::Processor => &[Activity::Decode, Activity::Encode],
+            Self::Storage => &[Activity::Write],
+            Self::Opening => &[Activity::Opening],
+            Self::Trouble => &[Activity::Other, Activity::BackOff],
+            Self::Count => &[Activity::Count],
+            Self::Balance => &[Activity::Idle],
+        }
+    }
+}
+
+/// Where the time of all workers together went, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attribution {
+    /// See [`Activity::Opening`].
+    pub opening_ms: u64,
+    /// See [`Activity::Answer`].
+    pub answer_ms: u64,
+    /// See [`Activity::Rows`].
+    pub rows_ms: u64,
+    /// See [`Activity::Decode`].
+    pub decode_ms: u64,
+    /// See [`Activity::Encode`].
+    pub encode_ms: u64,
+    /// See [`Activity::Write`].
+    pub write_ms: u64,
+    /// See [`Activity::Other`].
+    pub other_ms: u64,
+    /// See [`Activity::BackOff`].
+    pub back_off_ms: u64,
+    /// See [`Activity::Count`].
+    pub count_ms: u64,
+    /// See [`Activity::Idle`].
+    pub idle_ms: u64,
+}
+
+impl Attribution {
+    /// The time that went into one activity, in milliseconds.
+    pub fn of(&self, activity: Activity) -> u64 {
+        match activity {
+            Activity::Opening => self.opening_ms,
+            Activity::Answer => self.answer_ms,
+            Activity::Rows => self.rows_ms,
+            Activity::Decode => self.decode_ms,
+            Activity::Encode => self.encode_ms,
+            Activity::Write => self.write_ms,
+            Activity::Other => self.other_ms,
+            Activity::BackOff => self.back_off_ms,
+            Activity::Count => self.count_ms,
+            Activity::Idle => self.idle_ms,
+        }
+    }
+
+    /// The time that depended on one part, in milliseconds.
+    pub fn of_part(&self, part: Part) -> u64 {
+        let activities = part.activities().iter();
+        activities.fold(0, |sum, activity| sum.saturating_add(self.of(*activity)))
+    }
+
+    /// All of it, in milliseconds.
+    pub fn total_ms(&self) -> u64 {
+        let all = Activity::ALL.iter();
+        all.fold(0, |sum, activity| sum.saturating_add(self.of(*activity)))
+    }
+
+    /// An activity's share of the whole, in thousandths; 0 of nothing.
+    pub fn permille(&self, activity: Activity) -> u32 {
+        permille(self.of(activity), self.total_ms())
+    }
+
+    /// A part's share of the whole, in thousandths; 0 of nothing.
+    pub fn part_permille(&self, part: Part) -> u32 {
+        permille(self.of_part(part), self.total_ms())
+    }
+
+    /// The part that most time depended on; the first of equals, `None` of nothing.
+    pub fn limit(&self) -> Option<Part> {
+        let mut most = None;
+        for part in Part::ALL {
+            let time = self.of_part(part);
+            if time > most.map_or(0, |part| self.of_part(part)) {
+                most = Some(part);
+            }
+        }
+        most
+    }
+
+    /// This and another's together.
+    pub fn plus(self, other: Self) -> Self {
+        let sum = u64::saturating_add;
+        Self {
+            opening_ms: sum(self.opening_ms, other.opening_ms),
+            answer_ms: sum(self.answer_ms, other.answer_ms),
+            rows_ms: sum(self.rows_ms, other.rows_ms),
+            decode_ms: sum(self.decode_ms, other.decode_ms),
+            encode_ms: sum(self.encode_ms, other.encode_ms),
+            write_ms: sum(self.write_ms, other.write_ms),
+            other_ms: sum(self.other_ms, other.other_ms),
+            back_off_ms: sum(self.back_off_ms, other.back_off_ms),
+            count_ms: sum(self.count_ms, other.count_ms),
+            idle_ms: sum(self.idle_ms, other.idle_ms),
+        }
+    }
+}
+
+/// `part` of `whole` in thousandths, rounded to the nearest; 0 of nothing.
+fn permille(part: u64, whole: u64) -> u32 {
+    if whole == 0 {
+        return 0;
+    }
+    let (part, whole) = (u128::from(part), u128::from(whole));
+    u32::try_from((part * 2000 + whole) / (whole * 2)).unwrap_or(u32::MAX)
+}
+
+/// How uneven chunk times were (facts sheet, section 10.5): slowest over median.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// At most 1.5.
+    Low,
+    /// More than 1.5.
+    Moderate,
+    /// More than 3.
+    High,
+}
+
+impl Severity {
+    /// The word that is shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Moderate => "moderate",
+            Self::High => "high",
+        }
+    }
+}
+
+/// How uneven a run's finished chunks were.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Skew {
+    /// How much.
+    pub severity: Severity,
+    /// Time of the slowest chunk over the median's.
+    pub ratio: f64,
+    /// Coefficient of variation of the chunks' times.
+    pub cv: f64,
+    /// The slowest chunk.
+    pub slowest: u32,
+    /// What the slowest chunk held over what the median chunk held: rows or bytes, whichever is
+    /// more uneven.
+    pub size_ratio: f64,
+    /// Worker time that was lost because others waited for the last chunks, in thousandths of the
+    /// time until the last chunk's end.
+    pub lost_permille: u32,
+}
+
+/// What is measured of a run beside its speed, kept so that later runs can be compared with it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Measures {
+    /// Where the workers' time went.
+    pub attribution: Attribution,
+    /// How long the server took to begin to answer: the median over the chunks, in milliseconds.
+    pub answer_ms: u64,
+    /// How long it took to get the snapshot, locks included, in milliseconds.
+    pub snapshot_ms: u64,
+    /// The median round trip of small queries before the run, in microseconds.
+    pub latency_us: Option<u64>,
+    /// How uneven the chunks were; `None` of fewer than three.
+    pub skew: Option<Skew>,
+}
+
+/// One fact that a finding rests on, or that should be known beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "evidence", rename_all = "snake_case")]
+pub enum Evidence {
+    /// There is no earlier clean run to compare with.
+    First,
+    /// The speed changed since the clean run before it.
+    Changed {
+        /// That run.
+        since: RunId,
+        /// Change in thousandths.
+        permille: i64,
+    },
+    /// The speed stayed within the 5 % that are noise.
+    Unchanged {
+        /// The clean run before it.
+        since: RunId,
+        /// Change in thousandths.
+        permille: i64,
+    },
+    /// The number of workers changed since the clean run before it.
+    WorkersChanged {
+        /// Before.
+        from: u32,
+        /// Now.
+        to: u32,
+    },
+    /// Too few clean earlier runs to tell whether this one is out of the ordinary.
+    FewRuns {
+        /// Those there are.
+        runs: u32,
+        /// Those there must be.
+        needed: u32,
+    },
+    /// The speed is within what is usual, or as far from it as sometimes happens.
+    Usual {
+        /// Distance from the mean in standard deviations.
+        z: f64,
+        /// Clean earlier runs.
+        runs: u32,
+    },
+    /// The speed is far from what is usual.
+    Unusual {
+        /// Distance from the mean in standard deviations.
+        z: f64,
+        /// The mean, in rows per second.
+        mean: f64,
+        /// Clean earlier runs.
+        runs: u32,
+    },
+    /// Small queries before the run took much longer than before earlier runs.
+    LatencyRose {
+        /// The median of earlier runs' median round trips, in microseconds.
+        from_us: u64,
+        /// Now.
+        to_us: u64,
+    },
+    /// The server took much longer to begin to answer a chunk's query.
+    AnswersSlowed {
+        /// The median of earlier runs' medians, in milliseconds.
+        from_ms: u64,
+        /// Now.
+        to_ms: u64,
+    },
+    /// The run had to wait for its snapshot or the table's lock.
+    SnapshotWaited {
+        /// The median of earlier runs; 0 where there is none.
+        from_ms: u64,
+        /// Now.
+        to_ms: u64,
+    },
+    /// The latency rule was breached by so many chunks that the run's confidence suffered.
+    BackedOff {
+        /// Time that workers paused, in milliseconds.
+        paused_ms: u64,
+    },
+    /// Workers waited for a chunk that held more than the others.
+    Uneven(Skew),
+    /// A part took much longer for a row than in earlier runs.
+    Costlier {
+        /// The part.
+        part: Part,
+        /// The median of earlier runs, in nanoseconds of worker time a row.
+        from_ns: u64,
+        /// Now.
+        to_ns: u64,
+    },
+    /// The table had another number of rows than was predicted.
+    RowsMispredicted {
+        /// Predicted.
+        predicted: u64,
+        /// Read.
+        rows: u64,
+    },
+    /// The speed was another than was predicted.
+    SpeedMispredicted {
+        /// Predicted, in rows per second.
+        predicted: f64,
+        /// Reached.
+        throughput: f64,
+    },
+}
+
+/// What can be done about a finding, in view of what was active already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Nothing.
+    Nothing,
+    /// Nothing: later plans take this run into account by themselves.
+    Learned,
+    /// The run's number of workers was fixed by hand: leave it to the controller.
+    FreeWorkers {
+        /// The number.
+        workers: u32,
+    },
+    /// Let the plan have more workers, if a limit keeps it from them.
+    RaiseMaxWorkers {
+        /// Workers now.
+        workers: u32,
+    },
+    /// Let the plan have fewer workers, if a limit keeps it from that.
+    LowerMaxWorkers {
+        /// Workers now.
+        workers: u32,
+    },
+    /// Run at another hour, or find out what else the source was doing.
+    QuieterHour,
+    /// Find out who holds locks on the table at that hour.
+    FindLocks,
+    /// Smaller chunks even the work out.
+    SmallerChunks {
+        /// Rows a chunk, for `--chunk-rows`.
+        chunk_rows: u64,
+        /// Whether the longest chunks were already taken first.
+        longest_first: bool,
+        /// Whether the bounds were already at equal numbers of rows.
+        by_density: bool,
+    },
+    /// The source's statistics are behind: bring them up to date.
+    RefreshStatistics,
+    /// Select fewer columns or rows: the source has less to send.
+    ReadLess,
+    /// Cheaper compression, or a machine with more processors.
+    CheaperEncoding,
+    /// A faster disk or place, or stronger compression.
+    FasterStorage,
+    /// See what else the place that files go to did meanwhile.
+    LookAtStorage,
+    /// See what else the machine did meanwhile.
+    LookAtMachine,
+    /// See what else the source did meanwhile.
+    LookAtSource,
+    /// Leave the server's count out, at the price of a weaker proof.
+    LeaveCountOut,
+    /// Fewer workers open fewer sessions; a pooler opens them sooner.
+    FewerSessions,
+}
+
+/// Which way an anomaly goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Slower than usual.
+    Degradation,
+    /// Faster than usual.
+    Improvement,
+}
+
+impl Direction {
+    /// The word that is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Degradation => "degradation",
+            Self::Improvement => "improvement",
+        }
+    }
+}
+
+/// A run whose speed is far from that of the clean runs before it (facts sheet, section 10.4).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// Which way.
+    pub direction: Direction,
+    /// Distance from the mean in standard deviations, at two decimals. Where the baseline does not
+    /// vary: in fifths of the mean.
+    pub z: f64,
+    /// Rows per second of this run.
+    pub throughput: f64,
+    /// Mean of the baseline in rows per second, at one decimal.
+    pub mean: f64,
+    /// Standard deviation of the baseline in rows per second, at one decimal.
+    pub sigma: f64,
+    /// Runs in the baseline.
+    pub runs: u32,
+}
+
+/// What a published run shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What its course is put down to.
+    pub category: Category,
+    /// How sure that is.
+    pub certainty: Certainty,
+    /// What it rests on, the deciding facts first.
+    pub evidence: Vec<Evidence>,
+    /// What can be done.
+    pub actions: Vec<Action>,
+    /// Actual over predicted duration; 1 where nothing was predicted.
+    pub deviation_ratio: f64,
+    /// Change of the speed since the clean run before it, as a fraction.
+    pub throughput_change: Option<f64>,
+    /// What was measured.
+    pub measures: Measures,
+}
