@@ -15,7 +15,7 @@ use super::plan;
 use super::settings::{self, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::{ExecutionPlan, OutputOptions, RunOpen, RunRequest};
+use crate::model::{ExecutionPlan, OutputOptions, RunId, RunOpen, RunRequest, Scope};
 use crate::planner::{Verdict, verdict};
 use crate::ui;
 use crate::ui::json::RunDocument;
@@ -53,14 +53,45 @@ pub(super) enum Goal {
     /// A plan is to be made.
     Request(Box<RunRequest>),
     /// This plan is to be executed exactly.
-    Plan(Box<ExecutionPlan>),
+    Given(Box<Given>),
+}
+
+/// A plan that was made before.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// The plan.
+    pub(super) plan: ExecutionPlan,
+    /// The run that is executed again, where the plan is that of one.
+    pub(super) replays: Option<Original>,
+}
+
+/// A run that is executed again.
+#[derive(Debug)]
+pub(super) struct Original {
+    /// Its id.
+    pub(super) id: RunId,
+    /// What it is remembered under.
+    pub(super) scope: Scope,
+}
+
+impl Goal {
+    /// The run that is executed again, where that is what is done.
+    fn replays(&self) -> Option<&RunId> {
+        match self {
+            Self::Given(given) => given.replays.as_ref().map(|original| &original.id),
+            Self::Request(_) => None,
+        }
+    }
 }
 
 impl Job {
     /// The job that the arguments of `run` describe.
     pub(super) fn of(context: &Context, args: &RunArgs) -> Result<Self, Failure> {
         let goal = match (&args.plan, &args.table) {
-            (Some(file), _) => Goal::Plan(Box::new(plan::read(file)?)),
+            (Some(file), _) => Goal::Given(Box::new(Given {
+                plan: plan::read(file)?,
+                replays: None,
+            })),
             (None, table) => Goal::Request(Box::new(settings::request(
                 args.selection.subject(table.as_deref()),
                 &args.selection,
@@ -70,7 +101,7 @@ impl Job {
             )?)),
         };
         let planned = match &goal {
-            Goal::Plan(plan) => Some(&plan.spec.source),
+            Goal::Given(given) => Some(&given.plan.spec.source),
             Goal::Request(_) => None,
         };
         Ok(Self {
@@ -94,9 +125,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         Goal::Request(request) => {
             Survey::of_request(context, &mut history, source, request).await?
         }
-        Goal::Plan(plan) => {
-            Survey::of_plan(context, &mut history, source, plan.as_ref().clone()).await?
-        }
+        Goal::Given(given) => Survey::of_plan(context, &mut history, source, given).await?,
     };
     let output = survey.output(&job.output.directory, &job.source, context);
     let mut dataset = Dataset::prepare(&output, &id, job.output.layout, job.output.keep)?;
@@ -110,8 +139,13 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         host: history::host(),
         plan: survey.plan.clone(),
         constrained: survey.constrained,
-        profile: Some(survey.profile.clone()),
-        counters: survey.profile.statistics.counters.clone(),
+        replay_of: job.goal.replays().cloned(),
+        counters: survey
+            .profile
+            .as_ref()
+            .map(|profile| profile.statistics.counters.clone())
+            .unwrap_or_default(),
+        profile: survey.profile.clone(),
         output: dataset.directory().display().to_string(),
     };
     let agreed = match agree(context, job, &survey, &dataset, &output).await {
@@ -157,7 +191,7 @@ async fn conclude(
     match published {
         Ok(published) => {
             let teaches = history.teaches(&survey.scope, &open.id);
-            let mut document = attempt.document(survey, &open.id, published)?;
+            let mut document = attempt.document(survey, &open, published)?;
             document.warnings.extend(lost);
             document.warnings.extend_from_slice(history.warnings());
             document.state = history.file();
@@ -214,6 +248,9 @@ async fn agree(
             reason,
             match answer {
                 Some(_) => "nothing was done, as you said",
+                None if job.goal.replays().is_some() => {
+                    "change what the reason names, or pass --yes to run it anyway"
+                }
                 None => "change what the reason names, or pass --force to run it anyway",
             },
         )),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use environment::Environment;
-pub use template::{Names, directory};
+pub use template::{Names, check as check_output, directory, literal};
 
 use super::args::{OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs, WorkArgs};
 use crate::clock::SharedClock;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::history::History;
+use super::run::Given;
 use super::settings::{self, Names, SourceSettings};
 use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
@@ -15,6 +16,7 @@ use crate::model::{
     Selection, SourceIdentity, SourceProfile, Table, TypeOptions,
 };
 use crate::planner::{self, Inputs, Limits, Planned, Verdict};
+use crate::profiler::{self, Contact};
 use crate::source::{self, Source, SourceError};
 use crate::ui::json::{PlanDocument, VerdictDocument};
 use crate::ui::wording;
@@ -23,8 +25,10 @@ use crate::ui::wording;
 pub(super) struct Survey {
     /// The connected source.
     pub(super) source: Arc<dyn Source>,
-    /// What is known of the table.
-    pub(super) profile: SourceProfile,
+    /// How it answers now.
+    pub(super) contact: Contact,
+    /// What is known of the table, where a plan was made from it: a given plan needs no profile.
+    pub(super) profile: Option<SourceProfile>,
     /// What runs of it are remembered under.
     pub(super) scope: Scope,
     /// What will be done.
@@ -73,7 +77,7 @@ pub(super) async fn profile(
     } = *wanted;
     let look = async {
         let table = source.describe(table, selection, types).await?;
-        crate::profiler::profile(source.as_ref(), table, chunk_rows, context.clock.as_ref()).await
+        profiler::profile(source.as_ref(), table, chunk_rows, context.clock.as_ref()).await
     };
     context.interrupt.or::<_, SourceError>(look).await
 }
@@ -102,20 +106,26 @@ impl Survey {
         Ok(Self {
             constrained: planner::constrained(request),
             source,
-            profile,
+            contact: Contact {
+                latency: profile.latency.clone(),
+                connections: profile.connections,
+            },
+            profile: Some(profile),
             scope,
             plan: planned.plan,
             learned: planned.next,
         })
     }
 
-    /// Takes a plan that was made before, if the table is still what it was made for.
+    /// Takes a plan that was made before, if the table is still what it was made for. The table is
+    /// described and nothing else: what there is to decide was decided.
     pub(super) async fn of_plan(
         context: &Context,
         history: &mut History,
         source: Arc<dyn Source>,
-        plan: ExecutionPlan,
+        given: &Given,
     ) -> Result<Self, Failure> {
+        let plan = &given.plan;
         let read = &plan.spec.read;
         check_source(&plan.spec.source, source.identity(), &read.relation)?;
         let selection = Selection {
@@ -134,27 +144,36 @@ impl Survey {
             Some(_) => read.relation.name.clone(),
             None => literal(&read.relation),
         };
-        let wanted = Wanted {
-            table: &name,
-            selection: &selection,
-            types: &types,
-            chunk_rows: None,
+        context
+            .printer
+            .detail("looking whether the table is as planned");
+        let look = async {
+            let table = source.describe(&name, &selection, &types).await?;
+            let contact = profiler::contact(source.as_ref(), context.clock.as_ref()).await?;
+            Ok((table, contact))
         };
-        let looked = profile(context, &source, &wanted).await;
-        let profile = looked.map_err(|failure| match failure.exit {
+        let looked = context.interrupt.or::<_, SourceError>(look).await;
+        let (table, contact) = looked.map_err(|failure| match failure.exit {
             // A table or column that is gone is no slip of the user's here.
             ExitCode::Usage => mismatch(&read.relation, failure.what),
             _ => failure,
         })?;
-        check_table(read, &profile.table)?;
-        let scope = history.scope(source.identity(), &read.relation, &selection);
+        check_table(read, &table)?;
+        let scope = match &given.replays {
+            Some(original) => Scope {
+                source: source.identity().clone(),
+                ..original.scope.clone()
+            },
+            None => history.scope(source.identity(), &read.relation, &selection),
+        };
         Ok(Self {
-            source,
-            profile,
+            contact,
+            profile: None,
             scope,
-            plan,
+            plan: plan.clone(),
             constrained: true,
             learned: None,
+            source,
         })
     }
 
@@ -196,8 +215,8 @@ impl Survey {
     ) -> PlanDocument<'a> {
         PlanDocument {
             table: self.plan.spec.read.relation.to_string(),
-            server: &self.profile.server,
-            connections: self.profile.connections,
+            server: &self.source.capabilities().server,
+            connections: self.contact.connections,
             output,
             verdict: verdict_document(verdict),
             plan: &self.plan,

@@ -147,7 +147,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::diagnosis::tests::{finding, row};
+    use crate::diagnosis::tests::finding;
+    use crate::model::fixtures::row;
     use crate::model::{Anomaly, Direction};
 
     fn fine(runs: &[RunRow]) -> Facts<'_> {

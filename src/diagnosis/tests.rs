@@ -11,56 +11,6 @@ use crate::model::{
 };
 use crate::planner::fixtures;
 
-/// A successful run's row of this speed.
-pub(super) fn row(throughput: f64) -> RunRow {
-    RunRow {
-        id: RunId::stored("rx-20260131-120000-0badcafe"),
-        scope: "orders".to_owned(),
-        source: fixtures::source().to_string(),
-        relation: "public.orders".to_owned(),
-        status: RunStatus::Success,
-        pid: 1,
-        host: "etl-1".to_owned(),
-        started_at: jiff::Timestamp::UNIX_EPOCH,
-        ended_at: None,
-        version: "0".to_owned(),
-        fingerprint: "f00d".to_owned(),
-        strategy: Strategy::RangeChunking,
-        scheduling: Scheduling::RoundRobin,
-        consistency: "auto".to_owned(),
-        workers: 4,
-        chunks: 8,
-        constrained: false,
-        teaches: true,
-        replay_of: None,
-        output: "out".to_owned(),
-        predicted: Predicted {
-            rows: 1,
-            bytes: 1,
-            throughput: 1.0,
-            duration_s: 1.0,
-            method: "ewma".to_owned(),
-        },
-        rows: 1,
-        bytes: 1,
-        duration_s: 1.0,
-        throughput,
-        effective_workers: 4.0,
-        confidence: "full".to_owned(),
-        adaptations: Vec::new(),
-        snapshot: None,
-        error: None,
-        estimated_cost: None,
-        actual_cost: None,
-        nulled: std::collections::BTreeMap::new(),
-        source_then: SourceThen::default(),
-        context: serde_json::json!({}),
-        hints: None,
-        finding: None,
-        anomaly: None,
-    }
-}
-
 /// A finding of this category and of no other meaning.
 pub(super) fn finding(category: Category) -> Finding {
     Finding {
@@ -139,6 +89,7 @@ impl Scene {
             host: "etl-1".to_owned(),
             plan,
             constrained: self.fixed,
+            replay_of: None,
             counters: ChangeCounters::default(),
             profile: Some(profile),
             output: "out".to_owned(),

@@ -138,6 +138,7 @@ mod tests {
             teaches,
             fingerprint: String::new(),
             error: None,
+            replay_of: None,
         }
     }
 

@@ -3,8 +3,11 @@
 //! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
 //! constructors and by the `check` functions beside each type.
 
+mod decisions;
 mod field;
 mod finding;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod format;
 mod health;
 mod key;
@@ -19,6 +22,7 @@ mod spread;
 mod steps;
 mod stored;
 
+pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use finding::{
     Action, Activity, Anomaly, Attribution, Category, Certainty, Direction, Evidence, Finding,

@@ -240,7 +240,10 @@ pub struct RunOpen {
     pub plan: ExecutionPlan,
     /// Whether hints, `--workers`, a given plan or the like shaped it, so that it must not teach.
     pub constrained: bool,
-    /// The source's change counters at planning.
+    /// The run whose plan is executed again. A replay never teaches: its plan answers an older state
+    /// of things.
+    pub replay_of: Option<RunId>,
+    /// The source's change counters at planning; none where a given plan was executed.
     pub counters: ChangeCounters,
     /// The profile that the plan was made from, where one was made: key range, size and latency are
     /// kept with every run, because they cannot be found out later.
@@ -311,10 +314,12 @@ pub struct PastRun {
     pub predicted_s: f64,
     /// Rows per second.
     pub throughput: f64,
-    /// Whether it teaches: successful, unconstrained, not degraded, confidence not low.
+    /// Whether it teaches: successful, unconstrained, no replay, not degraded, confidence not low.
     pub teaches: bool,
     /// Fingerprint of its plan.
     pub fingerprint: String,
     /// Error, where it failed.
     pub error: Option<String>,
+    /// The run whose plan it executed again, where it is a replay.
+    pub replay_of: Option<RunId>,
 }

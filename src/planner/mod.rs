@@ -6,6 +6,7 @@
 
 mod chunking;
 mod error;
+mod executed;
 mod fingerprint;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -14,7 +15,8 @@ mod verdict;
 mod workers;
 
 pub use error::PlanError;
-pub use fingerprint::{canonical_json, fingerprint, parse, verify};
+pub use executed::{Executed, decisions};
+pub use fingerprint::{canonical_json, fingerprint, parse, parse_any_version, verify};
 pub use verdict::{Verdict, verdict};
 
 use crate::controller::between_runs::{Decision, Room, State};

@@ -16,7 +16,7 @@ const EXAMPLES: usize = 4;
 
 pub(super) const HISTORY: &str = "
     SELECT run_id, relation, started_at, status, workers, rows, bytes, duration_s, predicted_s,
-           throughput, teaches, fingerprint, error
+           throughput, teaches, fingerprint, error, replay_of
     FROM runs
     WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1)
     ORDER BY started_at DESC, id DESC
@@ -72,11 +72,17 @@ impl Store {
     /// The plan of a run, as it was stored; `None` where there is no such run. What is executed
     /// again should first pass `planner::verify`.
     pub fn plan(&self, id: &RunId) -> Result<Option<ExecutionPlan>> {
-        let text: Option<String> = self.value(
+        let text = self.plan_text(id)?;
+        text.map(|text| self.parsed(&text)).transpose()
+    }
+
+    /// The same as the text that is stored, which may be of a version that this program does not
+    /// know.
+    pub fn plan_text(&self, id: &RunId) -> Result<Option<String>> {
+        self.value(
             "SELECT plan_json FROM runs WHERE run_id = ?1",
             [id.as_str()],
-        )?;
-        text.map(|text| self.parsed(&text)).transpose()
+        )
     }
 
     /// The latest profile of a scope and when it was made.
@@ -93,13 +99,29 @@ impl Store {
         Ok(Some((at, self.parsed(&text)?)))
     }
 
+    /// When the latest profile of a scope was made, by the scope's key.
+    pub fn profiled_at(&self, scope: &str) -> Result<Option<Timestamp>> {
+        let text: Option<String> = self.value(
+            "SELECT profiled_at FROM profiles
+             WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1)",
+            [scope],
+        )?;
+        let parse = |text: String| text.parse().map_err(|error| self.corrupt(error));
+        text.map(parse).transpose()
+    }
+
     /// What the controller knows of a scope; `None` before the first run that it decided and that
     /// taught.
     pub fn learned(&self, scope: &Scope) -> Result<Option<State>> {
+        self.learned_in(&scope.key)
+    }
+
+    /// The same by the scope's key.
+    pub fn learned_in(&self, scope: &str) -> Result<Option<State>> {
         let text: Option<String> = self.value(
             "SELECT state_json FROM controller_state
              WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1)",
-            [&scope.key],
+            [scope],
         )?;
         text.map(|text| self.parsed(&text)).transpose()
     }
@@ -162,6 +184,7 @@ fn past_run(row: &Row<'_>) -> rusqlite::Result<PastRun> {
         teaches: row.get(10)?,
         fingerprint: row.get(11)?,
         error: row.get(12)?,
+        replay_of: row.get::<_, Option<String>>(13)?.map(RunId::stored),
     })
 }
 

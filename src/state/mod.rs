@@ -184,9 +184,9 @@ mod tests {
     use super::*;
     use crate::controller::between_runs::State;
     use crate::model::{
-        Action, Anomaly, Category, Certainty, ChangeCounters, ChunkRecord, ChunkStatus, ConsistencyLevel, Direction, Evidence, ExecutionPlan, Finding, Measures, PastRun,
-        Relation, RunClose, RunId, RunOpen, RunStatus, Scope, Selection, SnapshotFacts,
-        WorkerRecord,
+        Action, Anomaly, Category, Certainty, ChangeCounters, ChunkRecord, ChunkStatus,
+        ConsistencyLevel, Direction, Evidence, ExecutionPlan, Finding, Measures, PastRun, Relation,
+        RunClose, RunId, RunOpen, RunStatus, Scope, Selection, SnapshotFacts, WorkerRecord,
     };
     use crate::planner::fixtures;
 
@@ -219,6 +219,7 @@ mod tests {
             host: "etl-1".to_owned(),
             plan: plan(),
             constrained: false,
+            replay_of: None,
             counters: ChangeCounters(
                 [("n_tup_ins".to_owned(), "7".to_owned())]
                     .into_iter()
@@ -373,6 +374,7 @@ mod tests {
             teaches: true,
             fingerprint: run.plan.fingerprint.clone(),
             error: None,
+            replay_of: None,
         };
         assert_eq!(store.history(&run.scope, 10), Ok(vec![expected]));
         assert_eq!(store.plan(&run.id), Ok(Some(run.plan.clone())));
@@ -408,8 +410,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let store = store(&directory);
         type Change = fn(&mut RunOpen, &mut RunClose);
-        let unclean: [Change; 7] = [
+        let unclean: [Change; 8] = [
             |open, _| open.constrained = true,
+            |open, _| open.replay_of = Some(RunId::new(at(0), 7)),
             |_, close| close.status = RunStatus::Failed,
             |_, close| close.status = RunStatus::Cancelled,
             |_, close| close.confidence = "low".to_owned(),
@@ -430,7 +433,7 @@ mod tests {
             store.close(&open.id, &close, None).expect("the run closes");
         }
         let history = store.history(&scope("orders"), 50).expect("a history");
-        assert_eq!(history.len(), 7);
+        assert_eq!(history.len(), 8);
         assert!(history.iter().all(|run| !run.teaches), "{history:?}");
     }
 

@@ -189,13 +189,13 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
     transaction.execute(
         "INSERT INTO runs (run_id, tag, scope_id, source, relation, status, pid, host, started_at,
              ixtract_version, fingerprint, strategy, scheduling, consistency, workers, chunk_count,
-             constrained, output, predicted_rows, predicted_bytes, predicted_throughput,
-             predicted_s, estimate_method, counters_json, source_rows, source_bytes, key_min,
+             constrained, replay_of, output, predicted_rows, predicted_bytes,
+             predicted_throughput, predicted_s, estimate_method, counters_json, source_rows, source_bytes, key_min,
              key_max, connect_us, latency_us_json, plan_json)
          VALUES (:id, :tag, :scope, :source, :relation, 'running', :pid, :host, :started_at,
              :version, :fingerprint, :strategy, :scheduling, :consistency, :workers, :chunks,
-             :constrained, :output, :predicted_rows, :predicted_bytes, :predicted_throughput,
-             :predicted_s, :method, :counters, :source_rows, :source_bytes, :key_min,
+             :constrained, :replay_of, :output, :predicted_rows, :predicted_bytes,
+             :predicted_throughput, :predicted_s, :method, :counters, :source_rows, :source_bytes, :key_min,
              :key_max, :connect_us, :latency, :plan)",
         named_params! {
             ":id": run.id.as_str(),
@@ -214,6 +214,7 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
             ":workers": spec.workers,
             ":chunks": stored_count(spec.chunks.len() as u64),
             ":constrained": run.constrained,
+            ":replay_of": run.replay_of.as_ref().map(RunId::as_str),
             ":output": run.output,
             ":predicted_rows": stored_count(forecast.rows),
             ":predicted_bytes": stored_count(forecast.bytes),

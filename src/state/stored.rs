@@ -47,14 +47,7 @@ const WORKERS: &str = "
 impl Store {
     /// Everything that is known of a run; `None` where there is no such run.
     pub fn stored(&self, id: &RunId) -> Result<Option<StoredRun>> {
-        let sql = format!("SELECT {COLUMNS} FROM {RUNS} WHERE runs.run_id = ?1");
-        let read = || {
-            self.connection
-                .prepare_cached(&sql)?
-                .query_row([id.as_str()], run_row)
-                .optional()
-        };
-        let Some(run) = read().map_err(|error| self.unreadable(&error))? else {
+        let Some(run) = self.row(id)? else {
             return Ok(None);
         };
         let Some(plan) = self.plan(id)? else {
@@ -66,6 +59,19 @@ impl Store {
             chunks: self.mapped(CHUNKS, [id.as_str()], chunk)?,
             workers: self.mapped(WORKERS, [id.as_str()], worker)?,
         }))
+    }
+
+    /// A run's row alone; `None` where there is no such run. It can be read whatever the version of
+    /// the run's plan.
+    pub fn row(&self, id: &RunId) -> Result<Option<RunRow>> {
+        let sql = format!("SELECT {COLUMNS} FROM {RUNS} WHERE runs.run_id = ?1");
+        let read = || {
+            self.connection
+                .prepare_cached(&sql)?
+                .query_row([id.as_str()], run_row)
+                .optional()
+        };
+        read().map_err(|error| self.unreadable(&error))
     }
 
     /// The run that `text` stands for (see [`Store::select`]), with everything that is known of it.

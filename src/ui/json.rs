@@ -1,14 +1,18 @@
 //! The documents of `--json`: one on stdout for each command.
 
+mod replay;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    Anomaly, ConnectionLoad, ExecutionPlan, Finding, ProofLevel, RunId, SnapshotFacts,
+    Anomaly, ConnectionLoad, Decisions, ExecutionPlan, Finding, ProofLevel, RunId, SnapshotFacts,
     SourceProfile,
 };
+
+pub use replay::{GUARANTEE, OriginalDocument, OutcomeDocument, ReplayDocument};
 
 /// Any failure.
 #[derive(Debug, Serialize)]
@@ -129,6 +133,11 @@ pub struct RunDocument {
     pub fingerprint: String,
     /// Values written as NULL because their output type cannot hold them, by column.
     pub nulled: BTreeMap<String, u64>,
+    /// The run whose plan was executed again, where this is a replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<RunId>,
+    /// Whether what was executed is what was decided.
+    pub decisions: Decisions,
     /// Rules that fired and deviations from the plan.
     pub adaptations: Vec<String>,
     /// What the plan warned of before the run.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::json::{DemoDocument, RunDocument, VerifyDocument};
+use super::wording::finding;
 use super::{Line, table, units, wording};
 use crate::model::ProofLevel;
 
@@ -56,6 +57,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact("run", run.run.to_string()),
         Line::fact("history", history(run)),
     ];
+    lines.extend(diagnosis(run));
     lines.extend(nulled(run));
     lines.extend(adaptations(run));
     lines.extend(run.warnings.iter().cloned().map(Line::Warning));
@@ -127,6 +129,20 @@ fn history(run: &RunDocument) -> String {
         (Some(file), false) => format!("{file} (recorded, but not learned from)"),
         (None, _) => "not recorded".to_owned(),
     }
+}
+
+/// What the run shows: its category, what was the limit, and whether it is out of the ordinary.
+fn diagnosis(run: &RunDocument) -> Vec<Line> {
+    let Some(found) = &run.finding else {
+        return Vec::new();
+    };
+    let limit = finding::limit(&found.measures.attribution);
+    let text = format!("{}\n{limit}", finding::headline(found));
+    let mut lines = vec![Line::fact("diagnosis", text)];
+    if let Some(anomaly) = &run.anomaly {
+        lines.push(Line::fact("anomaly", finding::anomaly(anomaly)));
+    }
+    lines
 }
 
 /// Values that were not written, column by column: nothing is nulled in silence.
@@ -215,15 +231,31 @@ pub fn verified(found: &VerifyDocument) -> Vec<Line> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::{ConsistencyLevel, RunId, SnapshotFacts};
+    use crate::model::{Both, ConsistencyLevel, Decisions, RunId, SnapshotFacts, Strategy};
     use crate::ui::json::ProofDocument;
     use crate::ui::plain;
 
-    fn run() -> RunDocument {
+    fn decisions() -> Decisions {
+        fn same<T: Clone>(value: T) -> Both<T> {
+            Both {
+                planned: value.clone(),
+                executed: value,
+            }
+        }
+        Decisions {
+            workers: same(2),
+            chunks: same(8),
+            strategy: same(Strategy::RangeChunking),
+            fingerprint: same("f00d".to_owned()),
+            differences: Vec::new(),
+        }
+    }
+
+    pub(crate) fn run() -> RunDocument {
         RunDocument {
             status: "success",
             run: RunId::stored("rx-20260131-120000-0badcafe"),
@@ -255,6 +287,8 @@ mod tests {
                 count_ms: Some(900),
             },
             fingerprint: "f00d".to_owned(),
+            replay_of: None,
+            decisions: decisions(),
             nulled: BTreeMap::new(),
             adaptations: Vec::new(),
             plan_warnings: Vec::new(),

@@ -74,6 +74,16 @@ pub fn exact(number: u64) -> String {
     text
 }
 
+/// A difference with its sign, its size in the words of `unit`; `0` stays without one.
+pub fn signed(difference: i64, unit: impl Fn(u64) -> String) -> String {
+    let size = unit(difference.unsigned_abs());
+    match difference {
+        0 => size,
+        1.. => format!("+{size}"),
+        _ => format!("-{size}"),
+    }
+}
+
 /// A share in whole percent.
 pub fn percent(part: u64, whole: u64) -> String {
     match whole {
@@ -153,6 +163,13 @@ mod tests {
         for (number, want) in cases {
             assert_eq!(exact(number), want);
         }
+    }
+
+    #[test]
+    fn differences_have_a_sign() {
+        assert_eq!(signed(1_234, exact), "+1,234");
+        assert_eq!(signed(-2_000, bytes), "-2.0 KB");
+        assert_eq!(signed(0, exact), "0");
     }
 
     #[test]

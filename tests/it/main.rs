@@ -29,6 +29,7 @@ mod postmortem; // What is told of runs that are over.
 mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.
+mod replay; // Stored plans are executed again, exactly, or not at all.
 mod roundtrip; // Every type, value by value.
 mod selections; // Queries, columns, conditions and parameters.
 mod sink_contract; // What every sink promises.

@@ -101,6 +101,25 @@ Examples:
   $ ixtract plan public.orders --out plan.json
   $ ixtract run --plan plan.json";
 
+pub(super) const REPLAY_ABOUT: &str = "\
+Execute a run's stored plan again, exactly as it was decided.
+
+Nothing is profiled, planned or learned: the table must still have the plan's columns, types and \
+key, then the same chunks are read by as many workers, proved and published as ever. What was \
+executed is compared with the plan, decision by decision, and the outcome with the original's. \
+Replays are recorded and marked, and no later plan is made from them.";
+
+pub(super) const REPLAY_EXAMPLES: &str = "\
+Examples:
+  The newest run of a table, into a directory of its own; user and password as for `run`:
+  $ ixtract replay public.orders --output check/orders
+
+  A certain run, by the last part of its id as `ixtract history` lists it:
+  $ ixtract replay 1badbc4c --source postgresql://etl@db.example.com/shop
+
+  Were the decisions the same, and how fast was it?
+  $ ixtract replay last --json | jq '.same_decisions, .outcome'";
+
 pub(super) const PLAN_ABOUT: &str = "\
 Show what `run` would do, and why, without reading the table.
 
@@ -168,6 +187,34 @@ Examples:
   $ ixtract history public.orders
   $ ixtract history orders --limit 50 --json | jq '.runs[].throughput'
   $ ixtract history";
+
+pub(super) const DIAGNOSE_ABOUT: &str = "\
+Show where a run's time went, how it compares, and what can be done.
+
+A run is put down to one of seven categories, by the numbers it left: under_parallel, \
+over_parallel, stable, source_latency, data_skew, model_error, anomaly. It is compared with the \
+clean runs before it in the same history, never with itself, nor with runs that were constrained, \
+replayed or disturbed. Read from the history alone; no database is asked.";
+
+pub(super) const DIAGNOSE_EXAMPLES: &str = "\
+Examples:
+  The last run, a table's last run, a run by the end of its id:
+  $ ixtract diagnose
+  $ ixtract diagnose public.orders
+  $ ixtract diagnose 0badcafe --json | jq .finding.category";
+
+pub(super) const INSPECT_ABOUT: &str = "\
+Judge a table's runs: exits 0 HEALTHY, 1 NEEDS ATTENTION, 2 DEGRADED.
+
+DEGRADED: the last run did not succeed, two of the last three were out of the ordinary, or the \
+speed fell by more than a fifth. NEEDS ATTENTION: one of the last three was, the profile is \
+missing or stale, the number of workers is still searched for, or nothing has run yet. Read from \
+the history alone; no database is asked.";
+
+pub(super) const INSPECT_EXAMPLES: &str = "\
+Examples:
+  $ ixtract inspect public.orders
+  $ ixtract inspect orders --profile-stale-hours 72 --json || alert";
 
 /// Exit codes, variables and the order of precedence.
 pub(super) fn after_long_help() -> String {

@@ -17,6 +17,8 @@ pub use groups::{
 };
 pub use help::{VARIABLES, redact};
 
+use crate::model::Layout;
+
 /// Copy tables out of databases into Parquet or CSV: exactly, gently, and faster with every run.
 #[derive(Debug, Parser)]
 #[command(
@@ -46,6 +48,9 @@ pub enum Command {
     /// Extract a table and publish it as one proven dataset
     #[command(visible_alias = "execute", long_about = help::RUN_ABOUT, after_help = help::RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Execute a run's stored plan again, exactly as it was decided
+    #[command(long_about = help::REPLAY_ABOUT, after_help = help::REPLAY_EXAMPLES)]
+    Replay(ReplayArgs),
     /// Show what `run` would do, and why, without reading the table
     #[command(long_about = help::PLAN_ABOUT, after_help = help::PLAN_EXAMPLES)]
     Plan(PlanArgs),
@@ -64,6 +69,12 @@ pub enum Command {
     /// List the runs of a table, oldest first: how fast they were, and how they ended
     #[command(long_about = help::HISTORY_ABOUT, after_help = help::HISTORY_EXAMPLES)]
     History(HistoryArgs),
+    /// Show where a run's time went, how it compares, and what can be done
+    #[command(long_about = help::DIAGNOSE_ABOUT, after_help = help::DIAGNOSE_EXAMPLES)]
+    Diagnose(RunSelector),
+    /// Judge a table's runs: exits 0 HEALTHY, 1 NEEDS ATTENTION, 2 DEGRADED
+    #[command(long_about = help::INSPECT_ABOUT, after_help = help::INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
 }
 
 /// `run`.
@@ -99,6 +110,36 @@ pub struct RunArgs {
     #[command(flatten)]
     pub state: StateArgs,
     /// Run although the plan's verdict is NOT RECOMMENDED
+    #[arg(long, help_heading = "Safety")]
+    pub force: bool,
+    /// Answer yes to every question
+    #[arg(long, short = 'y', help_heading = "Safety")]
+    pub yes: bool,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// `last`, a run's id, the beginning of it or of its last part, or a table: its newest run
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Publish here instead of where the run did; may use {source} {schema} {table} {date}
+    #[arg(long, short, value_name = "DIR", help_heading = "Output", value_parser = parse::output)]
+    pub output: Option<String>,
+    /// replace or runs; default: as the dataset is laid out that is there
+    #[arg(long, help_heading = "Output", value_parser = parse::layout)]
+    pub layout: Option<Layout>,
+    /// Old versions that stay beside the new one
+    #[arg(long, help_heading = "Output", value_name = "N", default_value_t = 0)]
+    pub keep: u32,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Execute a plan of another version as far as this program understands it; a plan that was
+    /// changed is always refused
     #[arg(long, help_heading = "Safety")]
     pub force: bool,
     /// Answer yes to every question
@@ -188,6 +229,20 @@ pub struct HistoryArgs {
     pub store: StoreArgs,
 }
 
+/// `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// `schema.table` or `table`, or a run of it
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// From how many hours on a profile is stale
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    pub profile_stale_hours: u64,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +266,8 @@ mod tests {
     #[test]
     fn every_command_teaches_by_example() {
         for name in [
-            "run", "plan", "profile", "demo", "verify", "files", "history",
+            "run", "replay", "plan", "profile", "demo", "verify", "files", "history", "diagnose",
+            "inspect",
         ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");

@@ -1,6 +1,8 @@
 //! Commands that look back: they read the store and open no connection to a source.
 
+pub(super) mod diagnose;
 pub(super) mod history;
+pub(super) mod inspect;
 
 use super::args::StoreArgs;
 use super::context::Context;

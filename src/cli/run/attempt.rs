@@ -10,7 +10,8 @@ use crate::cli::survey::Survey;
 use crate::engine::budget::{self, DEFAULT_BYTES_PER_WORKER};
 use crate::engine::{self, EngineError, Execution, WorkerHost};
 use crate::error::{ExitCode, Failure};
-use crate::model::{RunClose, RunId, RunOpen, RunStatus, SnapshotFacts};
+use crate::model::{Decisions, RunClose, RunOpen, RunStatus, SnapshotFacts};
+use crate::planner::{self, Executed};
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
 use crate::ui::json::{ProofDocument, RunDocument};
@@ -59,7 +60,7 @@ impl Attempt {
             clock: context.clock.clone(),
             host: WorkerHost::Threads,
             max_blocking: job.source.max_blocking,
-            latency_p50: Duration::from_micros(survey.profile.latency.p50_us()),
+            latency_p50: Duration::from_micros(survey.contact.latency.p50_us()),
             seed: entropy(),
         };
         let mut progress = Progress::new(&context.printer, survey.plan.forecast.rows);
@@ -171,7 +172,7 @@ impl Attempt {
     pub(super) fn document(
         self,
         survey: &Survey,
-        id: &RunId,
+        open: &RunOpen,
         published: Published,
     ) -> Result<RunDocument, Failure> {
         let (Some(consistency), Some(execution)) = (self.snapshot, self.execution) else {
@@ -185,7 +186,7 @@ impl Attempt {
         } = published;
         Ok(RunDocument {
             status: RunStatus::Success.name(),
-            run: id.clone(),
+            run: open.id.clone(),
             table: spec.read.relation.to_string(),
             manifest: directory.join("_manifest.json").display().to_string(),
             dataset: directory.display().to_string(),
@@ -209,6 +210,8 @@ impl Attempt {
                     .and_then(|took| u64::try_from(took.as_millis()).ok()),
             },
             fingerprint: survey.plan.fingerprint.clone(),
+            replay_of: open.replay_of.clone(),
+            decisions: decisions(survey, &execution),
             nulled: execution.nulled,
             adaptations: execution.adaptations,
             plan_warnings: survey.plan.warnings.clone(),
@@ -219,6 +222,17 @@ impl Attempt {
             anomaly: None,
         })
     }
+}
+
+/// What was executed against what was planned.
+fn decisions(survey: &Survey, execution: &Execution) -> Decisions {
+    let executed = Executed {
+        spec: &survey.plan.spec,
+        source: survey.source.identity(),
+        workers: execution.sessions,
+        chunks: &execution.executed,
+    };
+    planner::decisions(&survey.plan, &executed)
 }
 
 /// Ends the snapshot; that it was the same to the end is part of the proof. A signal until here

@@ -66,7 +66,10 @@ pub fn evidence(fact: &Evidence) -> String {
             millis(*from_ms)
         ),
         Evidence::SnapshotWaited { from_ms: 0, to_ms } => {
-            format!("the run waited {} for its snapshot or a lock", millis(*to_ms))
+            format!(
+                "the run waited {} for its snapshot or a lock",
+                millis(*to_ms)
+            )
         }
         Evidence::SnapshotWaited { from_ms, to_ms } => format!(
             "the run waited {} for its snapshot or a lock, usually {}",
@@ -81,7 +84,11 @@ pub fn evidence(fact: &Evidence) -> String {
             millis(*paused_ms)
         ),
         Evidence::Uneven(skew) => uneven(skew),
-        Evidence::Costlier { part, from_ns, to_ns } => format!(
+        Evidence::Costlier {
+            part,
+            from_ns,
+            to_ns,
+        } => format!(
             "{} took {} of worker time a row, usually {}",
             self::part(*part),
             nanos(*to_ns),
@@ -92,7 +99,10 @@ pub fn evidence(fact: &Evidence) -> String {
             units::count(*rows),
             units::count(*predicted)
         ),
-        Evidence::SpeedMispredicted { predicted, throughput } => format!(
+        Evidence::SpeedMispredicted {
+            predicted,
+            throughput,
+        } => format!(
             "{}, {} were predicted",
             units::rate(*throughput),
             units::rate(*predicted)
@@ -114,13 +124,15 @@ fn uneven(skew: &Skew) -> String {
 pub fn action(action: &Action) -> String {
     match action {
         Action::Nothing => "nothing needs to be done".to_owned(),
-        Action::Learned => "nothing needs to be done: later plans take this run into account".to_owned(),
+        Action::Learned => {
+            "nothing needs to be done: later plans take this run into account".to_owned()
+        }
         Action::FreeWorkers { workers } => format!(
             "{workers} workers were fixed by hand: leave the number out, and it is found by itself"
         ),
-        Action::RaiseMaxWorkers { workers } => format!(
-            "the plan was kept at {workers} workers: allow more with --max-workers"
-        ),
+        Action::RaiseMaxWorkers { workers } => {
+            format!("the plan was kept at {workers} workers: allow more with --max-workers")
+        }
         Action::LowerMaxWorkers { workers } => format!(
             "if this goes on, be gentler than {workers} workers: --max-workers {}",
             (workers / 2).max(1)
@@ -137,11 +149,10 @@ pub fn action(action: &Action) -> String {
             by_density,
         } => smaller_chunks(*chunk_rows, *longest_first, *by_density),
         Action::RefreshStatistics => {
-            "bring the table's statistics up to date (ANALYZE): the plan was made from them".to_owned()
+            "bring the table's statistics up to date (ANALYZE): the plan was made from them"
+                .to_owned()
         }
-        Action::ReadLess => {
-            "to be faster, ask the source for less: --columns, --where".to_owned()
-        }
+        Action::ReadLess => "to be faster, ask the source for less: --columns, --where".to_owned(),
         Action::CheaperEncoding => {
             "to be faster, use a machine with more processors, or cheaper --compression".to_owned()
         }
@@ -150,12 +161,16 @@ pub fn action(action: &Action) -> String {
         }
         Action::LookAtStorage => "see what else the output's disk did then".to_owned(),
         Action::LookAtMachine => "see what else this machine did then".to_owned(),
-        Action::LookAtSource => "see what else the source, or the network to it, did then".to_owned(),
+        Action::LookAtSource => {
+            "see what else the source, or the network to it, did then".to_owned()
+        }
         Action::LeaveCountOut => {
-            "to be faster, leave the server's count out with --proof stream, a weaker proof".to_owned()
+            "to be faster, leave the server's count out with --proof stream, a weaker proof"
+                .to_owned()
         }
         Action::FewerSessions => {
-            "to be faster, open fewer sessions: fewer workers, or a pooler near the server".to_owned()
+            "to be faster, open fewer sessions: fewer workers, or a pooler near the server"
+                .to_owned()
         }
     }
 }
@@ -186,20 +201,32 @@ pub fn limit(went: &Attribution) -> String {
                 went.permille(Activity::Answer),
             );
             if rows >= answer {
-                format!("the server was the limit: {} of worker time waited for rows", share(rows))
+                format!(
+                    "the server was the limit: {} of worker time waited for rows",
+                    share(rows)
+                )
             } else {
-                format!("the server was the limit: {} of worker time waited for it to answer", share(answer))
+                format!(
+                    "the server was the limit: {} of worker time waited for it to answer",
+                    share(answer)
+                )
             }
         }
         Part::Processor => format!(
             "this machine was the limit: {whole} of worker time went into decoding and encoding"
         ),
-        Part::Storage => format!("the output's disk was the limit: {whole} of worker time waited for it"),
-        Part::Opening => format!("connecting was the limit: {whole} of worker time went into sessions"),
-        Part::Trouble => format!("trouble was the limit: {whole} of worker time went into retries and pauses"),
-        Part::Count => format!(
-            "the proof was the limit: {whole} of worker time waited for the server's count"
-        ),
+        Part::Storage => {
+            format!("the output's disk was the limit: {whole} of worker time waited for it")
+        }
+        Part::Opening => {
+            format!("connecting was the limit: {whole} of worker time went into sessions")
+        }
+        Part::Trouble => {
+            format!("trouble was the limit: {whole} of worker time went into retries and pauses")
+        }
+        Part::Count => {
+            format!("the proof was the limit: {whole} of worker time waited for the server's count")
+        }
         Part::Balance => format!("uneven work was the limit: {whole} of worker time had no chunk"),
     }
 }
@@ -252,7 +279,9 @@ pub fn concern(concern: &Concern) -> String {
     match concern {
         Concern::NoRuns => "no run of it has ended yet".to_owned(),
         Concern::LastRun { status } => format!("the last run ended as {}", status.name()),
-        Concern::Anomalies { runs: 1 } => "1 of the last three runs was out of the ordinary".to_owned(),
+        Concern::Anomalies { runs: 1 } => {
+            "1 of the last three runs was out of the ordinary".to_owned()
+        }
         Concern::Anomalies { runs } => {
             format!("{runs} of the last three runs were out of the ordinary")
         }
@@ -331,20 +360,49 @@ mod tests {
         };
         let facts = [
             Evidence::First,
-            Evidence::Changed { since: since(), permille: -254 },
-            Evidence::Unchanged { since: since(), permille: 12 },
+            Evidence::Changed {
+                since: since(),
+                permille: -254,
+            },
+            Evidence::Unchanged {
+                since: since(),
+                permille: 12,
+            },
             Evidence::WorkersChanged { from: 4, to: 8 },
             Evidence::FewRuns { runs: 1, needed: 5 },
             Evidence::Usual { z: 0.64, runs: 9 },
-            Evidence::Unusual { z: 7.3, mean: 860_500.0, runs: 10 },
-            Evidence::LatencyRose { from_us: 300, to_us: 20_000 },
-            Evidence::AnswersSlowed { from_ms: 5, to_ms: 1_900 },
-            Evidence::SnapshotWaited { from_ms: 0, to_ms: 4_200 },
+            Evidence::Unusual {
+                z: 7.3,
+                mean: 860_500.0,
+                runs: 10,
+            },
+            Evidence::LatencyRose {
+                from_us: 300,
+                to_us: 20_000,
+            },
+            Evidence::AnswersSlowed {
+                from_ms: 5,
+                to_ms: 1_900,
+            },
+            Evidence::SnapshotWaited {
+                from_ms: 0,
+                to_ms: 4_200,
+            },
             Evidence::BackedOff { paused_ms: 3_000 },
             Evidence::Uneven(skew),
-            Evidence::Costlier { part: Part::Storage, from_ns: 80, to_ns: 4_100 },
-            Evidence::RowsMispredicted { predicted: 500_000, rows: 1_000_000 },
-            Evidence::SpeedMispredicted { predicted: 50_000.0, throughput: 100_000.0 },
+            Evidence::Costlier {
+                part: Part::Storage,
+                from_ns: 80,
+                to_ns: 4_100,
+            },
+            Evidence::RowsMispredicted {
+                predicted: 500_000,
+                rows: 1_000_000,
+            },
+            Evidence::SpeedMispredicted {
+                predicted: 50_000.0,
+                throughput: 100_000.0,
+            },
         ];
         let text: Vec<String> = facts.iter().map(evidence).collect();
         insta::assert_snapshot!(text.join("\n"), @"
