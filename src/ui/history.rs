@@ -238,7 +238,7 @@ mod tests {
         let document = HistoryDocument::new("state.db".to_owned(), &runs, Some(outlook));
         insta::assert_snapshot!(plain(&view(&document)), @"
         Runs of public.orders in postgresql://db.example:5432/shop
-          run       started (UTC)        workers         speed     took   status   diagnosis
+          run       started (UTC)        workers          speed      took  status   diagnosis
           0badcafe  2026-01-31 12:00:00        2  200.0K rows/s     1.00s  success
           0badcafe  2026-01-31 12:00:00        4  410.0K rows/s  ↑  1.00s  success
           0badcafe  2026-01-31 12:00:00        4              -         -  crashed

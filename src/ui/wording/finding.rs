@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::percent;
 use crate::model::{
     Action, Activity, Anomaly, Attribution, Category, Concern, Direction, Evidence, Finding, Part,
     Skew, Trend,
@@ -313,7 +312,7 @@ pub fn signed(permille: i64) -> String {
 }
 
 fn faster(permille: i64) -> String {
-    let size = percent(i32::try_from(permille.abs()).unwrap_or(i32::MAX));
+    let size = units::percent(permille.unsigned_abs(), 1000);
     let word = if permille < 0 { "slower" } else { "faster" };
     format!("{size} {word}")
 }
@@ -418,7 +417,7 @@ mod tests {
         the run waited 4.20s for its snapshot or a lock
         many chunks waited far longer than the latency allows for; workers paused 3.00s in all
         chunk_008 took 4.2 times the median and held 5.5 times as much; 31% of the worker time was lost waiting for the last chunks
-        writing took 4.1 ms of worker time a row, usually 80 ns
+        writing took 4 µs of worker time a row, usually 80 ns
         1.0M rows, 500.0K were predicted
         100.0K rows/s, 50.0K rows/s were predicted
         ");
