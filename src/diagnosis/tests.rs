@@ -5,9 +5,8 @@ use proptest::prelude::{Strategy as Generator, *};
 
 use super::*;
 use crate::model::{
-    Action, Attribution, Category, ChangeCounters, ChunkRecord, Direction, Evidence, Part,
-    Predicted, RunId, RunRow, RunStatus, Scope, Selection, Severity, SourceThen, Strategy,
-    WorkerRecord,
+    Action, Attribution, Category, ChangeCounters, ChunkRecord, Direction, Evidence, Part, RunId,
+    RunStatus, Scope, Selection, Severity, WorkerRecord,
 };
 use crate::planner::fixtures;
 
@@ -392,7 +391,8 @@ fn unevenness_that_costs_nothing_or_is_not_the_datas_is_no_skew() {
 
 #[test]
 fn far_from_everything_for_no_known_reason_is_an_anomaly_with_its_place() {
-    let parts: [(Part, Action, fn(&mut Scene)); 3] = [
+    type Case = (Part, Action, fn(&mut Scene));
+    let parts: [Case; 3] = [
         (Part::Source, Action::LookAtSource, |_| {}),
         (Part::Processor, Action::LookAtMachine, |scene| {
             scene.processor = 800

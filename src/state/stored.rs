@@ -16,8 +16,8 @@ const COLUMNS: &str = "
     runs.run_id, scopes.key AS scope, runs.source, relation, status, pid, runs.host, started_at,
     ended_at, ixtract_version, fingerprint, strategy, scheduling, consistency, workers, chunk_count,
     constrained, teaches, replay_of, output, predicted_rows, predicted_bytes, predicted_throughput,
-    predicted_s, estimate_method, rows, bytes, duration_s, runs.throughput, effective_workers, runs.confidence,
-    adaptations_json, snapshot_json, error, estimated_cost, actual_cost, counters_json, source_rows,
+    predicted_s, estimate_method, rows, bytes, duration_s, runs.throughput, effective_workers,
+    runs.confidence, adaptations_json, snapshot_json, error, estimated_cost, actual_cost, counters_json, source_rows,
     source_bytes, key_min, key_max, connect_us, latency_us_json, execution_context_json,
     runtime_context_json, nulled_json, finding_json, direction, z, anomalies.throughput AS was, mean,
     sigma, anomalies.runs AS baseline";

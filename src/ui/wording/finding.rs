@@ -64,19 +64,13 @@ pub fn evidence(fact: &Evidence) -> String {
             millis(*to_ms),
             millis(*from_ms)
         ),
-        Evidence::SnapshotWaited { from_ms: 0, to_ms } => {
-            format!(
-                "the run waited {} for its snapshot or a lock",
-                millis(*to_ms)
-            )
-        }
-        Evidence::SnapshotWaited { from_ms, to_ms } => format!(
-            "the run waited {} for its snapshot or a lock, usually {}",
-            millis(*to_ms),
-            millis(*from_ms)
-        ),
-        Evidence::BackedOff { paused_ms: 0 } => {
-            "many chunks waited far longer than the latency allows for".to_owned()
+        Evidence::SnapshotWaited { from_ms, to_ms } => {
+            let usually = match from_ms {
+                0 => String::new(),
+                from_ms => format!(", usually {}", millis(*from_ms)),
+            };
+            let waited = millis(*to_ms);
+            format!("the run waited {waited} for its snapshot or a lock{usually}")
         }
         Evidence::BackedOff { paused_ms } => format!(
             "many chunks waited far longer than the latency allows for; workers paused {} in all",
@@ -347,16 +341,8 @@ mod tests {
     use crate::model::{RunId, Severity};
 
     #[test]
-    fn facts_read_as_half_sentences() {
+    fn comparisons_read_as_half_sentences() {
         let since = || RunId::stored("rx-20260131-120000-0badcafe");
-        let skew = Skew {
-            severity: Severity::High,
-            ratio: 4.25,
-            cv: 1.0,
-            slowest: 8,
-            size_ratio: 5.5,
-            lost_permille: 312,
-        };
         let facts = [
             Evidence::First,
             Evidence::Changed {
@@ -388,6 +374,34 @@ mod tests {
                 to_ms: 4_200,
             },
             Evidence::BackedOff { paused_ms: 3_000 },
+        ];
+        let text: Vec<String> = facts.iter().map(evidence).collect();
+        insta::assert_snapshot!(text.join("\n"), @"
+        there is no earlier clean run to compare with
+        25% slower than 0badcafe
+        as fast as 0badcafe (+1.2%)
+        8 workers instead of 4
+        1 clean run before it: 5 are needed to tell what is usual
+        0.6 standard deviations from the mean of 9 clean runs before it: usual
+        7.3 standard deviations from the mean of 10 clean runs before it (860.5K rows/s)
+        a small query took 20.0 ms before the run, usually 300 µs
+        chunks waited 1.90s for their first row, usually 5 ms
+        the run waited 4.20s for its snapshot or a lock
+        many chunks waited far longer than the latency allows for; workers paused 3.00s in all
+        ");
+    }
+
+    #[test]
+    fn measurements_read_as_half_sentences() {
+        let skew = Skew {
+            severity: Severity::High,
+            ratio: 4.25,
+            cv: 1.0,
+            slowest: 8,
+            size_ratio: 5.5,
+            lost_permille: 312,
+        };
+        let facts = [
             Evidence::Uneven(skew),
             Evidence::Costlier {
                 part: Part::Storage,
@@ -405,17 +419,6 @@ mod tests {
         ];
         let text: Vec<String> = facts.iter().map(evidence).collect();
         insta::assert_snapshot!(text.join("\n"), @"
-        there is no earlier clean run to compare with
-        25% slower than 0badcafe
-        as fast as 0badcafe (+1.2%)
-        8 workers instead of 4
-        1 clean run before it: 5 are needed to tell what is usual
-        0.6 standard deviations from the mean of 9 clean runs before it: usual
-        7.3 standard deviations from the mean of 10 clean runs before it (860.5K rows/s)
-        a small query took 20.0 ms before the run, usually 300 µs
-        chunks waited 1.90s for their first row, usually 5 ms
-        the run waited 4.20s for its snapshot or a lock
-        many chunks waited far longer than the latency allows for; workers paused 3.00s in all
         chunk_008 took 4.2 times the median and held 5.5 times as much; 31% of the worker time was lost waiting for the last chunks
         writing took 4 µs of worker time a row, usually 80 ns
         1.0M rows, 500.0K were predicted
