@@ -83,10 +83,16 @@ impl History {
         Scope::new(source, relation, selection, self.scope.as_deref())
     }
 
-    /// Earlier runs, newest first; none where there is no history.
-    pub(super) fn past(&mut self, scope: &Scope) -> Result<Vec<PastRun>, Failure> {
-        let past = self.attempt(|store| store.history(scope, LOOK_BACK))?;
+    /// Earlier runs that teach, newest first; none where there is no history.
+    pub(super) fn teachers(&mut self, scope: &Scope) -> Result<Vec<PastRun>, Failure> {
+        let past = self.attempt(|store| store.teachers(scope, LOOK_BACK))?;
         Ok(past.unwrap_or_default())
+    }
+
+    /// How many runs are under way on a database; none where there is no history.
+    pub(super) fn running(&mut self, source: &SourceIdentity) -> Result<u32, Failure> {
+        let running = self.attempt(|store| store.running(source))?;
+        Ok(running.unwrap_or(0))
     }
 
     /// What the controller knows; nothing where there is no history.

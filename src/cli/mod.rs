@@ -9,6 +9,7 @@ mod context;
 mod dataset;
 mod demo;
 mod history;
+mod machine;
 mod panics;
 mod plan;
 mod postmortem;

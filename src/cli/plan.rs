@@ -14,13 +14,14 @@ use crate::ui;
 
 /// Shows what `run` would do.
 pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
-    let request = settings::request(
+    let mut request = settings::request(
         args.selection.subject(args.table.as_deref()),
         &args.selection,
         &args.types,
         &args.work,
         &args.output,
     )?;
+    request.hints = settings::hints(&args.hints)?;
     let source_settings = SourceSettings::settle(&args.source, &context.environment, None)?;
     let state = StateSettings::settle(&args.state, &context.environment);
     let mut history = History::open(context, &state)?;

@@ -15,8 +15,8 @@ use super::plan;
 use super::settings::{self, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::{ExecutionPlan, OutputOptions, RunId, RunOpen, RunRequest, Scope};
-use crate::planner::{Verdict, verdict};
+use crate::model::{ExecutionPlan, OutputOptions, RunId, RunOpen, RunRequest, Scope, Verdict};
+use crate::planner::verdict;
 use crate::ui;
 use crate::ui::json::RunDocument;
 use crate::writer::publish::Dataset;
@@ -92,13 +92,17 @@ impl Job {
                 plan: plan::read(file)?,
                 replays: None,
             })),
-            (None, table) => Goal::Request(Box::new(settings::request(
-                args.selection.subject(table.as_deref()),
-                &args.selection,
-                &args.types,
-                &args.work,
-                &args.output,
-            )?)),
+            (None, table) => {
+                let mut request = settings::request(
+                    args.selection.subject(table.as_deref()),
+                    &args.selection,
+                    &args.types,
+                    &args.work,
+                    &args.output,
+                )?;
+                request.hints = settings::hints(&args.hints)?;
+                Goal::Request(Box::new(request))
+            }
         };
         let planned = match &goal {
             Goal::Given(given) => Some(&given.plan.spec.source),
@@ -139,6 +143,8 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         host: history::host(),
         plan: survey.plan.clone(),
         constrained: survey.constrained,
+        hints: survey.hints().cloned(),
+        context: Some(survey.circumstances.clone()),
         replay_of: job.goal.replays().cloned(),
         counters: survey
             .profile
@@ -226,9 +232,10 @@ async fn agree(
         context.printer.show(&ui::plan::brief(&document));
         context.printer.show(&[ui::Line::Blank]);
     }
-    let Verdict::NotRecommended { reason } = verdict else {
+    let Verdict::NotRecommended(objection) = verdict else {
         return Ok(());
     };
+    let reason = ui::hints::objection(&objection);
     if job.consent {
         context
             .printer

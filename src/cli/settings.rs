@@ -6,6 +6,7 @@
 
 mod environment;
 mod format;
+mod hints;
 mod libpq;
 mod place;
 mod template;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use environment::Environment;
+pub use hints::hints;
 pub use template::{Names, check as check_output, directory, literal};
 
 use super::args::{OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs, WorkArgs};
@@ -162,6 +164,7 @@ pub fn request(
         types: types(type_args)?,
         work: work_options(work)?,
         output: output_options(output)?,
+        hints: None,
     })
 }
 

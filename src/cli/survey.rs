@@ -1,25 +1,28 @@
 //! From a request to a plan: connect, describe, profile, ask the history, estimate, plan.
 
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::context::Context;
 use super::history::History;
+use super::machine;
 use super::run::Given;
 use super::settings::{self, Names, SourceSettings};
 use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
-use crate::estimator;
+use crate::estimator::{self, Evidence};
 use crate::model::{
-    Column, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId, RunRequest, Scope,
-    Selection, SourceIdentity, SourceProfile, Table, TypeOptions,
+    Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId,
+    RunRequest, RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile, Surroundings,
+    Table, TypeOptions, Verdict,
 };
-use crate::planner::{self, Inputs, Limits, Planned, Verdict};
+use crate::planner::{self, Inputs, Limits, Planned};
 use crate::profiler::{self, Contact};
 use crate::source::{self, Source, SourceError};
 use crate::ui::json::{PlanDocument, VerdictDocument};
-use crate::ui::wording;
+use crate::ui::{hints, wording};
 
 /// What is known and decided before a row is read.
 pub(super) struct Survey {
@@ -29,6 +32,8 @@ pub(super) struct Survey {
     pub(super) contact: Contact,
     /// What is known of the table, where a plan was made from it: a given plan needs no profile.
     pub(super) profile: Option<SourceProfile>,
+    /// The circumstances now.
+    pub(super) circumstances: ExecutionContext,
     /// What runs of it are remembered under.
     pub(super) scope: Scope,
     /// What will be done.
@@ -100,16 +105,24 @@ impl Survey {
         let relation = &profile.table.relation;
         let scope = history.scope(source.identity(), relation, &request.selection);
         history.save_profile(&scope, &profile, context)?;
-        let past = history.past(&scope)?;
-        let state = history.learned(&scope)?;
-        let planned = make_plan(request, source.identity(), &profile, (&past, &state))?;
+        let contact = Contact {
+            latency: profile.latency.clone(),
+            connections: profile.connections,
+        };
+        let rows = profile.statistics.estimate.rows;
+        let circumstances = circumstances(context, history, source.identity(), (&contact, rows))?;
+        let known = Known {
+            past: history.teachers(&scope)?,
+            state: history.learned(&scope)?,
+            circumstances,
+            now: context.clock.now(),
+        };
+        let planned = make_plan(request, source.identity(), &profile, &known)?;
         Ok(Self {
             constrained: planner::constrained(request),
             source,
-            contact: Contact {
-                latency: profile.latency.clone(),
-                connections: profile.connections,
-            },
+            circumstances: known.circumstances,
+            contact,
             profile: Some(profile),
             scope,
             plan: planned.plan,
@@ -167,6 +180,12 @@ impl Survey {
             None => history.scope(source.identity(), &read.relation, &selection),
         };
         Ok(Self {
+            circumstances: circumstances(
+                context,
+                history,
+                source.identity(),
+                (&contact, plan.forecast.rows),
+            )?,
             contact,
             profile: None,
             scope,
@@ -175,6 +194,11 @@ impl Survey {
             learned: None,
             source,
         })
+    }
+
+    /// The hints that the plan was made with.
+    pub(super) fn hints(&self) -> Option<&RuntimeContext> {
+        self.plan.resolution.as_ref().map(|found| &found.hints)
     }
 
     /// Where the dataset goes: the output template, filled in.
@@ -219,6 +243,9 @@ impl Survey {
             connections: self.contact.connections,
             output,
             verdict: verdict_document(verdict),
+            advice: planner::advice(&self.plan),
+            constrained: self.constrained,
+            context: &self.circumstances,
             plan: &self.plan,
             written: None,
             warnings,
@@ -226,22 +253,59 @@ impl Survey {
     }
 }
 
+/// Measures the circumstances of a plan for a table of about `rows` rows; this run has no row in the
+/// history yet.
+fn circumstances(
+    context: &Context,
+    history: &mut History,
+    source: &SourceIdentity,
+    (contact, rows): (&Contact, u64),
+) -> Result<ExecutionContext, Failure> {
+    let around = Surroundings {
+        now: context.clock.now(),
+        concurrent_extractions: history.running(source)?,
+        system_load_per_core: machine::load_per_core(),
+    };
+    let Contact {
+        latency,
+        connections,
+    } = contact;
+    Ok(ExecutionContext::measured(
+        latency,
+        *connections,
+        rows,
+        around,
+    ))
+}
+
+/// What earlier runs have left, and what is measured now.
+struct Known {
+    past: Vec<PastRun>,
+    state: State,
+    circumstances: ExecutionContext,
+    now: Timestamp,
+}
+
 fn make_plan(
     request: &RunRequest,
     source: &SourceIdentity,
     profile: &SourceProfile,
-    (past, state): (&[PastRun], &State),
+    known: &Known,
 ) -> Result<Planned, Failure> {
-    let samples: Vec<Sample> = past.iter().filter(|run| run.teaches).map(sample).collect();
-    let cpus = std::thread::available_parallelism().map_or(4, NonZero::get);
+    let samples: Vec<Sample> = known.past.iter().map(sample).collect();
+    let evidence = Evidence {
+        history: &known.past,
+        context: &known.circumstances,
+        now: known.now,
+    };
     let planned = planner::plan(&Inputs {
         request,
         source,
         profile,
-        estimate: &|workers| estimator::estimate(past, profile, workers),
-        learned: &|room| between_runs::decide(&samples, state, room),
+        estimate: &|workers| estimator::estimate(&evidence, profile, workers),
+        learned: &|room| between_runs::decide(&samples, &known.state, room),
         limits: Limits {
-            cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+            cpus: machine::cpus(),
         },
     })?;
     Ok(planned)
@@ -258,8 +322,10 @@ fn sample(run: &PastRun) -> Sample {
 fn verdict_document(verdict: &Verdict) -> VerdictDocument {
     let (verdict, reason) = match verdict {
         Verdict::Safe => (wording::SAFE, None),
-        Verdict::SafeWithWarnings { .. } => (wording::SAFE_WITH_WARNINGS, None),
-        Verdict::NotRecommended { reason } => (wording::NOT_RECOMMENDED, Some(reason.clone())),
+        Verdict::SafeWithWarnings => (wording::SAFE_WITH_WARNINGS, None),
+        Verdict::NotRecommended(objection) => {
+            (wording::NOT_RECOMMENDED, Some(hints::objection(objection)))
+        }
     };
     VerdictDocument { verdict, reason }
 }
@@ -318,7 +384,7 @@ fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), Failure> {
 /// What makes a column of today unfit for a plan of before. The output type is the plan's own: it
 /// may come from an override.
 fn difference(planned: &Column, now: &Column) -> Option<String> {
-    if planned.source_type != now.source_type {
+    if !planned.is_of(&now.source_type) {
         Some(format!(
             "it was {}, it is {}",
             planned.source_type, now.source_type
@@ -422,5 +488,14 @@ mod tests {
             name: "c\"d".to_owned(),
         };
         assert_eq!(literal(&odd), "\"a.b\".\"c\"\"d\"");
+    }
+
+    #[test]
+    fn a_type_is_known_by_its_name_with_and_without_its_schema() {
+        let is = |planned: &str, now: &str| column(planned, true).is_of(now);
+        assert!(is("integer", "integer") && is("s.mood[]", "s.mood[]"));
+        assert!(is("mood", "s.mood") && is("mood[]", "\"my s\".mood[]"));
+        assert!(!is("ood", "s.mood") && !is("bigint", "integer"));
+        assert!(!is("s.mood", "mood") && !is("t.mood", "s.mood"));
     }
 }

@@ -17,7 +17,7 @@
 
 use super::anomaly::{self, Standing};
 use super::{Observed, median, ratio};
-use crate::model::{Category, Certainty, CleanRun, Evidence, Measures, Part, Severity};
+use crate::model::{Category, CleanRun, ConfidenceLevel, Evidence, Measures, Part, Severity};
 
 /// A change of the speed up to this is noise (facts sheet, section 10.3).
 const NOISE: f64 = 0.05;
@@ -70,7 +70,7 @@ const MISPREDICTED_S_MIN: f64 = 0.1;
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) category: Category,
-    pub(super) certainty: Certainty,
+    pub(super) certainty: ConfidenceLevel,
     pub(super) evidence: Vec<Evidence>,
     /// Change of the speed since the run it is compared with, as a fraction.
     pub(super) change: Option<f64>,
@@ -85,7 +85,7 @@ struct View<'a> {
     standing: Option<Standing>,
 }
 
-type Ruling = Option<(Category, Certainty, Vec<Evidence>)>;
+type Ruling = Option<(Category, ConfidenceLevel, Vec<Evidence>)>;
 
 /// The category of a run.
 pub(super) fn find(now: &Observed, earlier: &[CleanRun]) -> Found {
@@ -137,11 +137,11 @@ impl View<'_> {
         findings.map(|finding| &finding.measures)
     }
 
-    fn history_certainty(&self) -> Certainty {
+    fn history_certainty(&self) -> ConfidenceLevel {
         match self.earlier.len() {
-            0 => Certainty::Low,
-            runs if runs < anomaly::BASELINE_RUNS_MIN => Certainty::Medium,
-            _ => Certainty::High,
+            0 => ConfidenceLevel::Low,
+            runs if runs < anomaly::BASELINE_RUNS_MIN => ConfidenceLevel::Medium,
+            _ => ConfidenceLevel::High,
         }
     }
 
@@ -199,7 +199,7 @@ fn skewed(view: &View<'_>) -> Ruling {
     let uneven = skew.severity > Severity::Low && skew.size_ratio > SIZE_RATIO;
     (uneven && lost && long).then(|| {
         let evidence = vec![Evidence::Uneven(skew)];
-        (Category::DataSkew, Certainty::High, evidence)
+        (Category::DataSkew, ConfidenceLevel::High, evidence)
     })
 }
 
@@ -239,8 +239,8 @@ fn latent(view: &View<'_>) -> Ruling {
     }
     let certainty = match evidence.len() {
         0 => return None,
-        1 => view.history_certainty().max(Certainty::Medium),
-        _ => Certainty::High,
+        1 => view.history_certainty().max(ConfidenceLevel::Medium),
+        _ => ConfidenceLevel::High,
     };
     Some((Category::SourceLatency, certainty, evidence))
 }
@@ -270,9 +270,9 @@ fn parallel(view: &View<'_>) -> Ruling {
         Category::OverParallel
     };
     let certainty = match change.abs() {
-        _ if !peers.is_empty() => Certainty::High,
-        change if change > CLEAR => Certainty::Medium,
-        _ => Certainty::Low,
+        _ if !peers.is_empty() => ConfidenceLevel::High,
+        change if change > CLEAR => ConfidenceLevel::Medium,
+        _ => ConfidenceLevel::Low,
     };
     let mut evidence = vec![Evidence::WorkersChanged { from, to }];
     evidence.extend(view.previous_change());
@@ -287,16 +287,17 @@ fn anomalous(view: &View<'_>) -> Ruling {
     }
     let sure = standing.z > 3.0 && standing.runs >= 10;
     let certainty = if sure {
-        Certainty::High
+        ConfidenceLevel::High
     } else {
-        Certainty::Medium
+        ConfidenceLevel::Medium
     };
     Some((Category::Anomaly, certainty, evidence))
 }
 
 fn mispredicted(view: &View<'_>) -> Ruling {
     let now = view.now;
-    if now.certainty < Certainty::Medium || now.duration_s.max(now.predicted_s) < MISPREDICTED_S_MIN
+    if now.certainty < ConfidenceLevel::Medium
+        || now.duration_s.max(now.predicted_s) < MISPREDICTED_S_MIN
     {
         return None;
     }

@@ -16,15 +16,9 @@ mod remedies;
 pub mod skew;
 
 use crate::model::{
-    Anomaly, Certainty, ChunkStatus, CleanRun, ExecutionPlan, Finding, Measures, Origin, Reason,
-    RunClose, RunOpen, Scheduling,
+    Anomaly, ChunkStatus, CleanRun, ConfidenceLevel, ExecutionPlan, Finding, Measures, Origin,
+    Reason, RunClose, RunOpen, Scheduling,
 };
-
-/// Runs that an average must rest on for the prediction to be held against the run.
-const TRUSTED_RUNS: u32 = 3;
-
-/// Runs from which a prediction is as good as it gets.
-const MANY_RUNS: u32 = 10;
 
 /// A published run as it is judged.
 #[derive(Clone, Debug)]
@@ -48,7 +42,7 @@ struct Observed {
     predicted_rows: u64,
     predicted_speed: f64,
     predicted_s: f64,
-    certainty: Certainty,
+    certainty: ConfidenceLevel,
     measures: Measures,
 }
 
@@ -119,19 +113,9 @@ impl Observed {
             predicted_rows: forecast.rows,
             predicted_speed: forecast.throughput,
             predicted_s: forecast.duration_s,
-            certainty: certainty(&forecast.method, forecast.runs),
+            certainty: forecast.grounds.confidence,
             measures: measures(open, close),
         }
-    }
-}
-
-/// How far a prediction can be held against a run.
-fn certainty(method: &str, runs: u32) -> Certainty {
-    match runs {
-        _ if method == "cold_start" => Certainty::Low,
-        runs if runs >= MANY_RUNS => Certainty::High,
-        runs if runs >= TRUSTED_RUNS => Certainty::Medium,
-        _ => Certainty::Low,
     }
 }
 

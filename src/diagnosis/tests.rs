@@ -14,7 +14,7 @@ use crate::planner::fixtures;
 pub(super) fn finding(category: Category) -> Finding {
     Finding {
         category,
-        certainty: Certainty::High,
+        certainty: ConfidenceLevel::High,
         evidence: Vec::new(),
         actions: vec![Action::Nothing],
         deviation_ratio: 1.0,
@@ -40,7 +40,7 @@ struct Scene {
     confidence: &'static str,
     fixed: bool,
     filtered: bool,
-    predicted: (u64, f64, u32),
+    predicted: (u64, f64, ConfidenceLevel),
 }
 
 const CHUNKS: usize = 8;
@@ -63,7 +63,7 @@ impl Scene {
             confidence: "full",
             fixed: false,
             filtered: false,
-            predicted: (1_000_000, 1_000_000.0 / seconds, 20),
+            predicted: (1_000_000, 1_000_000.0 / seconds, ConfidenceLevel::High),
         }
     }
 
@@ -72,12 +72,11 @@ impl Scene {
         profile.latency.round_trips_us = vec![self.latency_us; 5];
         let mut plan = fixtures::plan(profile.clone());
         plan.spec.workers = self.workers;
-        let (rows, throughput, runs) = self.predicted;
+        let (rows, throughput, confidence) = self.predicted;
         plan.forecast.rows = rows;
         plan.forecast.throughput = throughput;
         plan.forecast.duration_s = rows as f64 / throughput;
-        plan.forecast.runs = runs;
-        plan.forecast.method = "ewma".to_owned();
+        plan.forecast.grounds.confidence = confidence;
         plan.spec.read.filter = self.filtered.then(|| "total > 0".to_owned());
         let relation = profile.table.relation.clone();
         let open = RunOpen {
@@ -89,6 +88,8 @@ impl Scene {
             plan,
             constrained: self.fixed,
             replay_of: None,
+            context: None,
+            hints: None,
             counters: ChangeCounters::default(),
             profile: Some(profile),
             output: "out".to_owned(),
@@ -192,7 +193,7 @@ fn expect(found: &Diagnosis, category: Category, action: &Action) {
 fn the_first_run_is_stable_for_want_of_others() {
     let found = Scene::even(4, 10.0).after(&[]);
     expect(&found, Category::Stable, &Action::ReadLess);
-    assert_eq!(found.finding.certainty, Certainty::Low);
+    assert_eq!(found.finding.certainty, ConfidenceLevel::Low);
     assert_eq!(found.finding.evidence, [Evidence::First]);
     assert_eq!(
         (found.anomaly, found.finding.throughput_change),
@@ -204,7 +205,7 @@ fn the_first_run_is_stable_for_want_of_others() {
 fn a_run_like_the_others_is_stable() {
     let found = Scene::even(4, 10.2).after(&usual(8));
     expect(&found, Category::Stable, &Action::ReadLess);
-    assert_eq!(found.finding.certainty, Certainty::High);
+    assert_eq!(found.finding.certainty, ConfidenceLevel::High);
     assert!(matches!(
         found.finding.evidence[0],
         Evidence::Unchanged { .. }
@@ -218,7 +219,7 @@ fn more_workers_that_help_and_fewer_that_hurt_mean_too_few() {
     expect(&more, Category::UnderParallel, &Action::Learned);
     let change = Evidence::WorkersChanged { from: 4, to: 8 };
     assert_eq!(more.finding.evidence[0], change);
-    assert_eq!(more.finding.certainty, Certainty::Medium);
+    assert_eq!(more.finding.certainty, ConfidenceLevel::Medium);
     let fewer = Scene::even(2, 17.0).after(&usual(3));
     expect(&fewer, Category::UnderParallel, &Action::Learned);
 }
@@ -261,7 +262,7 @@ fn workers_are_not_blamed_for_what_their_number_never_did() {
         Category::UnderParallel,
         "{found:#?}"
     );
-    assert_eq!(found.finding.certainty, Certainty::High);
+    assert_eq!(found.finding.certainty, ConfidenceLevel::High);
 }
 
 #[test]
@@ -346,7 +347,7 @@ fn lopsided() -> Scene {
     scene.rows = vec![
         70_000, 70_000, 70_000, 70_000, 70_000, 70_000, 70_000, 510_000,
     ];
-    scene.predicted = (1_000_000, 153_846.0, 20);
+    scene.predicted = (1_000_000, 153_846.0, ConfidenceLevel::High);
     scene
 }
 
@@ -413,7 +414,7 @@ fn far_from_everything_for_no_known_reason_is_an_anomaly_with_its_place() {
         assert_eq!(costlier, Some(part), "{found:#?}");
         let anomaly = found.anomaly.expect("an anomaly");
         assert_eq!(anomaly.direction, Direction::Degradation);
-        assert_eq!(found.finding.certainty, Certainty::High);
+        assert_eq!(found.finding.certainty, ConfidenceLevel::High);
     }
     let fast = Scene::even(4, 5.0).after(&usual(12));
     expect(&fast, Category::Anomaly, &Action::Nothing);
@@ -436,7 +437,7 @@ fn a_run_is_not_in_its_own_baseline() {
 fn a_trusted_prediction_that_was_wrong_is_the_models_error() {
     // Twice the rows that were predicted, as fast as ever.
     let mut grown = Scene::even(4, 10.0);
-    grown.predicted = (500_000, 100_000.0, 20);
+    grown.predicted = (500_000, 100_000.0, ConfidenceLevel::High);
     let found = grown.after(&usual(6));
     expect(&found, Category::ModelError, &Action::RefreshStatistics);
     assert!((found.finding.deviation_ratio - 2.0).abs() < 0.01);
@@ -445,12 +446,12 @@ fn a_trusted_prediction_that_was_wrong_is_the_models_error() {
     assert_eq!(grown.after(&usual(6)).finding.category, Category::Stable);
     // As fast as the runs before it, twice as fast as predicted.
     let mut fast = Scene::even(4, 10.0);
-    fast.predicted = (1_000_000, 50_000.0, 5);
+    fast.predicted = (1_000_000, 50_000.0, ConfidenceLevel::Medium);
     let found = fast.after(&usual(6));
     expect(&found, Category::ModelError, &Action::Learned);
-    assert_eq!(found.finding.certainty, Certainty::Medium);
+    assert_eq!(found.finding.certainty, ConfidenceLevel::Medium);
     // Nobody trusted this one.
-    fast.predicted.2 = 1;
+    fast.predicted.2 = ConfidenceLevel::Low;
     assert_eq!(fast.after(&usual(6)).finding.category, Category::Stable);
 }
 
@@ -485,7 +486,7 @@ fn scene() -> impl Generator<Value = Scene> {
                 confidence: ["full", "moderate", "low"][confidence],
                 fixed,
                 filtered,
-                predicted: (predicted, speed, 20),
+                predicted: (predicted, speed, ConfidenceLevel::High),
             }
         })
 }

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::grounds::ConfidenceLevel;
 use super::run::RunId;
 
 /// What a run's course is put down to (facts sheet, section 10.3).
@@ -47,29 +48,6 @@ impl Category {
             Self::DataSkew => "data_skew",
             Self::ModelError => "model_error",
             Self::Anomaly => "anomaly",
-        }
-    }
-}
-
-/// How sure a finding is, or a prediction was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Certainty {
-    /// Little to go by.
-    Low,
-    /// Some.
-    Medium,
-    /// Plenty.
-    High,
-}
-
-impl Certainty {
-    /// The word that is stored and shown.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
         }
     }
 }
@@ -529,7 +507,7 @@ pub struct Finding {
     /// What its course is put down to.
     pub category: Category,
     /// How sure that is.
-    pub certainty: Certainty,
+    pub certainty: ConfidenceLevel,
     /// What it rests on, the deciding facts first.
     pub evidence: Vec<Evidence>,
     /// What can be done.

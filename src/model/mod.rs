@@ -3,34 +3,49 @@
 //! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
 //! constructors and by the `check` functions beside each type.
 
+mod context;
 mod decisions;
 mod field;
 mod finding;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod format;
+mod given;
+mod grounds;
 mod health;
+mod hints;
 mod key;
+mod nearest;
 mod plan;
 mod profile;
 mod reason;
 mod relation;
 mod request;
+mod resolution;
 mod run;
 mod snapshot;
 mod spread;
 mod steps;
 mod stored;
+mod verdict;
 
+pub use context::{
+    CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
+    Surroundings, TIME_BANDS, Weights,
+};
 pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use finding::{
-    Action, Activity, Anomaly, Attribution, Category, Certainty, Direction, Evidence, Finding,
-    Measures, Part, Severity, Skew,
+    Action, Activity, Anomaly, Attribution, Category, Direction, Evidence, Finding, Measures, Part,
+    Severity, Skew,
 };
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
+pub use given::{Amount, Given};
+pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
 pub use health::{Checkup, Concern, Health, Trend};
+pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
+pub use nearest::nearest;
 pub use plan::{
     BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,
     ProofLevel, ReadSpec, RetryPolicy, Scheduling, SpecError, Strategy, TYPE_MAP_VERSION,
@@ -40,7 +55,7 @@ pub use profile::{
     ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Leaf, Origin, SourceLoad,
     SourceProfile, Statistics,
 };
-pub use reason::{Learned, Reason};
+pub use reason::{Hinted, Learned, Reason};
 pub use relation::{
     Column, Key, KeyColumn, KeyOrder, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation,
     RelationKind, SourceIdentity, SourceKind, Table,
@@ -49,6 +64,7 @@ pub use request::{
     Chunking, ColumnOptions, Layout, OutputOptions, RunRequest, Selection, TypeMode, TypeOptions,
     TypeOverride, WorkOptions,
 };
+pub use resolution::{HintCap, HintFactor, HintWarning, WorkerResolution};
 pub(crate) use run::hex;
 pub use run::{
     ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
@@ -58,3 +74,4 @@ pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;
 pub use steps::Steps;
 pub use stored::{CleanRun, Predicted, RunRow, SourceThen, StoredRun};
+pub use verdict::{About, Advice, Objection, Standing, Verdict};

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::context::{ExecutionContext, Recorded};
 use super::finding::{Anomaly, Finding};
+use super::hints::RuntimeContext;
 use super::plan::ExecutionPlan;
 use super::profile::SourceProfile;
 use super::relation::{Relation, SourceIdentity};
@@ -240,6 +242,8 @@ pub struct RunOpen {
     pub plan: ExecutionPlan,
     /// Whether hints, `--workers`, a given plan or the like shaped it, so that it must not teach.
     pub constrained: bool,
+    /// The hints that it was planned with, where there were any.
+    pub hints: Option<RuntimeContext>,
     /// The run whose plan is executed again. A replay never teaches: its plan answers an older state
     /// of things.
     pub replay_of: Option<RunId>,
@@ -248,6 +252,8 @@ pub struct RunOpen {
     /// The profile that the plan was made from, where one was made: key range, size and latency are
     /// kept with every run, because they cannot be found out later.
     pub profile: Option<SourceProfile>,
+    /// The circumstances as they were measured, where they were.
+    pub context: Option<ExecutionContext>,
     /// Where the output goes.
     pub output: String,
 }
@@ -320,6 +326,8 @@ pub struct PastRun {
     pub fingerprint: String,
     /// Error, where it failed.
     pub error: Option<String>,
+    /// Its circumstances.
+    pub context: Recorded,
     /// The run whose plan it executed again, where it is a replay.
     pub replay_of: Option<RunId>,
 }

@@ -10,6 +10,7 @@ mod executed;
 mod fingerprint;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod resolution;
 mod strategy;
 mod verdict;
 mod workers;
@@ -17,7 +18,7 @@ mod workers;
 pub use error::PlanError;
 pub use executed::{Executed, decisions};
 pub use fingerprint::{canonical_json, fingerprint, parse, parse_any_version, verify};
-pub use verdict::{Verdict, verdict};
+pub use verdict::{advice, verdict};
 
 use crate::controller::between_runs::{Decision, Room, State};
 use crate::estimator::ThroughputEstimate;
@@ -123,16 +124,19 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, PlanError> {
         spec,
         forecast,
         reasons,
+        resolution: staff.resolution,
         warnings,
     };
     let next = staff.next;
     Ok(Planned { plan, next })
 }
 
-/// Whether the request itself decides how fast the run can be, so that the run must not teach: a
-/// forced number of workers, or one pass whatever the table.
+/// Whether the request itself decides how fast the run can be, so that the run must not teach: any
+/// hint, a forced number of workers, or one pass whatever the table.
 pub fn constrained(request: &RunRequest) -> bool {
-    request.work.workers.is_some() || request.work.chunking == Chunking::None
+    request.hints.is_some()
+        || request.work.workers.is_some()
+        || request.work.chunking == Chunking::None
 }
 
 /// Longest chunk first where lengths differ; plan order, which is key or block order, elsewhere.
@@ -212,6 +216,10 @@ fn spec(
         format: request.output.format.clone(),
         consistency: request.work.consistency,
         proof: request.work.proof,
+        memory_mb: request
+            .hints
+            .as_ref()
+            .and_then(|hints| Some(hints.max_memory_mb?.get())),
     }
 }
 
@@ -228,6 +236,7 @@ fn forecast(inputs: &Inputs<'_>, pieces: &[Piece], workers: u32) -> Forecast {
         duration_s: rows as f64 / estimate.rows_per_s.max(1.0),
         method: estimate.method.to_string(),
         runs: estimate.runs,
+        grounds: estimate.grounds,
         chunks: forecast_chunks(pieces, rows, bytes),
     }
 }
@@ -464,11 +473,7 @@ mod tests {
             request,
             source: &fixtures::source(),
             profile,
-            estimate: &|_| ThroughputEstimate {
-                rows_per_s: 100_000.0,
-                method: crate::estimator::Method::ColdStart,
-                runs: 0,
-            },
+            estimate: &|_| ThroughputEstimate::guess(100_000.0),
             learned: &|room| {
                 rooms.borrow_mut().push(room);
                 learned.map(|workers| Decision {

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::{Result, StateError, Store};
 use crate::controller::between_runs::State;
 use crate::model::{
-    ExecutionPlan, PastRun, RunId, RunStatus, Scope, SourceIdentity, SourceProfile,
+    ExecutionPlan, PastRun, Recorded, RunId, RunStatus, Scope, SourceIdentity, SourceProfile,
 };
 
 /// Runs that an ambiguous id names as examples.
@@ -16,9 +16,9 @@ const EXAMPLES: usize = 4;
 
 pub(super) const HISTORY: &str = "
     SELECT run_id, relation, started_at, status, workers, rows, bytes, duration_s, predicted_s,
-           throughput, teaches, fingerprint, error, replay_of
+           throughput, teaches, fingerprint, error, replay_of, execution_context_json
     FROM runs
-    WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1)
+    WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1) AND teaches >= ?3
     ORDER BY started_at DESC, id DESC
     LIMIT ?2";
 
@@ -36,9 +36,19 @@ pub(super) const RUNNING: &str =
 impl Store {
     /// The runs of a scope, newest first, at most `limit`; runs that must not teach, too.
     pub fn history(&self, scope: &Scope, limit: u32) -> Result<Vec<PastRun>> {
+        self.past_runs(scope, limit, false)
+    }
+
+    /// The runs of a scope that teach, newest first, at most `limit`: however many others came after
+    /// them.
+    pub fn teachers(&self, scope: &Scope, limit: u32) -> Result<Vec<PastRun>> {
+        self.past_runs(scope, limit, true)
+    }
+
+    fn past_runs(&self, scope: &Scope, limit: u32, teaching: bool) -> Result<Vec<PastRun>> {
         let read = || {
             let mut statement = self.connection.prepare_cached(HISTORY)?;
-            let rows = statement.query_map((&scope.key, limit), past_run)?;
+            let rows = statement.query_map((&scope.key, limit, teaching), past_run)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
         read().map_err(|error| self.unreadable(&error))
@@ -185,6 +195,7 @@ fn past_run(row: &Row<'_>) -> rusqlite::Result<PastRun> {
         fingerprint: row.get(11)?,
         error: row.get(12)?,
         replay_of: row.get::<_, Option<String>>(13)?.map(RunId::stored),
+        context: Recorded::parse(&row.get::<_, String>(14)?),
     })
 }
 

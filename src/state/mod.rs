@@ -184,9 +184,10 @@ mod tests {
     use super::*;
     use crate::controller::between_runs::State;
     use crate::model::{
-        Action, Anomaly, Category, Certainty, ChangeCounters, ChunkRecord, ChunkStatus,
-        ConsistencyLevel, Direction, Evidence, ExecutionPlan, Finding, Measures, PastRun, Relation,
-        RunClose, RunId, RunOpen, RunStatus, Scope, Selection, SnapshotFacts, WorkerRecord,
+        Action, Anomaly, Category, ChangeCounters, ChunkRecord, ChunkStatus, ConfidenceLevel,
+        ConsistencyLevel, Direction, Evidence, ExecutionContext, ExecutionPlan, Finding, Measures,
+        PastRun, Recorded, Relation, RunClose, RunId, RunOpen, RunStatus, Scope, Selection,
+        SnapshotFacts, Surroundings, WorkerRecord,
     };
     use crate::planner::fixtures;
 
@@ -210,6 +211,16 @@ mod tests {
         fixtures::plan(fixtures::profile(3_000_000))
     }
 
+    fn context() -> ExecutionContext {
+        let around = Surroundings {
+            now: at(0),
+            concurrent_extractions: 1,
+            system_load_per_core: None,
+        };
+        let profile = fixtures::profile(3_000_000);
+        ExecutionContext::measured(&profile.latency, profile.connections, 3_000_000, around)
+    }
+
     fn open(second: i64, entropy: u32) -> RunOpen {
         RunOpen {
             id: RunId::new(at(second), entropy),
@@ -219,6 +230,7 @@ mod tests {
             host: "etl-1".to_owned(),
             plan: plan(),
             constrained: false,
+            hints: None,
             replay_of: None,
             counters: ChangeCounters(
                 [("n_tup_ins".to_owned(), "7".to_owned())]
@@ -226,6 +238,7 @@ mod tests {
                     .collect(),
             ),
             profile: Some(fixtures::profile(3_000_000)),
+            context: Some(context()),
             output: "out/orders".to_owned(),
         }
     }
@@ -374,8 +387,10 @@ mod tests {
             teaches: true,
             fingerprint: run.plan.fingerprint.clone(),
             error: None,
+            context: Recorded::Known(context()),
             replay_of: None,
         };
+        assert_eq!(store.teachers(&run.scope, 10), Ok(vec![expected.clone()]));
         assert_eq!(store.history(&run.scope, 10), Ok(vec![expected]));
         assert_eq!(store.plan(&run.id), Ok(Some(run.plan.clone())));
         assert_eq!(store.plan(&RunId::stored("rx-none")), Ok(None));
@@ -435,6 +450,7 @@ mod tests {
         let history = store.history(&scope("orders"), 50).expect("a history");
         assert_eq!(history.len(), 8);
         assert!(history.iter().all(|run| !run.teaches), "{history:?}");
+        assert_eq!(store.teachers(&scope("orders"), 50), Ok(Vec::new()));
     }
 
     #[test]
@@ -604,7 +620,9 @@ mod tests {
         assert_eq!(row.source_then.latency_p50_us(), Some(220));
         assert_eq!(row.source_then.key_max.as_deref(), Some("3000000"));
         assert_eq!((row.constrained, row.teaches), (false, true));
-        assert_eq!((row.context, row.hints), (serde_json::json!({}), None));
+        assert_eq!(row.hints, None);
+        let stored = serde_json::to_value(context()).expect("JSON");
+        assert_eq!(row.context, stored);
     }
 
     #[test]
@@ -613,7 +631,7 @@ mod tests {
         let store = store(&directory);
         let finding = Finding {
             category: Category::SourceLatency,
-            certainty: Certainty::High,
+            certainty: ConfidenceLevel::High,
             evidence: vec![Evidence::LatencyRose {
                 from_us: 300,
                 to_us: 9_000,
@@ -1063,6 +1081,7 @@ mod tests {
         );
         let explain = |sql: &str| -> String {
             let text = sql.replace("?1", "'a'").replace("?2", "50");
+            let text = text.replace("?3", "1");
             let mut plan = store
                 .connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {text}"))

@@ -190,13 +190,15 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
         "INSERT INTO runs (run_id, tag, scope_id, source, relation, status, pid, host, started_at,
              ixtract_version, fingerprint, strategy, scheduling, consistency, workers, chunk_count,
              constrained, replay_of, output, predicted_rows, predicted_bytes,
-             predicted_throughput, predicted_s, estimate_method, counters_json, source_rows, source_bytes, key_min,
-             key_max, connect_us, latency_us_json, plan_json)
+             predicted_throughput, predicted_s, estimate_method, counters_json, source_rows,
+             source_bytes, key_min, key_max, connect_us, latency_us_json,
+             execution_context_json, runtime_context_json, plan_json)
          VALUES (:id, :tag, :scope, :source, :relation, 'running', :pid, :host, :started_at,
              :version, :fingerprint, :strategy, :scheduling, :consistency, :workers, :chunks,
              :constrained, :replay_of, :output, :predicted_rows, :predicted_bytes,
-             :predicted_throughput, :predicted_s, :method, :counters, :source_rows, :source_bytes, :key_min,
-             :key_max, :connect_us, :latency, :plan)",
+             :predicted_throughput, :predicted_s, :method, :counters, :source_rows,
+             :source_bytes, :key_min, :key_max, :connect_us, :latency, :context, :hints,
+             :plan)",
         named_params! {
             ":id": run.id.as_str(),
             ":tag": run.id.tag(),
@@ -228,6 +230,8 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
             ":key_max": key_max,
             ":connect_us": profile.map(|profile| stored_count(profile.latency.connect_us)),
             ":latency": latency,
+            ":hints": run.hints.as_ref().map(json).transpose()?,
+            ":context": run.context.as_ref().map_or_else(|| Ok("{}".to_owned()), json)?,
             ":plan": json(&run.plan)?,
         },
     )?;

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    Anomaly, ConnectionLoad, Decisions, ExecutionPlan, Finding, ProofLevel, RunId, SnapshotFacts,
-    SourceProfile,
+    Advice, Anomaly, ConnectionLoad, Decisions, ExecutionContext, ExecutionPlan, Finding,
+    ProofLevel, RunId, RuntimeContext, SnapshotFacts, SourceProfile,
 };
 
 pub use replay::{GUARANTEE, OriginalDocument, OutcomeDocument, ReplayDocument};
@@ -57,8 +57,14 @@ pub struct PlanDocument<'a> {
     pub connections: ConnectionLoad,
     /// Where `run` would publish.
     pub output: &'a str,
+    /// The circumstances as they were measured for this plan.
+    pub context: &'a ExecutionContext,
     /// The verdict.
     pub verdict: VerdictDocument,
+    /// What the plan means for hints that did not change it; empty without such hints.
+    pub advice: Vec<Advice>,
+    /// Whether hints, `--workers` or a given plan shape it, so that a run of it is not learned from.
+    pub constrained: bool,
     /// The plan, as `--out` writes it.
     pub plan: &'a ExecutionPlan,
     /// Where `--out` wrote it.
@@ -146,7 +152,11 @@ pub struct RunDocument {
     pub warnings: Vec<String>,
     /// The history's file; `None` when none could be used.
     pub state: Option<String>,
-    /// Whether later plans are made from this run too.
+    /// Whether hints, `--workers` or a given plan shaped the run.
+    pub constrained: bool,
+    /// The hints it was planned with, where there were any.
+    pub hints: Option<RuntimeContext>,
+    /// Whether later plans are made from this run too; a constrained one never teaches.
     pub teaches: bool,
     /// What it shows: where its time went, and what its course is put down to.
     pub finding: Option<Finding>,

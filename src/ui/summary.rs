@@ -126,6 +126,12 @@ fn proof(run: &RunDocument) -> String {
 fn history(run: &RunDocument) -> String {
     match (&run.state, run.teaches) {
         (Some(file), true) => format!("{file} (the next plan learns from this run)"),
+        (Some(file), false) if run.hints.is_some() => {
+            format!("{file} (recorded, but not learned from: hints constrained it)")
+        }
+        (Some(file), false) if run.constrained => {
+            format!("{file} (recorded, but not learned from: flags or a given plan constrained it)")
+        }
         (Some(file), false) => format!("{file} (recorded, but not learned from)"),
         (None, _) => "not recorded".to_owned(),
     }
@@ -294,6 +300,8 @@ pub(super) mod tests {
             plan_warnings: Vec::new(),
             warnings: Vec::new(),
             state: Some("/home/etl/.local/state/ixtract/state.db".to_owned()),
+            constrained: false,
+            hints: None,
             teaches: true,
             finding: None,
             anomaly: None,

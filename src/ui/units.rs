@@ -42,6 +42,16 @@ pub fn bytes(number: u64) -> String {
     scaled(number, [" B", " KB", " MB", " GB"])
 }
 
+/// A number of bytes: MiB and GiB, where limits are given in those.
+pub fn binary(number: u64) -> String {
+    let mib = number as f64 / 1_048_576.0;
+    if mib < 1_023.95 {
+        format!("{mib:.1} MiB")
+    } else {
+        format!("{:.1} GiB", mib / 1_024.0)
+    }
+}
+
 /// Rows a second.
 pub fn rate(rows_per_s: f64) -> String {
     format!("{} rows/s", count(rows_per_s.max(0.0).round() as u64))
@@ -149,6 +159,19 @@ mod tests {
         for (number, as_count, as_bytes) in cases {
             assert_eq!(count(number), as_count);
             assert_eq!(bytes(number), as_bytes);
+        }
+    }
+
+    #[test]
+    fn limits_have_binary_units() {
+        let cases = [
+            (0, "0.0 MiB"),
+            (1_572_864, "1.5 MiB"),
+            (1 << 30, "1.0 GiB"),
+            (10_737_418_240, "10.0 GiB"),
+        ];
+        for (number, want) in cases {
+            assert_eq!(binary(number), want);
         }
     }
 

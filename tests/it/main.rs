@@ -15,6 +15,7 @@ mod servers; // PostgreSQL, shared by all tests or private to one.
 mod versions; // A table whose rows say which version of it they are of.
 
 // The tests.
+mod circumstances; // What a run's circumstances were, and what the next estimate makes of them.
 mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets, state, plans.
 mod connect; // TLS, certificates, sockets, services, poolers, and servers that are nearly full.
 mod consistency; // One point in time while others write, alter, block and terminate.
@@ -22,6 +23,8 @@ mod crash; // Killed at every step of publishing and in mid-read; stopped by sig
 mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
 mod docs; // README.md says what --help says, and back.
+mod first_release; // Files of the first version.
+mod hints; // What the user knows of the circumstances lowers what a run takes.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.

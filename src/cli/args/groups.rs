@@ -284,6 +284,53 @@ pub enum ProofName {
     Stream,
 }
 
+/// What is known of the circumstances and cannot be measured.
+///
+/// Texts, not numbers: what is wrong with them is told all at once, with the context file.
+#[derive(Debug, Default, Args)]
+#[command(
+    next_help_heading = "Hints (they only lower what a run takes; such a run is not learned from)"
+)]
+pub struct HintArgs {
+    /// Never more sessions on the source than this, all of the run's own counted: two beside the
+    /// workers'
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub max_source_connections: Option<String>,
+    /// Never more memory than about this
+    #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
+    pub max_memory_mb: Option<String>,
+    /// good, degraded (three quarters of the workers), poor (half)
+    #[arg(long, value_name = "WORD")]
+    pub network_quality: Option<String>,
+    /// low, normal, high (half of the workers)
+    #[arg(long, value_name = "WORD")]
+    pub source_load: Option<String>,
+    /// Other extractions, each of which takes one of --max-source-connections
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub concurrent_extractions: Option<String>,
+    /// The source is being maintained (half of the workers)
+    #[arg(long)]
+    pub source_maintenance: bool,
+    /// low (three quarters of the workers), normal, critical (takes back a quarter, within the caps)
+    #[arg(long, value_name = "WORD")]
+    pub priority: Option<String>,
+    /// Warn when more than so many minutes are expected
+    #[arg(long, value_name = "MINUTES", allow_negative_numbers = true)]
+    pub target_duration: Option<String>,
+    /// Warn when more than so many MiB are expected to be written
+    #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
+    pub egress_budget_mb: Option<String>,
+    /// Not recommended when more than so many minutes are expected
+    #[arg(long, value_name = "MINUTES", allow_negative_numbers = true)]
+    pub maintenance_window: Option<String>,
+    /// Not recommended when the output does not fit into so many GiB; a warning above four fifths
+    #[arg(long, value_name = "GIB", allow_negative_numbers = true)]
+    pub disk_available_gb: Option<String>,
+    /// Hints as a JSON object, such as {"priority": "low"}; flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub context_file: Option<PathBuf>,
+}
+
 /// Where history lives.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "State")]

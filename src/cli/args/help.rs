@@ -36,7 +36,7 @@ pub const VARIABLES: [(&str, &str); 22] = [
 ];
 
 /// What a plan has already decided; such flags do not go with `--plan`.
-pub(super) const DECIDED_BY_PLAN: [&str; 27] = [
+pub(super) const DECIDED_BY_PLAN: [&str; 39] = [
     "table",
     "query",
     "name",
@@ -64,6 +64,18 @@ pub(super) const DECIDED_BY_PLAN: [&str; 27] = [
     "chunk_rows",
     "consistency",
     "proof",
+    "max_source_connections",
+    "max_memory_mb",
+    "network_quality",
+    "source_load",
+    "concurrent_extractions",
+    "source_maintenance",
+    "priority",
+    "target_duration",
+    "egress_budget_mb",
+    "maintenance_window",
+    "disk_available_gb",
+    "context_file",
 ];
 
 pub(super) const LONG_ABOUT: &str = "\
@@ -130,7 +142,10 @@ pub(super) const PLAN_EXAMPLES: &str = "\
 Examples:
   $ ixtract plan public.orders --source postgresql://etl@db.example.com/shop
   $ ixtract plan public.orders --workers 4 --chunk-rows 250000 --out plan.json
-  $ ixtract plan public.orders --json | jq .plan.forecast";
+  $ ixtract plan public.orders --json | jq .plan.forecast
+
+  What a busy afternoon leaves of it:
+  $ ixtract plan public.orders --source-load high --max-source-connections 6";
 
 pub(super) const PROFILE_ABOUT: &str = "\
 Show what is known about a table without scanning it.

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use groups::{
-    Common, FormatArgs, OutputArgs, ProofName, RunSelector, SourceArgs, StateArgs, StoreArgs,
-    TableArgs, TlsName, TypeArgs, WorkArgs,
+    Common, FormatArgs, HintArgs, OutputArgs, ProofName, RunSelector, SourceArgs, StateArgs,
+    StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
 
@@ -106,6 +106,9 @@ pub struct RunArgs {
     /// Work.
     #[command(flatten)]
     pub work: WorkArgs,
+    /// Hints.
+    #[command(flatten)]
+    pub hints: HintArgs,
     /// State.
     #[command(flatten)]
     pub state: StateArgs,
@@ -171,6 +174,9 @@ pub struct PlanArgs {
     /// Work.
     #[command(flatten)]
     pub work: WorkArgs,
+    /// Hints.
+    #[command(flatten)]
+    pub hints: HintArgs,
     /// State.
     #[command(flatten)]
     pub state: StateArgs,

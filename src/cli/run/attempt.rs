@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cli::context::{Context, entropy};
 use crate::cli::run::Job;
 use crate::cli::survey::Survey;
-use crate::engine::budget::{self, DEFAULT_BYTES_PER_WORKER};
+use crate::engine::budget;
 use crate::engine::{self, EngineError, Execution, WorkerHost};
 use crate::error::{ExitCode, Failure};
 use crate::model::{Decisions, RunClose, RunOpen, RunStatus, SnapshotFacts};
@@ -36,7 +36,7 @@ impl Attempt {
         dataset: &Dataset,
     ) -> Result<(), Failure> {
         let spec = &survey.plan.spec;
-        let share = budget::share(DEFAULT_BYTES_PER_WORKER);
+        let share = budget::share(budget::worker_bytes(spec.memory_mb, spec.workers));
         let request = SnapshotRequest {
             consistency: spec.consistency,
             sessions: spec.workers,
@@ -217,6 +217,8 @@ impl Attempt {
             plan_warnings: survey.plan.warnings.clone(),
             warnings,
             state: None,
+            constrained: survey.constrained,
+            hints: survey.hints().cloned(),
             teaches: false,
             finding: None,
             anomaly: None,

@@ -7,8 +7,8 @@ use crate::model::Relation;
 pub(super) struct Known {
     /// Its name.
     pub(super) relation: Relation,
-    /// Whether it is what its bare name means under the role's search path.
-    pub(super) visible: bool,
+    /// Where its schema stands on the role's search path, if it is there.
+    pub(super) place: Option<usize>,
 }
 
 /// One way to read what the user wrote.
@@ -153,9 +153,11 @@ pub(super) fn choose(readings: &[Reading], known: &[Known]) -> Found {
                     None => true,
                 })
                 .collect();
+            let on_path = |known: &&Known| known.place.filter(|_| reading.schema.is_none());
+            let first = fitting.iter().filter_map(on_path).min();
             let visible: Vec<&Known> = fitting
                 .iter()
-                .filter(|known| reading.schema.is_none() && known.visible)
+                .filter(|known| first.is_some() && on_path(known) == first)
                 .copied()
                 .collect();
             let best = if visible.is_empty() { fitting } else { visible };
@@ -187,42 +189,6 @@ pub(super) fn column(wanted: &str, names: &[String]) -> Option<usize> {
     fitting.next().is_none().then_some(first.0)
 }
 
-/// The names nearest to what was written, nearest first, at most three; each candidate is a pair of
-/// what is compared and what is shown.
-pub(super) fn nearest(wanted: &str, candidates: &[(String, String)]) -> Vec<String> {
-    let wanted = fold(wanted);
-    // A third of the letters may differ; what is further off is another name, not a slip.
-    let limit = (wanted.chars().count() / 3).max(1);
-    let mut found: Vec<(usize, &String)> = candidates
-        .iter()
-        .map(|(name, shown)| (distance(&wanted, &fold(name)), shown))
-        .filter(|(distance, _)| *distance <= limit)
-        .collect();
-    found.sort();
-    found.dedup_by(|a, b| a.1 == b.1);
-    found
-        .into_iter()
-        .take(3)
-        .map(|(_, shown)| shown.clone())
-        .collect()
-}
-
-/// Levenshtein's edit distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,7 +206,7 @@ mod tests {
             .iter()
             .map(|(schema, name, visible)| Known {
                 relation: relation(schema, name),
-                visible: *visible,
+                place: visible.then_some(1),
             })
             .collect()
     }
@@ -310,16 +276,6 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_near_and_strangers_are_not() {
-        let names: Vec<(String, String)> = ["lineitem", "line_items", "customers"]
-            .iter()
-            .map(|name| ((*name).to_owned(), format!("public.{name}")))
-            .collect();
-        assert_eq!(nearest("lineitm", &names), ["public.lineitem".to_owned()]);
-        assert!(nearest("zebra", &names).is_empty());
-    }
-
-    #[test]
     fn columns_match_exactly_then_by_folding() {
         let names = ["Id".to_owned(), "ID".to_owned(), "Name".to_owned()];
         assert_eq!(column("ID", &names), Some(1));
@@ -340,13 +296,6 @@ mod tests {
         fn any_unique_name_is_found_unquoted(name in "[^\"]{1,10}") {
             let known = catalogue(&[("public", &name, true)]);
             prop_assert_eq!(chosen(&name, &known), Found::One(relation("public", &name)));
-        }
-
-        #[test]
-        fn distance_is_symmetric_and_bounded(a in ".{0,8}", b in ".{0,8}") {
-            prop_assert_eq!(distance(&a, &b), distance(&b, &a));
-            prop_assert!(distance(&a, &b) <= a.chars().count().max(b.chars().count()));
-            prop_assert_eq!(distance(&a, &a), 0);
         }
     }
 }
