@@ -51,11 +51,11 @@ impl ExitCode {
         (Self::Success, "success (inspect: HEALTHY)"),
         (
             Self::Failed,
-            "the run failed, nothing published; a value that cannot be represented (inspect: NEEDS ATTENTION)",
+            "nothing published: the run failed, or a value fits no type (inspect: NEEDS ATTENTION)",
         ),
         (
             Self::Refused,
-            "refused: not recommended without --force, or consistency not possible (inspect: DEGRADED)",
+            "refused: not recommended without --force, or not possible (inspect: DEGRADED)",
         ),
         (
             Self::Integrity,

@@ -203,7 +203,7 @@ fn the_first_run_is_stable_for_want_of_others() {
 
 #[test]
 fn a_run_like_the_others_is_stable() {
-    let found = Scene::even(4, 10.2).after(&usual(8));
+    let found = Scene::even(4, 10.05).after(&usual(8));
     expect(&found, Category::Stable, &Action::ReadLess);
     assert_eq!(found.finding.certainty, ConfidenceLevel::High);
     assert!(matches!(

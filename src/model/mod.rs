@@ -3,6 +3,7 @@
 //! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
 //! constructors and by the `check` functions beside each type.
 
+mod attribution;
 mod context;
 mod decisions;
 mod field;
@@ -29,16 +30,14 @@ mod steps;
 mod stored;
 mod verdict;
 
+pub use attribution::{Activity, Attribution, Measures, Part, Severity, Skew};
 pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
     Surroundings, TIME_BANDS, Weights,
 };
 pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
-pub use finding::{
-    Action, Activity, Anomaly, Attribution, Category, Direction, Evidence, Finding, Measures, Part,
-    Severity, Skew,
-};
+pub use finding::{Action, Anomaly, Category, Direction, Evidence, Finding};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
 pub use given::{Amount, Given};
 pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};

@@ -147,9 +147,8 @@ fn diagnosis(run: &RunRow) -> Vec<Line> {
         return vec![Line::fact("diagnosis", why)];
     };
     let mut text = format!(
-        "{} ({}), {} certainty",
-        wording::category(finding.category),
-        finding.category.name(),
+        "{}, {} certainty",
+        wording::named(finding.category),
         finding.certainty.name()
     );
     for fact in &finding.evidence {

@@ -112,10 +112,16 @@ pub fn view(document: &InspectDocument<'_>) -> Vec<Line> {
         lines.push(Line::fact("workers", workers(document)));
         lines.push(Line::fact("profile", profile(document)));
     }
-    let mut text = document.verdict.to_owned();
-    for concern in &document.checkup.concerns {
-        text.push_str(&format!("\n· {}", wording::concern(concern)));
-    }
+    let concerns: Vec<String> = document
+        .checkup
+        .concerns
+        .iter()
+        .map(wording::concern)
+        .collect();
+    let text = match concerns.join("; ") {
+        none if none.is_empty() => document.verdict.to_owned(),
+        concerns => format!("{}: {concerns}", document.verdict),
+    };
     lines.push(Line::Judgement {
         label: "verdict",
         text,

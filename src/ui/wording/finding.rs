@@ -21,6 +21,16 @@ pub fn category(category: Category) -> &'static str {
     }
 }
 
+/// A category with the word that `--json` has for it.
+pub fn named(category: Category) -> String {
+    let (words, name) = (self::category(category), category.name());
+    if words == name {
+        name.to_owned()
+    } else {
+        format!("{words} ({name})")
+    }
+}
+
 /// A finding in one line: its category and the fact that decided.
 pub fn headline(finding: &Finding) -> String {
     let name = category(finding.category);
@@ -40,7 +50,10 @@ pub fn evidence(fact: &Evidence) -> String {
         Evidence::Unchanged { since, permille } => {
             format!("as fast as {} ({})", since.tag(), signed(*permille))
         }
-        Evidence::WorkersChanged { from, to } => format!("{to} workers instead of {from}"),
+        Evidence::WorkersChanged { from, to } => format!(
+            "{} instead of {from}",
+            units::plural(u64::from(*to), "worker")
+        ),
         Evidence::FewRuns { runs, needed } => format!(
             "{} before it: {needed} are needed to tell what is usual",
             units::plural(u64::from(*runs), "clean run")
