@@ -13,6 +13,7 @@ mod machine;
 mod panics;
 mod plan;
 mod postmortem;
+mod price;
 mod profile;
 mod replay;
 mod run;

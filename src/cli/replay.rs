@@ -127,6 +127,7 @@ fn job(
             keep: args.keep,
         },
         consent: args.yes,
+        rates: None,
         shown_before: false,
         goal: Goal::Given(Box::new(Given {
             plan: plan.clone(),

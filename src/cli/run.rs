@@ -12,10 +12,13 @@ use super::args::RunArgs;
 use super::context::Context;
 use super::history::{self, History};
 use super::plan;
+use super::price;
 use super::settings::{self, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::{ExecutionPlan, OutputOptions, RunId, RunOpen, RunRequest, Scope, Verdict};
+use crate::model::{
+    ExecutionPlan, OutputOptions, Rates, RunId, RunOpen, RunRequest, Scope, Verdict,
+};
 use crate::planner::verdict;
 use crate::ui;
 use crate::ui::json::RunDocument;
@@ -43,6 +46,8 @@ pub(super) struct Job {
     pub(super) output: OutputOptions,
     /// `--force` or `--yes`: a plan that is not recommended is run without a question.
     pub(super) consent: bool,
+    /// What things cost, where they cost anything.
+    pub(super) rates: Option<Rates>,
     /// The plan is like one that was shown before: one line is enough.
     pub(super) shown_before: bool,
 }
@@ -113,6 +118,7 @@ impl Job {
             state: StateSettings::settle(&args.state, &context.environment),
             output: settings::output_options(&args.output)?,
             consent: args.force || args.yes,
+            rates: settings::rates(&args.cost)?,
             shown_before: false,
             goal,
         })
@@ -145,6 +151,10 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         constrained: survey.constrained,
         hints: survey.hints().cloned(),
         context: Some(survey.circumstances.clone()),
+        estimated_cost: job
+            .rates
+            .as_ref()
+            .map(|rates| price::expected(rates, &survey).total),
         replay_of: job.goal.replays().cloned(),
         counters: survey
             .profile
@@ -193,6 +203,11 @@ async fn conclude(
     if published.is_ok() {
         history.diagnose(&open, &mut close);
     }
+    let spent = job
+        .rates
+        .as_ref()
+        .map(|rates| (rates, price::spent(rates, &close)));
+    close.actual_cost = spent.map(|(_, cost)| cost.total);
     let lost = history.close(&open.id, &close, survey.learned.as_ref());
     match published {
         Ok(published) => {
@@ -204,6 +219,7 @@ async fn conclude(
             document.teaches = teaches;
             document.finding = close.finding;
             document.anomaly = close.anomaly;
+            document.cost = spent.map(|(rates, cost)| price::summary(rates, survey, cost));
             Ok(document)
         }
         Err(failure) => {
@@ -225,7 +241,11 @@ async fn agree(
 ) -> Result<(), Failure> {
     let verdict = verdict(&survey.plan, Some(dataset.free_bytes()?));
     let shown = output.display().to_string();
-    let document = survey.document(&shown, &verdict, Vec::new());
+    let mut document = survey.document(&shown, &verdict, Vec::new());
+    document.cost = job
+        .rates
+        .as_ref()
+        .map(|rates| price::document(rates, survey));
     if job.shown_before {
         context.printer.show(&[ui::plan::short(&document)]);
     } else {

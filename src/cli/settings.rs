@@ -4,6 +4,7 @@
 //! This is the only reader of the process's environment; everything below takes an
 //! [`Environment`], so that precedence is tested without touching the process.
 
+mod cost;
 mod environment;
 mod format;
 mod hints;
@@ -14,6 +15,7 @@ mod template;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use cost::rates;
 pub use environment::Environment;
 pub use hints::hints;
 pub use template::{Names, check as check_output, directory, literal};

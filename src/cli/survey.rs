@@ -1,5 +1,6 @@
 //! From a request to a plan: connect, describe, profile, ask the history, estimate, plan.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,6 +43,10 @@ pub(super) struct Survey {
     pub(super) constrained: bool,
     /// What the controller will know once the run has taught, where it chose the workers.
     pub(super) learned: Option<State>,
+    /// Expected rows per second of every number of workers that was measured.
+    pub(super) speeds: BTreeMap<u32, f64>,
+    /// The most workers that user and hints allow.
+    pub(super) most_workers: u32,
 }
 
 /// Connects, as `run` where there is one.
@@ -118,7 +123,10 @@ impl Survey {
             now: context.clock.now(),
         };
         let planned = make_plan(request, source.identity(), &profile, &known)?;
+        let allowed = planned.plan.resolution.as_ref().map(|found| found.most);
         Ok(Self {
+            speeds: known.speeds(&profile),
+            most_workers: request.work.max_workers.min(allowed.unwrap_or(u32::MAX)),
             constrained: planner::constrained(request),
             source,
             circumstances: known.circumstances,
@@ -192,6 +200,8 @@ impl Survey {
             plan: plan.clone(),
             constrained: true,
             learned: None,
+            speeds: BTreeMap::new(),
+            most_workers: plan.spec.workers,
             source,
         })
     }
@@ -247,6 +257,7 @@ impl Survey {
             constrained: self.constrained,
             context: &self.circumstances,
             plan: &self.plan,
+            cost: None,
             written: None,
             warnings,
         }
@@ -286,6 +297,27 @@ struct Known {
     now: Timestamp,
 }
 
+impl Known {
+    fn evidence(&self) -> Evidence<'_> {
+        Evidence {
+            history: &self.past,
+            context: &self.circumstances,
+            now: self.now,
+        }
+    }
+
+    /// What every number of workers that earlier runs had is expected to reach now.
+    fn speeds(&self, profile: &SourceProfile) -> BTreeMap<u32, f64> {
+        let counts = self.past.iter().filter(|run| run.teaches);
+        counts
+            .map(|run| {
+                let estimate = estimator::estimate(&self.evidence(), profile, run.workers);
+                (run.workers, estimate.rows_per_s)
+            })
+            .collect()
+    }
+}
+
 fn make_plan(
     request: &RunRequest,
     source: &SourceIdentity,
@@ -293,11 +325,7 @@ fn make_plan(
     known: &Known,
 ) -> Result<Planned, Failure> {
     let samples: Vec<Sample> = known.past.iter().map(sample).collect();
-    let evidence = Evidence {
-        history: &known.past,
-        context: &known.circumstances,
-        now: known.now,
-    };
+    let evidence = known.evidence();
     let planned = planner::plan(&Inputs {
         request,
         source,

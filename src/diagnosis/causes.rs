@@ -35,7 +35,7 @@ const SIZE_RATIO: f64 = 1.5;
 const LOST_PERMILLE: u32 = 200;
 
 /// A wait for the snapshot is one from here on, in milliseconds,
-const SNAPSHOT_MS_MIN: u64 = 1000;
+const SNAPSHOT_MS_MIN: u64 = 2000;
 /// at this many times the usual,
 const SNAPSHOT_TIMES: u64 = 3;
 /// and this many round trips: what it takes on a distant source.

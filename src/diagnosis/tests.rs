@@ -90,6 +90,7 @@ impl Scene {
             replay_of: None,
             context: None,
             hints: None,
+            estimated_cost: None,
             counters: ChangeCounters::default(),
             profile: Some(profile),
             output: "out".to_owned(),
@@ -139,6 +140,7 @@ impl Scene {
             nulled: std::collections::BTreeMap::new(),
             chunks,
             workers,
+            actual_cost: None,
             finding: None,
             anomaly: None,
         }

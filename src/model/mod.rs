@@ -5,6 +5,7 @@
 
 mod attribution;
 mod context;
+mod cost;
 mod decisions;
 mod field;
 mod finding;
@@ -35,6 +36,7 @@ pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
     Surroundings, TIME_BANDS, Weights,
 };
+pub use cost::{Alternative, Comparison, Cost, Extra, Rates};
 pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use finding::{Action, Anomaly, Category, Direction, Evidence, Finding};

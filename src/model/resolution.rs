@@ -84,6 +84,13 @@ pub enum HintWarning {
         /// What one worker is thought to need, in MiB.
         worker_mb: u64,
     },
+    /// The memory is less than the program takes with one worker.
+    MemoryBelowProgram {
+        /// `max_memory_mb`.
+        allowed_mb: u64,
+        /// What it takes, in MiB.
+        needed_mb: u64,
+    },
     /// `concurrent_extractions` takes from `max_source_connections`, which is not given.
     ConcurrentWithoutCap,
     /// The priority changed nothing.

@@ -244,6 +244,8 @@ pub struct RunOpen {
     pub constrained: bool,
     /// The hints that it was planned with, where there were any.
     pub hints: Option<RuntimeContext>,
+    /// What it is expected to cost, where rates were given.
+    pub estimated_cost: Option<f64>,
     /// The run whose plan is executed again. A replay never teaches: its plan answers an older state
     /// of things.
     pub replay_of: Option<RunId>,
@@ -285,6 +287,8 @@ pub struct RunClose {
     pub adaptations: Vec<String>,
     /// The error, one line, when there was one.
     pub error: Option<String>,
+    /// What it cost, where rates were given.
+    pub actual_cost: Option<f64>,
     /// Values written as NULL because their output type cannot hold them, by column.
     pub nulled: BTreeMap<String, u64>,
     /// The chunks.

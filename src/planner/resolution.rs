@@ -12,6 +12,9 @@ const ROWS_HELD: u64 = 500_000;
 /// Factor of a source that is being maintained, in thousandths.
 const MAINTENANCE_PERMILLE: u32 = 500;
 
+/// What the program takes with one worker and the smallest batches, in MiB; found by running it.
+const PROGRAM_MB: u64 = 36;
+
 /// Bytes of a MiB.
 const MIB: u64 = 1 << 20;
 
@@ -125,6 +128,12 @@ fn caps(
     }
     if let Some(allowed) = hints.max_memory_mb {
         let allowed_mb = allowed.get();
+        if allowed_mb < PROGRAM_MB {
+            warnings.push(HintWarning::MemoryBelowProgram {
+                allowed_mb,
+                needed_mb: PROGRAM_MB,
+            });
+        }
         match allowed_mb
             .saturating_mul(MIB)
             .checked_div(footprint.worker_bytes)
@@ -352,9 +361,16 @@ mod tests {
             assert_eq!(told.as_slice(), if warns { &want[..] } else { &[] });
         }
         let unknown = Footprint::of_rows(0, 0);
-        let found = resolve(8, &memory(1), unknown);
+        let found = resolve(8, &memory(36), unknown);
         assert_eq!(found.warnings, [HintWarning::MemoryWithoutWidth]);
         assert_eq!(found.workers, 8);
+        assert_eq!(
+            resolve(8, &memory(35), unknown).warnings[0],
+            HintWarning::MemoryBelowProgram {
+                allowed_mb: 35,
+                needed_mb: 36
+            }
+        );
     }
 
     #[test]

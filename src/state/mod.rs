@@ -231,6 +231,7 @@ mod tests {
             plan: plan(),
             constrained: false,
             hints: None,
+            estimated_cost: None,
             replay_of: None,
             counters: ChangeCounters(
                 [("n_tup_ins".to_owned(), "7".to_owned())]
@@ -264,6 +265,7 @@ mod tests {
             confidence: "full".to_owned(),
             adaptations: Vec::new(),
             error: None,
+            actual_cost: None,
             nulled: BTreeMap::new(),
             chunks: (1..=3).map(chunk).collect(),
             workers: vec![WorkerRecord {

@@ -192,13 +192,14 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
              constrained, replay_of, output, predicted_rows, predicted_bytes,
              predicted_throughput, predicted_s, estimate_method, counters_json, source_rows,
              source_bytes, key_min, key_max, connect_us, latency_us_json,
-             execution_context_json, runtime_context_json, plan_json)
+             execution_context_json, runtime_context_json, estimated_cost,
+             plan_json)
          VALUES (:id, :tag, :scope, :source, :relation, 'running', :pid, :host, :started_at,
              :version, :fingerprint, :strategy, :scheduling, :consistency, :workers, :chunks,
              :constrained, :replay_of, :output, :predicted_rows, :predicted_bytes,
              :predicted_throughput, :predicted_s, :method, :counters, :source_rows,
              :source_bytes, :key_min, :key_max, :connect_us, :latency, :context, :hints,
-             :plan)",
+             :cost, :plan)",
         named_params! {
             ":id": run.id.as_str(),
             ":tag": run.id.tag(),
@@ -231,6 +232,7 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
             ":connect_us": profile.map(|profile| stored_count(profile.latency.connect_us)),
             ":latency": latency,
             ":hints": run.hints.as_ref().map(json).transpose()?,
+            ":cost": run.estimated_cost.map(stored_float),
             ":context": run.context.as_ref().map_or_else(|| Ok("{}".to_owned()), json)?,
             ":plan": json(&run.plan)?,
         },
@@ -262,7 +264,7 @@ fn update_run(
              duration_s = :duration_s, throughput = :throughput,
              effective_workers = :effective_workers, confidence = :confidence,
              adaptations_json = :adaptations, nulled_json = :nulled,
-             snapshot_json = :snapshot, error = :error,
+             snapshot_json = :snapshot, error = :error, actual_cost = :cost,
              teaches = :teaches
          WHERE run_id = :id",
         named_params! {
@@ -279,6 +281,7 @@ fn update_run(
             ":nulled": json(&close.nulled)?,
             ":snapshot": close.snapshot.as_ref().map(json).transpose()?,
             ":error": close.error,
+            ":cost": close.actual_cost.map(stored_float),
             ":teaches": teaches,
         },
     )?;

@@ -53,7 +53,11 @@ fn given(hints: &RuntimeContext) -> String {
             serde_json::Value::Bool(true) => Some(flag.to_owned()),
             serde_json::Value::Bool(false) => Some(format!("{flag} not, as the file says")),
             serde_json::Value::String(word) => Some(format!("{flag} {word}")),
-            other => Some(format!("{flag} {other}")),
+            // As people write it: 100, not 100.0.
+            other => Some(match other.as_f64().filter(|_| other.is_f64()) {
+                Some(number) => format!("{flag} {number}"),
+                None => format!("{flag} {other}"),
+            }),
         }
     });
     shown.collect::<Vec<_>>().join("\n")
@@ -104,6 +108,12 @@ pub(super) fn warning(warning: &HintWarning) -> String {
         } => format!(
             "--max-memory-mb {allowed_mb} is less than the {worker_mb} MiB that a worker would like: one worker with small batches"
         ),
+        HintWarning::MemoryBelowProgram {
+            allowed_mb,
+            needed_mb,
+        } => format!(
+            "--max-memory-mb {allowed_mb} cannot be kept: with one worker and the smallest batches it takes about {needed_mb} MiB"
+        ),
         HintWarning::ConcurrentWithoutCap => {
             "--concurrent-extractions takes from --max-source-connections, which is not given"
                 .to_owned()
@@ -123,8 +133,9 @@ pub(super) fn advice(advice: &Advice) -> String {
             expected_s,
             ..
         } if kept => format!(
-            "{} expected, within the {minutes} minutes of --target-duration",
-            units::duration(*expected_s)
+            "{} expected, within the {} of --target-duration",
+            units::duration(*expected_s),
+            units::plural(u64::from(*minutes), "minute")
         ),
         About::TargetDuration {
             minutes,
@@ -133,8 +144,9 @@ pub(super) fn advice(advice: &Advice) -> String {
             workers,
             most,
         } => format!(
-            "{} expected, more than the {minutes} minutes of --target-duration; {} would be needed, {workers} planned{}",
+            "{} expected, more than the {} of --target-duration; {} would be needed, {workers} planned{}",
             units::duration(*expected_s),
+            units::plural(u64::from(*minutes), "minute"),
             units::plural(*workers_needed, "worker"),
             if *workers_needed > u64::from(*most) {
                 format!(", and more than {most} are not safe here")
@@ -146,9 +158,10 @@ pub(super) fn advice(advice: &Advice) -> String {
             minutes,
             expected_s,
         } => format!(
-            "{} expected, {} the {minutes} minutes of --maintenance-window",
+            "{} expected, {} the {} of --maintenance-window",
             units::duration(*expected_s),
-            if kept { "within" } else { "more than" }
+            if kept { "within" } else { "more than" },
+            units::plural(u64::from(*minutes), "minute")
         ),
         About::Disk {
             available_gb,
@@ -195,5 +208,57 @@ pub fn objection(objection: &Objection) -> String {
             needed.div_ceil(MB),
             free / MB
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_are_shown_as_they_would_be_typed() {
+        let hints = serde_json::from_str(
+            r#"{"egress_budget_mb": 100.0, "disk_available_gb": 0.5, "priority": "low",
+                "source_maintenance_scheduled": true, "max_memory_mb": 512}"#,
+        );
+        assert_eq!(
+            given(&hints.expect("hints")),
+            "--max-memory-mb 512\n--source-maintenance\n--priority low\n--egress-budget-mb 100\n--disk-available-gb 0.5"
+        );
+    }
+
+    #[test]
+    fn advice_tells_the_numbers_on_one_line() {
+        let about = |standing, about| advice(&Advice { standing, about });
+        let late = about(
+            Standing::Warn,
+            About::TargetDuration {
+                minutes: 1,
+                expected_s: 600.0,
+                workers_needed: 40,
+                workers: 4,
+                most: 8,
+            },
+        );
+        assert_eq!(
+            late,
+            "10m expected, more than the 1 minute of --target-duration; 40 workers would be needed, 4 planned, and more than 8 are not safe here"
+        );
+        let output = 3 << 20;
+        for (budget_mb, ends) in [(1.5, " by 100 %"), (0.0, "--egress-budget-mb")] {
+            let over = about(Standing::Warn, About::Egress { budget_mb, output });
+            assert!(over.ends_with(ends), "{over}");
+        }
+        let small = Objection::Advice(Advice {
+            standing: Standing::Fail,
+            about: About::Disk {
+                available_gb: 0.5,
+                output: 1 << 30,
+            },
+        });
+        assert_eq!(
+            objection(&small),
+            "an output of 1.0 GiB does not fit into the 0.5 GiB of --disk-available-gb"
+        );
     }
 }

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    Advice, Anomaly, ConnectionLoad, Decisions, ExecutionContext, ExecutionPlan, Finding,
-    ProofLevel, RunId, RuntimeContext, SnapshotFacts, SourceProfile,
+    Advice, Anomaly, Comparison, ConnectionLoad, Cost, Decisions, ExecutionContext, ExecutionPlan,
+    Finding, ProofLevel, Rates, RunId, RuntimeContext, SnapshotFacts, SourceProfile,
 };
 
 pub use replay::{GUARANTEE, OriginalDocument, OutcomeDocument, ReplayDocument};
@@ -65,6 +65,9 @@ pub struct PlanDocument<'a> {
     pub advice: Vec<Advice>,
     /// Whether hints, `--workers` or a given plan shape it, so that a run of it is not learned from.
     pub constrained: bool,
+    /// What it is expected to cost, where rates were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<PriceDocument>,
     /// The plan, as `--out` writes it.
     pub plan: &'a ExecutionPlan,
     /// Where `--out` wrote it.
@@ -156,12 +159,39 @@ pub struct RunDocument {
     pub constrained: bool,
     /// The hints it was planned with, where there were any.
     pub hints: Option<RuntimeContext>,
+    /// What it cost, where rates were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<SpentDocument>,
     /// Whether later plans are made from this run too; a constrained one never teaches.
     pub teaches: bool,
     /// What it shows: where its time went, and what its course is put down to.
     pub finding: Option<Finding>,
     /// How its speed is far from that of the clean runs before it, where it is.
     pub anomaly: Option<Anomaly>,
+}
+
+/// What a plan is expected to cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PriceDocument {
+    /// What amounts are in.
+    pub currency: String,
+    /// The rates as they were given.
+    pub rates: Rates,
+    /// By the plan's forecast.
+    pub expected: Cost,
+    /// Other numbers of workers, where any was measured.
+    pub comparison: Option<Comparison>,
+}
+
+/// What a run cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpentDocument {
+    /// What amounts are in.
+    pub currency: String,
+    /// By the plan's forecast.
+    pub expected: Cost,
+    /// By what the run took.
+    pub actual: Cost,
 }
 
 /// `verify`, with nothing wrong.

@@ -4,6 +4,7 @@
 //! and know nothing of terminals; the [`Printer`] decides what may be shown where. [`wording`] is the only place where
 //! reasons become sentences, [`json`] holds the documents of `--json`.
 
+mod cost;
 pub mod diagnose;
 pub mod estimate;
 pub mod hints;

@@ -3,7 +3,7 @@
 use super::Line;
 use super::json::PlanDocument;
 use super::wording::{self, Topic};
-use super::{estimate, hints, table, units};
+use super::{cost, estimate, hints, table, units};
 use crate::model::{
     ExecutionContext, ExecutionPlan, OnUnrepresentable, ReadAs, SourceKind, Strategy, TypeMode,
 };
@@ -41,6 +41,7 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     lines.push(Line::fact("proof", wording::proof(spec.proof)));
     lines.push(Line::fact("expected", expected(plan)));
     lines.push(Line::fact("estimate", estimate::brief(&plan.forecast)));
+    lines.extend(document.cost.iter().map(cost::expected));
     lines.push(Line::fact("context", context(document.context)));
     lines.push(Line::fact("fingerprint", &plan.fingerprint));
     lines.extend(warnings(document));
@@ -85,6 +86,7 @@ pub fn full(document: &PlanDocument<'_>) -> Vec<Line> {
         lines.push(Line::Text(format!("  and {more} more")));
     }
     lines.extend(hints::section(document));
+    lines.extend(document.cost.iter().flat_map(cost::section));
     lines.push(Line::Blank);
     let estimate = estimate::full(&plan.forecast);
     if !estimate.is_empty() {
@@ -268,6 +270,7 @@ mod tests {
             },
             advice: Vec::new(),
             constrained: false,
+            cost: None,
             plan,
             written: None,
             warnings: Vec::new(),

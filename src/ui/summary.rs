@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::json::{DemoDocument, RunDocument, VerifyDocument};
 use super::wording::finding;
-use super::{Line, table, units, wording};
+use super::{Line, cost, table, units, wording};
 use crate::model::ProofLevel;
 
 /// Most adaptations that are listed; the manifest has them all.
@@ -58,6 +58,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact("history", history(run)),
     ];
     lines.extend(diagnosis(run));
+    lines.extend(run.cost.iter().map(cost::spent));
     lines.extend(nulled(run));
     lines.extend(adaptations(run));
     lines.extend(run.warnings.iter().cloned().map(Line::Warning));
@@ -302,6 +303,7 @@ pub(super) mod tests {
             state: Some("/home/etl/.local/state/ixtract/state.db".to_owned()),
             constrained: false,
             hints: None,
+            cost: None,
             teaches: true,
             finding: None,
             anomaly: None,

@@ -106,7 +106,8 @@ fn hinted(hinted: &Hinted) -> String {
             because,
         } => format!(
             "lowered from {from} to {to} (\u{d7} {}) by {}",
-            self::permille(i32::try_from(*permille).unwrap_or(i32::MAX)),
+            // Every digit: 0.375.
+            f64::from(*permille) / 1000.0,
             because.join(", ")
         ),
         Hinted::Prioritised { from, to, priority } => format!(

@@ -245,7 +245,7 @@ fn a_plan_tells_the_verdict_and_never_fails_for_it() {
     let told = extraction.words("plan", &[&EIGHT[..], &["--source-load", "high"]].concat());
     let told = extraction.cli.run(told).expect_code(0).stdout;
     for line in [
-        "lowered from 8 to 4 (× 0.50) by --source-load high",
+        "lowered from 8 to 4 (× 0.5) by --source-load high",
         "given        --source-load high",
         "8 without hints, 4 after circumstances",
         "not learned from",

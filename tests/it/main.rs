@@ -19,9 +19,11 @@ mod circumstances; // What a run's circumstances were, and what the next estimat
 mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets, state, plans.
 mod connect; // TLS, certificates, sockets, services, poolers, and servers that are nearly full.
 mod consistency; // One point in time while others write, alter, block and terminate.
+mod cost; // What runs cost by the user's rates.
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
 mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
+mod diagnosis; // What runs are put down to, by causes that are brought about.
 mod docs; // README.md says what --help says, and back.
 mod first_release; // Files of the first version.
 mod hints; // What the user knows of the circumstances lowers what a run takes.

@@ -331,6 +331,27 @@ pub struct HintArgs {
     pub context_file: Option<PathBuf>,
 }
 
+/// What things cost.
+///
+/// Texts, not numbers: what is wrong with them is told all at once, with the cost file.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Cost (no cost is shown while every rate is 0)")]
+pub struct CostArgs {
+    /// Cost of an hour of this machine
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub compute_rate: Option<String>,
+    /// Cost of a GiB that is written
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub egress_rate: Option<String>,
+    /// Cost of an hour of a worker's connection
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub connection_rate: Option<String>,
+    /// Rates as a JSON object of compute_cost_per_hour, egress_cost_per_gb,
+    /// connection_cost_per_hour, and currency [default: USD]; flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub cost_file: Option<PathBuf>,
+}
+
 /// Where history lives.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "State")]

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use groups::{
-    Common, FormatArgs, HintArgs, OutputArgs, ProofName, RunSelector, SourceArgs, StateArgs,
-    StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
+    Common, CostArgs, FormatArgs, HintArgs, OutputArgs, ProofName, RunSelector, SourceArgs,
+    StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
 
@@ -109,6 +109,9 @@ pub struct RunArgs {
     /// Hints.
     #[command(flatten)]
     pub hints: HintArgs,
+    /// Cost.
+    #[command(flatten)]
+    pub cost: CostArgs,
     /// State.
     #[command(flatten)]
     pub state: StateArgs,
@@ -177,6 +180,9 @@ pub struct PlanArgs {
     /// Hints.
     #[command(flatten)]
     pub hints: HintArgs,
+    /// Cost.
+    #[command(flatten)]
+    pub cost: CostArgs,
     /// State.
     #[command(flatten)]
     pub state: StateArgs,

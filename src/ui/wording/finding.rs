@@ -77,14 +77,7 @@ pub fn evidence(fact: &Evidence) -> String {
             millis(*to_ms),
             millis(*from_ms)
         ),
-        Evidence::SnapshotWaited { from_ms, to_ms } => {
-            let usually = match from_ms {
-                0 => String::new(),
-                from_ms => format!(", usually {}", millis(*from_ms)),
-            };
-            let waited = millis(*to_ms);
-            format!("the run waited {waited} for its snapshot or a lock{usually}")
-        }
+        Evidence::SnapshotWaited { from_ms, to_ms } => waited(*from_ms, *to_ms),
         Evidence::BackedOff { paused_ms } => format!(
             "many chunks waited far longer than the latency allows for; workers paused {} in all",
             millis(*paused_ms)
@@ -114,6 +107,17 @@ pub fn evidence(fact: &Evidence) -> String {
             units::rate(*predicted)
         ),
     }
+}
+
+fn waited(usual_ms: u64, ms: u64) -> String {
+    let usually = match usual_ms {
+        0 => String::new(),
+        usual_ms => format!(", usually {}", millis(usual_ms)),
+    };
+    format!(
+        "the run waited {} for its snapshot or a lock{usually}",
+        millis(ms)
+    )
 }
 
 fn uneven(skew: &Skew) -> String {
