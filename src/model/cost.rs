@@ -6,7 +6,7 @@ use super::given::{Amount, Given};
 
 /// What the user pays, as far as given (facts sheet, section 11).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Rates {
     /// For an hour of the machine that runs ixtract.
     #[serde(skip_serializing_if = "Option::is_none")]

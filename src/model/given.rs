@@ -103,11 +103,6 @@ impl Given {
         given
     }
 
-    /// Whether nothing is given, rightly or wrongly.
-    pub fn is_empty(&self) -> bool {
-        self.wrong.is_empty() && self.values.values().all(|(_, value)| value.is_null())
-    }
-
     /// A whole number from `least` on.
     pub fn whole<T: TryFrom<u64> + Into<u64> + Copy>(&mut self, key: &str, least: T) -> Option<T> {
         let what = format!("a whole number of at least {}", least.into());
@@ -261,11 +256,6 @@ mod tests {
         let all = of_json(r#"{"mood": "bad", "share": 0.5, "size": 7}"#).expect("right");
         assert_eq!(all, (Some(7), Some(Amount(0.5)), Some('b')));
         assert_eq!(of_json(r#"{"size": null}"#), Ok((None, None, None)));
-        assert!(
-            Given::of_json(r#"{"size": null}"#, &KNOWN)
-                .expect("an object")
-                .is_empty()
-        );
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Priority {
 
 /// The hints, each of which may be given or not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct RuntimeContext {
     /// The most sessions that this run may have on the source, all of its own counted.
     #[serde(skip_serializing_if = "Option::is_none")]

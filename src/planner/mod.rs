@@ -288,13 +288,15 @@ fn empty_lines(spec: &ExecutionSpec) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
+
     use proptest::prelude::*;
 
     use super::fixtures::{plan_of, profile, request, try_plan};
     use super::*;
     use crate::model::{
-        ChunkBounds, Compression, Consistency, CsvOptions, Estimate, KeyValue, Learned, Origin,
-        ParquetOptions, ProofLevel, Strategy, TypeMode,
+        ChunkBounds, Compression, Consistency, CsvOptions, Estimate, KeyValue, Learned, LoadHint,
+        Origin, ParquetOptions, Priority, ProofLevel, RuntimeContext, Strategy, TypeMode,
     };
 
     fn capped(plan: &ExecutionPlan) -> Vec<(u32, u32, &str)> {
@@ -751,7 +753,79 @@ mod tests {
         assert_eq!(bytes, [33, 33, 34]);
     }
 
+    #[test]
+    fn hints_come_after_everything_else_and_lower_any_proposal() {
+        let mut wish = request();
+        wish.hints = Some(RuntimeContext {
+            source_load: Some(LoadHint::High),
+            max_source_connections: NonZeroU32::new(8),
+            ..RuntimeContext::default()
+        });
+        let table = profile(8_000_000);
+        // Eight are recommended; two of eight sessions are no worker's; half of six.
+        let plan = plan_of(&wish, &table);
+        assert_eq!(plan.spec.workers, 3);
+        assert_eq!(capped(&plan), [(8, 6, "--max-source-connections")]);
+        wish.work.workers = Some(4);
+        assert_eq!(plan_of(&wish, &table).spec.workers, 2);
+        wish.work.workers = None;
+        wish.work.min_workers = 5;
+        assert_eq!(plan_of(&wish, &table).spec.workers, 3, "--min-workers too");
+        // What was learned is used, and nothing is tried.
+        let (planned, rooms) = plan_learned(&wish, &table, Some(5));
+        assert_eq!(planned.plan.spec.workers, 2);
+        assert!(rooms.iter().all(|room| !room.explore), "{rooms:?}");
+        assert!(constrained(&wish));
+    }
+
+    #[test]
+    fn advice_changes_no_fingerprint_and_a_limit_on_memory_does() {
+        let fingerprint = |hints: RuntimeContext| {
+            let mut wish = request();
+            wish.hints = hints.given();
+            let plan = plan_of(&wish, &profile(3_000_000));
+            assert_eq!(verify(&plan), Ok(()));
+            let text = serde_json::to_string(&plan).expect("JSON");
+            assert_eq!(parse(&text), Ok(plan.clone()), "nothing is lost in a file");
+            plan.fingerprint
+        };
+        let plain = fingerprint(RuntimeContext::default());
+        let advised = fingerprint(RuntimeContext {
+            maintenance_window_minutes: NonZeroU32::new(60),
+            ..RuntimeContext::default()
+        });
+        let frugal = fingerprint(RuntimeContext {
+            max_memory_mb: NonZeroU64::new(100_000),
+            ..RuntimeContext::default()
+        });
+        assert_eq!(plain, advised);
+        assert_ne!(plain, frugal);
+    }
+
     proptest! {
+        #[test]
+        fn hints_never_give_a_plan_more_workers(
+            rows in 1_000_000u64..100_000_000,
+            workers in proptest::option::of(1u32..40),
+            allowed in 1u32..40,
+            high: bool,
+            critical: bool,
+        ) {
+            let mut wish = request();
+            wish.work.workers = workers;
+            let plain = plan_of(&wish, &profile(rows));
+            wish.hints = Some(RuntimeContext {
+                max_source_connections: NonZeroU32::new(allowed),
+                source_load: high.then_some(LoadHint::High),
+                priority: critical.then_some(Priority::Critical),
+                ..RuntimeContext::default()
+            });
+            let hinted = plan_of(&wish, &profile(rows));
+            prop_assert!(hinted.spec.workers <= plain.spec.workers);
+            prop_assert!(hinted.spec.workers + 2 <= allowed || hinted.spec.workers == 1);
+            prop_assert_eq!(verify(&hinted), Ok(()));
+        }
+
         #[test]
         fn every_plan_is_sound_and_made_twice_alike(
             rows in 0u64..100_000_000,
