@@ -229,7 +229,7 @@ fn a_table_that_shrank_without_its_statistics_was_wrongly_predicted() {
 #[test]
 fn inspect_exits_with_its_judgement() {
     let cli = Cli::new();
-    let words = |more: &[&str]| [&["inspect", "t", "--json"], more].concat();
+    let words = |more: &[&'static str]| [&["inspect", "t", "--json"], more].concat();
     cli.run(words(&[])).expect_code(64);
     let scene = Scene::new(0);
     for _ in 0..3 {

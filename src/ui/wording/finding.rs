@@ -93,20 +93,18 @@ pub fn evidence(fact: &Evidence) -> String {
             nanos(*to_ns),
             nanos(*from_ns)
         ),
-        Evidence::RowsMispredicted { predicted, rows } => format!(
-            "{} rows, {} were predicted",
-            units::count(*rows),
-            units::count(*predicted)
-        ),
+        Evidence::RowsMispredicted { predicted, rows } => {
+            mispredicted(units::count(*rows) + " rows", units::count(*predicted))
+        }
         Evidence::SpeedMispredicted {
             predicted,
             throughput,
-        } => format!(
-            "{}, {} were predicted",
-            units::rate(*throughput),
-            units::rate(*predicted)
-        ),
+        } => mispredicted(units::rate(*throughput), units::rate(*predicted)),
     }
+}
+
+fn mispredicted(real: String, predicted: String) -> String {
+    format!("{real}, {predicted} were predicted")
 }
 
 fn waited(usual_ms: u64, ms: u64) -> String {
