@@ -53,7 +53,7 @@ impl Scene {
 
     /// One run in one chunk, in which the first rows come long before the last.
     fn run_whole(&self) -> Published {
-        let flags = [&["--chunking", "none"], &ALONE[..]].concat();
+        let flags = [&["--chunk-rows", "1000"], &ALONE[..]].concat();
         self.extract(&self.database.url(), &flags)
     }
 
@@ -124,7 +124,7 @@ fn the_first_run_is_stable_and_the_servers_share_is_told() {
 #[test]
 fn a_number_of_workers_that_changes_the_speed_is_named_and_a_forced_one_is_excluded() {
     let scene = Scene::new(8);
-    scene.run(&["--max-workers", "2", "--start-workers", "2"]);
+    scene.run(&["--start-workers", "4"]);
     let fewer = scene.run(&["--workers", "1"]);
     let document = scene.diagnosed(&fewer);
     expect(
