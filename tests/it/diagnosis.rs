@@ -141,7 +141,7 @@ fn a_number_of_workers_that_changes_the_speed_is_named_and_a_forced_one_is_exclu
         "{told}"
     );
     scene.pace(40);
-    let more = scene.run(&["--workers", "4"]);
+    let more = scene.run(&["--workers", "8"]);
     expect(
         &scene.diagnosed(&more),
         "over_parallel",
