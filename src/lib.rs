@@ -1,7 +1,7 @@
 //! ixtract copies tables out of databases into Parquet: exactly, gently, and learning from every run.
 //!
 //! The modules stand in the order data flows. Pure rooms ([`model`], [`planner`], [`estimator`],
-//! [`controller`]) know nothing of the world; the shell ([`source`], [`profiler`], [`writer`],
+//! [`controller`], [`diagnosis`]) know nothing of the world; the shell ([`source`], [`profiler`], [`writer`],
 //! [`engine`], [`state`], [`ui`], [`cli`]) does. `ARCHITECTURE.md` is the map.
 
 pub mod clock;
@@ -12,7 +12,9 @@ pub mod model;
 pub mod controller;
 pub mod cost;
 pub mod diagnosis;
+pub mod diff;
 pub mod estimator;
+pub mod metrics;
 pub mod planner;
 
 pub mod source;

@@ -7,6 +7,7 @@ mod attribution;
 mod context;
 mod cost;
 mod decisions;
+mod difference;
 mod field;
 mod finding;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod grounds;
 mod health;
 mod hints;
 mod key;
+mod metrics;
 mod nearest;
 mod plan;
 mod profile;
@@ -38,6 +40,7 @@ pub use context::{
 };
 pub use cost::{Alternative, Comparison, Cost, Extra, Rates};
 pub use decisions::{Both, Decisions};
+pub use difference::{Aspect, Difference};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use finding::{Action, Anomaly, Category, Direction, Evidence, Finding};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
@@ -46,6 +49,7 @@ pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Groun
 pub use health::{Checkup, Concern, Health, Trend};
 pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
+pub use metrics::{ChunkCounts, ChunkMetrics, Metrics, OfChunk, WorkerMetrics};
 pub use nearest::nearest;
 pub use plan::{
     BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,

@@ -6,11 +6,15 @@
 
 mod cost;
 pub mod diagnose;
+pub mod diff;
 pub mod estimate;
+pub mod explain;
 pub mod hints;
 pub mod history;
 pub mod inspect;
 pub mod json;
+mod measured;
+pub mod metrics;
 pub mod plan;
 mod printer;
 pub mod profile;
@@ -18,6 +22,7 @@ mod progress;
 pub mod replay;
 pub mod summary;
 mod table;
+mod timeline;
 pub mod units;
 pub mod wording;
 

@@ -24,7 +24,9 @@ mod crash; // Killed at every step of publishing and in mid-read; stopped by sig
 mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
 mod diagnosis; // What runs are put down to, by causes that are brought about.
+mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
+mod explain; // Runs explained and measured from the store alone.
 mod first_release; // Files of the first version.
 mod hints; // What the user knows of the circumstances lowers what a run takes.
 mod keys; // Every row once, whatever the keys are like.

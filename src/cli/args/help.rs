@@ -191,6 +191,41 @@ Examples:
   $ ixtract files out/public.orders
   $ ixtract files out/public.orders | xargs ls -l";
 
+pub(super) const EXPLAIN_ABOUT: &str = "\
+Explain a run: what it did, why this many workers, why these chunks, why this estimate, and how it \
+compares with the run before it.
+
+Read from the history alone; no database is asked. With --standard the evidence is shown too: \
+prediction and outcome, every chunk, a timeline with a lane for each worker, and the workers.";
+
+pub(super) const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  $ ixtract explain
+  $ ixtract explain public.orders --standard
+  $ ixtract explain 1badbc4c --json | jq '.reasons[].words'";
+
+pub(super) const METRICS_ABOUT: &str = "\
+Show a run in numbers: average, best and worst speed of its chunks, their times and skew, what \
+each worker did, and the totals.
+
+Read from the history alone; no database is asked.";
+
+pub(super) const METRICS_EXAMPLES: &str = "\
+Examples:
+  $ ixtract metrics
+  $ ixtract metrics public.orders --json | jq '.chunks.skew, .effective_workers'";
+
+pub(super) const DIFF_ABOUT: &str = "\
+Say what changed between two runs: columns added, dropped, retyped or reordered, settings, hints, \
+circumstances, version, chunks, workers, rows, bytes, and how it went.
+
+Read from the history alone; no database is asked.";
+
+pub(super) const DIFF_EXAMPLES: &str = "\
+Examples:
+  $ ixtract diff 1badbc4c last
+  $ ixtract diff 1badbc4c 0ddba115 --json | jq '.differences[] | select(.aspect == \"schema\")'";
+
 pub(super) const HISTORY_ABOUT: &str = "\
 List the runs of a table, oldest first: how fast they were, and how they ended.
 

@@ -16,6 +16,7 @@ pub use groups::{
     StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
+pub use parse::ColumnNames;
 
 use crate::model::Layout;
 
@@ -66,6 +67,15 @@ pub enum Command {
     /// List the files of a dataset's current version, one a line, in key order
     #[command(long_about = help::FILES_ABOUT, after_help = help::FILES_EXAMPLES)]
     Files(DatasetArgs),
+    /// Explain a run: why this many workers, why these chunks, why this estimate
+    #[command(long_about = help::EXPLAIN_ABOUT, after_help = help::EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
+    /// Show a run in numbers: speed of chunks and workers, skew, totals
+    #[command(long_about = help::METRICS_ABOUT, after_help = help::METRICS_EXAMPLES)]
+    Metrics(RunSelector),
+    /// Say what changed between two runs
+    #[command(long_about = help::DIFF_ABOUT, after_help = help::DIFF_EXAMPLES)]
+    Diff(DiffArgs),
     /// List the runs of a table, oldest first: how fast they were, and how they ended
     #[command(long_about = help::HISTORY_ABOUT, after_help = help::HISTORY_EXAMPLES)]
     History(HistoryArgs),
@@ -227,6 +237,31 @@ pub struct DatasetArgs {
     pub dataset: PathBuf,
 }
 
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Run.
+    #[command(flatten)]
+    pub selector: RunSelector,
+    /// With the evidence: prediction and outcome, every chunk, a timeline, the workers
+    #[arg(long)]
+    pub standard: bool,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The first run: `last`, an id, the beginning of it or of its last part, or a table
+    #[arg(value_name = "RUN")]
+    pub before: String,
+    /// The second run
+    #[arg(value_name = "RUN")]
+    pub after: String,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
 /// `history`.
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
@@ -279,7 +314,7 @@ mod tests {
     fn every_command_teaches_by_example() {
         for name in [
             "run", "replay", "plan", "profile", "demo", "verify", "files", "history", "diagnose",
-            "inspect",
+            "inspect", "diff", "explain", "metrics",
         ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");
