@@ -43,7 +43,9 @@ pub use decisions::{Both, Decisions};
 pub use difference::{Aspect, Difference};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use finding::{Action, Anomaly, Category, Direction, Evidence, Finding};
-pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
+pub use format::{
+    Compression, CsvOptions, FileCompression, Format, FormatOptions, MIN_FILE_BYTES, ParquetOptions,
+};
 pub use given::{Amount, Given};
 pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
 pub use health::{Checkup, Concern, Health, Trend};

@@ -484,6 +484,7 @@ mod tests {
             delimiter: '\t',
             quote_all: true,
             header: false,
+            max_file_bytes: None,
         };
         assert_eq!(
             words(&unusual),

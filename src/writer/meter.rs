@@ -27,6 +27,22 @@ impl Meter {
         Duration::from_nanos(self.spent_ns.load(Ordering::Relaxed))
     }
 
+    /// Waits for some work and counts its time.
+    pub(super) async fn while_waiting<T>(&self, work: impl Future<Output = T>) -> T {
+        let Some(clock) = &self.clock else {
+            return work.await;
+        };
+        let begun = clock.monotonic();
+        let result = work.await;
+        self.add(clock.monotonic().saturating_sub(begun));
+        result
+    }
+
+    fn add(&self, spent: Duration) {
+        let spent_ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+        self.spent_ns.fetch_add(spent_ns, Ordering::Relaxed);
+    }
+
     /// Does some work and counts its time.
     pub(super) fn during<T>(&self, work: impl FnOnce() -> T) -> T {
         let Some(clock) = &self.clock else {
@@ -34,9 +50,7 @@ impl Meter {
         };
         let begun = clock.monotonic();
         let result = work();
-        let spent = clock.monotonic().saturating_sub(begun);
-        let spent_ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
-        self.spent_ns.fetch_add(spent_ns, Ordering::Relaxed);
+        self.add(clock.monotonic().saturating_sub(begun));
         result
     }
 }

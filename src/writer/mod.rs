@@ -6,10 +6,13 @@
 mod csv;
 mod dictionary;
 mod error;
+mod folder;
 mod format;
+mod location;
 pub mod manifest;
 mod meter;
 mod names;
+mod outlet;
 mod parquet;
 mod part;
 mod place;
@@ -18,6 +21,8 @@ pub mod publish;
 mod replace;
 mod runs;
 mod stable;
+mod staging;
+pub mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -29,6 +34,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use error::WriteError;
+pub use location::Location;
 pub use meter::Meter;
 
 /// The result of writing.

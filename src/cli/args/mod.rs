@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use groups::{
-    Common, CostArgs, FormatArgs, HintArgs, OutputArgs, ProofName, RunSelector, SourceArgs,
-    StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
+    Common, CostArgs, FormatArgs, HintArgs, ObjectStoreArgs, OutputArgs, ProofName, RunSelector,
+    SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
 pub use parse::ColumnNames;
@@ -143,7 +143,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Publish here instead of where the run did; may use {source} {schema} {table} {date}
-    #[arg(long, short, value_name = "DIR", help_heading = "Output", value_parser = parse::output)]
+    #[arg(long, short, value_name = "PLACE", help_heading = "Output", value_parser = parse::output)]
     pub output: Option<String>,
     /// replace or runs; default: as the dataset is laid out that is there
     #[arg(long, help_heading = "Output", value_parser = parse::layout)]
@@ -151,6 +151,9 @@ pub struct ReplayArgs {
     /// Old versions that stay beside the new one
     #[arg(long, help_heading = "Output", value_name = "N", default_value_t = 0)]
     pub keep: u32,
+    /// How an object store is reached.
+    #[command(flatten)]
+    pub object_store: ObjectStoreArgs,
     /// State.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -232,9 +235,12 @@ pub struct DemoArgs {
 /// `verify` and `files`.
 #[derive(Debug, Args)]
 pub struct DatasetArgs {
-    /// The directory that a run published
+    /// The directory, or URL of an object store, that a run published
     #[arg(value_name = "DATASET")]
     pub dataset: PathBuf,
+    /// How an object store is reached.
+    #[command(flatten)]
+    pub store: ObjectStoreArgs,
 }
 
 /// `explain`.
