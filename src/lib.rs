@@ -1,8 +1,9 @@
 //! ixtract copies tables out of databases into Parquet: exactly, gently, and learning from every run.
 //!
 //! The modules stand in the order data flows. Pure rooms ([`model`], [`planner`], [`estimator`],
-//! [`controller`], [`diagnosis`]) know nothing of the world; the shell ([`source`], [`profiler`], [`writer`],
-//! [`engine`], [`state`], [`ui`], [`cli`]) does. `ARCHITECTURE.md` is the map.
+//! [`controller`], [`diagnosis`]) know nothing of the world; the shell ([`source`], [`profiler`],
+//! [`writer`], [`engine`], [`benchmarker`], [`state`], [`ui`], [`cli`]) does. `ARCHITECTURE.md` is
+//! the map.
 
 pub mod clock;
 pub mod error;
@@ -23,6 +24,8 @@ pub mod profiler;
 
 pub mod engine;
 pub mod writer;
+
+pub mod benchmarker;
 
 pub mod state;
 

@@ -4,6 +4,7 @@
 //! constructors and by the `check` functions beside each type.
 
 mod attribution;
+mod benchmark;
 mod context;
 mod cost;
 mod decisions;
@@ -34,6 +35,7 @@ mod stored;
 mod verdict;
 
 pub use attribution::{Activity, Attribution, Measures, Part, Severity, Skew};
+pub use benchmark::{BENCHMARK_VERSION, Benchmark, Benchmarked, CurveShape, ProbeResult, Unfit};
 pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
     Surroundings, TIME_BANDS, Weights,
