@@ -255,7 +255,7 @@ mod tests {
 
     use super::*;
     use crate::model::{FieldType, RunStatus};
-    use crate::planner::fixtures::stored;
+    use crate::planner::past::stored;
 
     fn names(before: &StoredRun, after: &StoredRun) -> Vec<(Aspect, String)> {
         let found = between(before, after);

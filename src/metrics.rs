@@ -116,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::planner::fixtures::stored;
+    use crate::planner::past::stored;
 
     #[test]
     fn an_even_run_has_no_skew() {

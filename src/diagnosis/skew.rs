@@ -2,18 +2,6 @@
 
 use crate::model::{Attribution, ChunkRecord, ChunkStatus, Severity, Skew};
 
-/// Slowest over median beyond which skew is moderate, and beyond which it is high.
-const RATIOS: (f64, f64) = (1.5, 3.0);
-
-/// The severity of a ratio; both limits are strict.
-pub fn severity(ratio: f64) -> Severity {
-    match ratio {
-        ratio if ratio > RATIOS.1 => Severity::High,
-        ratio if ratio > RATIOS.0 => Severity::Moderate,
-        _ => Severity::Low,
-    }
-}
-
 /// The skew of a run's finished chunks; `None` of fewer than three, of which the median says
 /// nothing. `went` is where the run's time went.
 pub fn measure(chunks: &[ChunkRecord], went: &Attribution) -> Option<Skew> {
@@ -39,7 +27,7 @@ pub fn measure(chunks: &[ChunkRecord], went: &Attribution) -> Option<Skew> {
     let until_the_last = went.total_ms() - went.count_ms;
     let lost = u128::from(went.idle_ms) * 1000 / u128::from(until_the_last.max(1));
     Some(Skew {
-        severity: severity(ratio),
+        severity: Severity::of(ratio),
         ratio,
         cv: variation(&finished),
         slowest: slowest.number,
@@ -69,7 +57,7 @@ mod tests {
 
     #[test]
     fn both_limits_are_strict() {
-        let found = [1.0, 1.5, 1.51, 3.0, 3.01].map(severity);
+        let found = [1.0, 1.5, 1.51, 3.0, 3.01].map(Severity::of);
         use Severity::{High, Low, Moderate};
         assert_eq!(found, [Low, Low, Moderate, Moderate, High]);
     }
@@ -108,7 +96,7 @@ mod tests {
             let slowest = chunks[skew.slowest as usize - 1].duration_ms;
             prop_assert_eq!(Some(&slowest), times.iter().max());
             prop_assert!(skew.ratio >= 1.0 && skew.cv >= 0.0);
-            prop_assert_eq!(skew.severity, severity(skew.ratio));
+            prop_assert_eq!(skew.severity, Severity::of(skew.ratio));
         }
     }
 }

@@ -208,7 +208,20 @@ pub enum Severity {
     High,
 }
 
+/// Slowest over median beyond which skew is moderate, and beyond which it is high (facts sheet,
+/// section 10.5).
+const RATIOS: (f64, f64) = (1.5, 3.0);
+
 impl Severity {
+    /// The severity of a ratio of the slowest chunk's time to the median's; both limits are strict.
+    pub fn of(ratio: f64) -> Self {
+        match ratio {
+            ratio if ratio > RATIOS.1 => Self::High,
+            ratio if ratio > RATIOS.0 => Self::Moderate,
+            _ => Self::Low,
+        }
+    }
+
     /// The word that is shown.
     pub fn name(self) -> &'static str {
         match self {

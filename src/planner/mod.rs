@@ -10,6 +10,8 @@ mod executed;
 mod fingerprint;
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+pub(crate) mod past;
 mod resolution;
 mod strategy;
 mod verdict;

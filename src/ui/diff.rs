@@ -190,7 +190,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::planner::fixtures::stored;
+    use crate::planner::past::stored;
     use crate::ui::plain;
 
     fn difference(aspect: Aspect, name: &str, before: Value, after: Value) -> Difference {

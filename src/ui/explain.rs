@@ -361,7 +361,7 @@ fn chunk_table(chunks: &[ChunkDocument<'_>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planner::fixtures::stored;
+    use crate::planner::past::stored;
     use crate::ui::plain;
 
     #[test]

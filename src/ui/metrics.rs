@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Line, table, units, wording};
-use crate::model::{ChunkMetrics, Metrics, OfChunk, RunId, RunRow, RunStatus};
+use super::{Line, table, units};
+use crate::model::{ChunkMetrics, Metrics, OfChunk, RunId, RunRow, RunStatus, Severity};
 
 /// `metrics`.
 #[derive(Debug, Serialize)]
@@ -120,7 +120,7 @@ fn chunks(chunks: &ChunkMetrics) -> [Line; 3] {
             format!(
                 "{:.2} slowest over median: {}; variation {:.2}",
                 chunks.skew,
-                wording::skew(chunks.skew),
+                Severity::of(chunks.skew).name(),
                 chunks.cv
             ),
         ),
@@ -159,7 +159,7 @@ pub(super) fn millis(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planner::fixtures::stored;
+    use crate::planner::past::stored;
     use crate::ui::plain;
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
           chunks       12 planned, 12 finished, 0 failed, 0 pending; 1 retry
           chunk speed  200.0K rows/s on average, at best 250.0K rows/s (chunk_001), at worst 62.5K rows/s (chunk_004)
           chunk time   median 1.00s, fastest 1.00s (chunk_001), slowest 4.00s (chunk_004)
-          skew         4.00 slowest over median: HIGH; variation 0.66
+          skew         4.00 slowest over median: high; variation 0.66
 
           worker  chunks     rows     size          speed  busy  waiting  idle
                1       2  500,000  20.0 MB  250.0K rows/s  100%      60%    0%

@@ -48,7 +48,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::planner::fixtures::stored;
+    use crate::planner::past::stored;
 
     fn drawn(chunks: &[ChunkRecord], total_ms: u64) -> Vec<String> {
         lanes(chunks, total_ms, 20).into_values().collect()

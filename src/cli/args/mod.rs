@@ -418,7 +418,7 @@ mod tests {
     fn what_this_version_cannot_do_says_what_it_can() {
         let tries: [(&[&str], &str); 4] = [
             (&["--format", "avro"], "csv"),
-            (&["--output", "s3://b/x"], "local directory"),
+            (&["--output", "ftp://b/x"], "s3://"),
             (&["--compression", "brotli"], "zstd"),
             (&["--type", "a=float7"], "float64"),
         ];

@@ -262,11 +262,12 @@ mod tests {
     }
 
     #[test]
-    fn an_output_is_a_local_directory() {
+    fn an_output_is_a_local_directory_or_a_place_in_a_store() {
         assert_eq!(output("file:///srv/x"), Ok("/srv/x".to_owned()));
         assert_eq!(output("file:x"), Ok("x".to_owned()));
         assert_eq!(output("a:b/c"), Ok("a:b/c".to_owned()));
-        assert!(output("gs://bucket/x").is_err());
+        assert_eq!(output("gs://bucket/x"), Ok("gs://bucket/x".to_owned()));
+        assert!(output("ftp://host/x").is_err());
         assert!(output("").is_err());
     }
 

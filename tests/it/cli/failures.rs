@@ -230,7 +230,7 @@ fn bad_flags() {
         (&["--consistency", "none"], "per-chunk"),
         (&["--compression", "zstd:99"], "zstd"),
         (&["--format", "avro"], "parquet"),
-        (&["--output", "s3://bucket/x"], "local directory"),
+        (&["--output", "ftp://host/x"], "s3://"),
         (
             &["--columns", "id", "--exclude-columns", "total"],
             "--columns",
