@@ -3,6 +3,7 @@
 //! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
 //! constructors and by the `check` functions beside each type.
 
+mod benchmark;
 mod context;
 mod cost;
 mod decisions;
@@ -28,6 +29,7 @@ mod steps;
 mod stored;
 mod verdict;
 
+pub use benchmark::{BENCHMARK_VERSION, Benchmark, Benchmarked, CurveShape, ProbeResult, Unfit};
 pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
     Surroundings, TIME_BANDS, Weights,
@@ -36,7 +38,9 @@ pub use cost::{Alternative, Comparison, Cost, Extra, Rates};
 pub use decisions::{Both, Decisions};
 pub use difference::{Aspect, Difference};
 pub use field::{FieldType, TimeUnit, arrow_schema};
-pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
+pub use format::{
+    Compression, CsvOptions, FileCompression, Format, FormatOptions, MIN_FILE_BYTES, ParquetOptions,
+};
 pub use given::{Amount, Given};
 pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
 pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
