@@ -67,7 +67,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     (
         "spellings",
         "k TEXT COLLATE NOCASE, l INT, n INTEGER, PRIMARY KEY (k, l)",
-        "SELECT CASE i % 2 WHEN 0 THEN 'Key' ELSE 'kEY' END || i / 9, i, i FROM c",
+        "SELECT CASE i % 2 WHEN 0 THEN 'Key' ELSE 'kEY' END || (i / 9), i, i FROM c",
     ),
     (
         "both_ways",
@@ -201,7 +201,7 @@ fn several_columns_of_a_unique_index_are_a_key_where_none_is_null() {
             "CREATE TABLE {name} (rowid TEXT, oid TEXT, _rowid_ TEXT, n INTEGER,
                  a TEXT NOT NULL, b INT {nullability}, UNIQUE (a, b));
              WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 150)
-                 INSERT INTO {name} (n, a, b) SELECT i, 'a' || i / 75, i FROM c"
+                 INSERT INTO {name} (n, a, b) SELECT i, 'a' || (i / 75), i FROM c"
         );
         connection.execute_batch(&sql).expect(name);
         let flags = ["--workers", "3", "--chunk-rows", "7", "--columns", "n"];
