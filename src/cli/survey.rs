@@ -326,16 +326,20 @@ fn make_plan(
 ) -> Result<Planned, Failure> {
     let samples: Vec<Sample> = known.past.iter().map(sample).collect();
     let evidence = known.evidence();
-    let planned = planner::plan(&Inputs {
-        request,
-        source,
-        profile,
-        estimate: &|workers| estimator::estimate(&evidence, profile, workers),
-        learned: &|room| between_runs::decide(&samples, &known.state, room),
-        limits: Limits {
-            cpus: machine::cpus(),
-        },
-    })?;
+    let planned =
+        planner::plan(&Inputs {
+            request,
+            source,
+            profile,
+            estimate: &|workers| estimator::estimate(&evidence, profile, workers),
+            learned: &|room| between_runs::decide(&samples, &known.state, room),
+            filtered: profile.table.filter.as_ref().and_then(|_| {
+                estimator::filtered_rows(&known.past, profile.statistics.estimate.rows)
+            }),
+            limits: Limits {
+                cpus: machine::cpus(),
+            },
+        })?;
     Ok(planned)
 }
 

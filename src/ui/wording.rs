@@ -65,6 +65,11 @@ pub fn reason(reason: &Reason) -> String {
             units::plural(u64::from(*leaves), "table")
         ),
         Reason::BoundsFrom { origin } => bounds_from(*origin),
+        Reason::RowsFiltered { rows, of } => format!(
+            "{} of about {} rows pass the filter, going by the last run",
+            units::count(*rows),
+            units::count(*of)
+        ),
         Reason::WorkersForced { workers } => format!("{workers} asked for by --workers"),
         Reason::WorkersProfiled { workers } => format!("{workers} recommended by the profile"),
         Reason::WorkersStart { workers } => format!("{workers} to begin with, by --start-workers"),
@@ -190,6 +195,8 @@ pub enum Topic {
     Workers,
     /// In which order chunks are read.
     Scheduling,
+    /// What the run is expected to read.
+    Expected,
 }
 
 /// What `reason` explains.
@@ -216,6 +223,7 @@ pub fn topic(reason: &Reason) -> Topic {
         | Reason::WorkersHinted(_)
         | Reason::WorkersCapped { .. } => Topic::Workers,
         Reason::Skewed { .. } | Reason::UnequalChunks { .. } => Topic::Scheduling,
+        Reason::RowsFiltered { .. } => Topic::Expected,
     }
 }
 
@@ -441,6 +449,10 @@ mod tests {
                 cut: "key (id, line)".to_owned(),
             },
             Reason::LeavesApart { leaves: 3 },
+            Reason::RowsFiltered {
+                rows: 1000,
+                of: 3_000_000,
+            },
             Reason::WorkersRaised { from: 1, to: 2 },
             Reason::WorkersHinted(Hinted::Scaled {
                 from: 8,

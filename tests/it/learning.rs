@@ -111,3 +111,31 @@ fn the_plan_says_why_and_some_runs_do_not_teach() {
     let settled = step(&["--no-explore"]);
     assert!(settled == "held" || settled == "adopted", "{settled}");
 }
+
+#[test]
+fn a_filter_is_expected_to_pass_what_it_passed() {
+    let (database, cli) = (slow_table("15"), Cli::new());
+    let flags = ["--where", "slow() AND id % 4 = 0", "--chunk-rows", "10"];
+    let url = database.url();
+    extract(
+        &cli,
+        &url,
+        "public.t",
+        "out",
+        &[&flags[..], &["--proof", "stream"]].concat(),
+    );
+    let expect = |rows: u64, said: &str| {
+        let plan = [&["plan", "public.t", "--source", &url], &flags[..]].concat();
+        let told = cli.run(plan.clone()).expect_code(0).stdout;
+        assert!(told.contains(said), "{told}");
+        let document = cli.run([&plan[..], &["--json"]].concat()).json();
+        let forecast = &document["plan"]["forecast"];
+        assert_eq!(forecast["rows"], rows, "{forecast}");
+        let chunks = forecast["chunks"].as_array().expect("chunks").iter();
+        let sum: u64 = chunks.filter_map(|chunk| chunk["rows"].as_u64()).sum();
+        assert_eq!(sum, rows, "{forecast}");
+    };
+    expect(60, "60 of about 240 rows pass the filter");
+    database.exec("INSERT INTO t SELECT generate_series(241, 480); ANALYZE t");
+    expect(120, "120 of about 480 rows pass the filter");
+}
