@@ -10,7 +10,7 @@ use super::args::ReplayArgs;
 use super::context::Context;
 use super::postmortem::Archive;
 use super::run::{self, Given, Goal, Job, Original};
-use super::settings::{self, SourceSettings, StateSettings};
+use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use crate::error::Failure;
 use crate::model::{ExecutionPlan, Layout, OutputOptions, RunId, RunRow, RunStatus, Scope};
 use crate::planner::{self, PlanError};
@@ -128,6 +128,7 @@ fn job(
             format: plan.spec.format.clone(),
             keep: args.keep,
         },
+        store: ObjectStoreSettings::settle(&args.object_store, &context.environment),
         consent: args.yes,
         rates: None,
         shown_before: false,

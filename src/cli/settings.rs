@@ -10,6 +10,7 @@ mod format;
 mod hints;
 mod libpq;
 mod place;
+mod store;
 mod template;
 
 use std::path::{Path, PathBuf};
@@ -18,18 +19,22 @@ use std::time::Duration;
 pub use cost::rates;
 pub use environment::Environment;
 pub use hints::hints;
+pub use store::ObjectStoreSettings;
 pub use template::{Names, check as check_output, directory, literal};
 
 use super::args::{
-    ColumnNames, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs, WorkArgs,
+    BenchmarkArgs, ColumnNames, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs,
+    WorkArgs,
 };
 use crate::clock::SharedClock;
 use crate::error::{ExitCode, Failure};
+use crate::estimator::curve;
 use crate::model::{
-    FieldType, OutputOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity,
-    TypeOptions, TypeOverride, WorkOptions,
+    Chunking, Consistency, FieldType, FormatOptions, Layout, OutputOptions, ProofLevel, RunId,
+    RunRequest, Selection, SourceIdentity, TypeOptions, TypeOverride, WorkOptions,
 };
 use crate::source::ConnectOptions;
+use crate::writer::store::Address;
 
 /// Everything about the source, settled.
 #[derive(Clone, Debug)]
@@ -177,6 +182,44 @@ pub fn request(
     })
 }
 
+/// The request that a benchmark cuts a table by: nothing is asked for but the table.
+///
+/// # Errors
+/// 64 for a grid of one number, and those of [`selection`] and [`types`].
+pub fn probing(args: &BenchmarkArgs) -> Result<RunRequest, Failure> {
+    if curve::grid(&args.worker_grid, curve::MOST_WORKERS).len() < curve::LEAST_POINTS {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            "--worker-grid names one number of workers",
+            "a benchmark compares at least two",
+            "name two or more, such as 1,2,4,8",
+        ));
+    }
+    Ok(RunRequest {
+        table: args.selection.subject(args.table.as_deref()).to_owned(),
+        selection: selection(&args.selection)?,
+        types: types(&args.types)?,
+        work: WorkOptions {
+            workers: None,
+            start_workers: None,
+            min_workers: 1,
+            max_workers: args.max_workers,
+            explore: false,
+            chunking: Chunking::Auto,
+            chunk_rows: None,
+            consistency: Consistency::Auto,
+            proof: ProofLevel::Stream,
+        },
+        output: OutputOptions {
+            directory: String::new(),
+            format: FormatOptions::default(),
+            layout: Layout::Replace,
+            keep: 0,
+        },
+        hints: None,
+    })
+}
+
 fn work_options(args: &WorkArgs) -> Result<WorkOptions, Failure> {
     if args.min_workers > args.max_workers {
         return Err(Failure::new(
@@ -211,9 +254,23 @@ pub fn output_options(args: &OutputArgs) -> Result<OutputOptions, Failure> {
     Ok(OutputOptions {
         directory: args.output.clone(),
         format: format::settle(&args.format)?,
-        layout: args.layout,
+        layout: layout(args)?,
         keep: args.keep,
     })
+}
+
+/// The layout that is asked for; on an object store there is one only.
+fn layout(args: &OutputArgs) -> Result<Layout, Failure> {
+    match (Address::service_of(&args.output), args.layout) {
+        (None, layout) => Ok(layout.unwrap_or_default()),
+        (Some(_), None | Some(Layout::Runs)) => Ok(Layout::Runs),
+        (Some(_), Some(Layout::Replace)) => Err(Failure::new(
+            ExitCode::Usage,
+            "--layout replace does not go with an object store",
+            "a store has no directories that could be exchanged in one step",
+            "leave --layout out: stores keep each run's files under _runs/",
+        )),
+    }
 }
 
 /// Where the history lives, settled.

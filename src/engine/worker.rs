@@ -269,6 +269,7 @@ impl Worker {
         let started = self.clock.monotonic();
         record.started_ms = millis(started.saturating_sub(self.origin));
         let mut writer = self.sink.open(chunk.number, self.schema.clone()).await?;
+        let meter = writer.meter();
         let mut tally = Tally::default();
         let copied = self
             .copy(session.as_mut(), writer.as_mut(), chunk, &mut tally)
@@ -276,7 +277,12 @@ impl Worker {
         let result = match copied {
             Ok(()) => {
                 let begun = self.clock.monotonic();
-                let finished = writer.finish().await;
+                // A store may take its time, which a stop does not have.
+                let finished = tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Err(Interruption::Stopped),
+                    finished = writer.finish() => finished,
+                };
                 tally.wrote += self.clock.monotonic().saturating_sub(begun);
                 finished.map_err(Interruption::from)
             }
@@ -292,6 +298,7 @@ impl Worker {
         record.answer_ms = millis(tally.answer);
         record.decode_ms = millis(tally.decoded);
         record.write_ms = millis(tally.wrote);
+        record.storage_ms = millis(meter.spent()).min(record.write_ms);
         let receipts = result?;
         record.rows = receipts.iter().map(|receipt| receipt.rows).sum();
         record.bytes = receipts.iter().map(|receipt| receipt.bytes).sum();
@@ -355,7 +362,11 @@ impl Worker {
             };
             tally.waited += spent.saturating_sub(batch.decode);
             tally.decoded += batch.decode;
-            writer.write(&batch.rows).await?;
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(Interruption::Stopped),
+                written = writer.write(&batch.rows) => written?,
+            }
             tally.wrote += lap();
             let rows = batch.rows.num_rows() as u64;
             tally.rows += rows;
@@ -382,6 +393,7 @@ pub(super) fn blank(chunk: &PlannedChunk, worker: u32) -> ChunkRecord {
         answer_ms: 0,
         decode_ms: 0,
         write_ms: 0,
+        storage_ms: 0,
         rows: 0,
         bytes: 0,
         retries: 0,

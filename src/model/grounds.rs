@@ -6,19 +6,28 @@ use super::context::NetworkLevel;
 use super::profile::SourceLoad;
 use super::run::RunId;
 
-/// How far an estimate can be trusted.
+/// How far an estimate, or a finding, can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ConfidenceLevel {
     /// A guess, or little to go by.
     Low,
-    /// At least two alike runs.
+    /// Something to go by: for an estimate, at least two alike runs.
     Medium,
-    /// At least three alike runs that agree.
+    /// Plenty to go by: for an estimate, at least three alike runs that agree.
     High,
 }
 
 impl ConfidenceLevel {
+    /// The word that is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+
     /// One step less.
     pub fn lowered(self) -> Self {
         match self {
@@ -114,6 +123,10 @@ pub struct Grounds {
     pub notes: Vec<ConfidenceNote>,
     /// The number of workers whose runs it rests on; `None` where there is no run.
     pub workers: Option<u32>,
+    /// What the speed of those workers was multiplied by, where a benchmark measured how the planned
+    /// number compares.
+    #[serde(default)]
+    pub scaled_by: Option<f64>,
     /// Share of the alike runs against the average of all, 0 to 1; where blended.
     pub blend_weight: Option<f64>,
     /// What it was kept within, where that moved it by more than 1 row/s.
@@ -135,6 +148,7 @@ impl Grounds {
             confidence: ConfidenceLevel::Low,
             notes: vec![ConfidenceNote::FallbackUsed, ConfidenceNote::SparseEvidence],
             workers: None,
+            scaled_by: None,
             blend_weight: None,
             clamped_to: None,
             dominance: None,

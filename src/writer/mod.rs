@@ -6,9 +6,13 @@
 mod csv;
 mod dictionary;
 mod error;
+mod folder;
 mod format;
+mod location;
 pub mod manifest;
+mod meter;
 mod names;
+mod outlet;
 mod parquet;
 mod part;
 mod place;
@@ -17,6 +21,8 @@ pub mod publish;
 mod replace;
 mod runs;
 mod stable;
+mod staging;
+pub mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -28,6 +34,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use error::WriteError;
+pub use location::Location;
+pub use meter::Meter;
 
 /// The result of writing.
 pub type Result<T> = std::result::Result<T, WriteError>;
@@ -47,6 +55,13 @@ pub trait Sink: Send + Sync {
 pub trait ChunkWriter: Send {
     /// Appends rows.
     async fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+
+    /// Counts the time that goes into handing bytes to their place, until the end of
+    /// [`ChunkWriter::finish`]; the rest of a writer's time is encoding. A writer that does not tell
+    /// the two apart counts nothing.
+    fn meter(&self) -> Meter {
+        Meter::default()
+    }
 
     /// Ends the chunk: every byte is on its way to stable storage when this returns. A chunk
     /// without rows gives no receipt.

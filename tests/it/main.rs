@@ -15,6 +15,7 @@ mod servers; // PostgreSQL, shared by all tests or private to one.
 mod versions; // A table whose rows say which version of it they are of.
 
 // The tests.
+mod benchmark; // Sessions that read at the same time, and what the next plan makes of it.
 mod circumstances; // What a run's circumstances were, and what the next estimate makes of them.
 mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets, state, plans.
 mod connect; // TLS, certificates, sockets, services, poolers, and servers that are nearly full.
@@ -23,6 +24,7 @@ mod cost; // What runs cost by the user's rates.
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
 mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
+mod diagnosis; // What runs are put down to, by causes that are brought about.
 mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
 mod explain; // Runs explained and measured from the store alone.
@@ -36,11 +38,13 @@ mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.
 mod replay; // Stored plans are executed again, exactly, or not at all.
+mod rotation; // A chunk's rows in files of a bounded size.
 mod roundtrip; // Every type, value by value.
 mod selections; // Queries, columns, conditions and parameters.
 mod sink_contract; // What every sink promises.
 mod source_contract; // What every source promises.
 mod state; // What is remembered, and for whom.
+mod stores; // Object stores: publish, race, crash, fail.
 mod tidy; // Who may know whom, and how long a file may be.
 
 /// What `tests/run` found out about this machine.

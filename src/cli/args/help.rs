@@ -4,7 +4,7 @@ use crate::error::ExitCode;
 
 /// Environment variables that are read, with their meaning in one line; `--help` prints them.
 /// `settings` reads no others.
-pub const VARIABLES: [(&str, &str); 22] = [
+pub const VARIABLES: [(&str, &str); 53] = [
     (
         "IXTRACT_SOURCE",
         "the source's URL, where no source flag is given",
@@ -16,7 +16,7 @@ pub const VARIABLES: [(&str, &str); 22] = [
     ("XDG_STATE_HOME", "the history goes to its ixtract/state.db"),
     (
         "HOME",
-        "for ~/.local/state, ~/.pgpass and ~/.pg_service.conf",
+        "for ~/.local/state, ~/.pgpass, ~/.pg_service.conf and ~/.aws",
     ),
     ("NO_COLOR", "no colours, whatever its value"),
     ("PGHOST", "as libpq: host"),
@@ -33,10 +33,95 @@ pub const VARIABLES: [(&str, &str); 22] = [
     ("PGSSLKEY", "as libpq: --tls-key"),
     ("PGCONNECT_TIMEOUT", "as libpq: --connect-timeout-s"),
     ("PGOPTIONS", "as libpq: options for the server"),
+    ("AWS_ACCESS_KEY_ID", "as AWS's tools: key, with its secret"),
+    ("AWS_SECRET_ACCESS_KEY", "as AWS's tools: the key's secret"),
+    ("AWS_SESSION_TOKEN", "as AWS's tools: with temporary keys"),
+    ("AWS_REGION", "as AWS's tools: --store-region"),
+    ("AWS_DEFAULT_REGION", "the same, after AWS_REGION"),
+    ("AWS_PROFILE", "as AWS's tools: --store-profile"),
+    (
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "as AWS's tools: instead of ~/.aws/credentials",
+    ),
+    (
+        "AWS_CONFIG_FILE",
+        "as AWS's tools: instead of ~/.aws/config",
+    ),
+    ("AWS_ENDPOINT_URL_S3", "as AWS's tools: --store-endpoint"),
+    ("AWS_ENDPOINT_URL", "the same, after AWS_ENDPOINT_URL_S3"),
+    ("AWS_ROLE_ARN", "as AWS's tools: role of a web identity"),
+    ("AWS_ROLE_SESSION_NAME", "as AWS's tools: with AWS_ROLE_ARN"),
+    (
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "as AWS's tools: token of a web identity",
+    ),
+    (
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "set by ECS: credentials of the task",
+    ),
+    (
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "set by EKS: credentials of the pod",
+    ),
+    (
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "set by EKS: token of the pod",
+    ),
+    (
+        "AWS_EC2_METADATA_DISABLED",
+        "as AWS's tools: `true` asks no machine for a role",
+    ),
+    (
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "as Google's tools: file of credentials",
+    ),
+    ("GOOGLE_SERVICE_ACCOUNT", "file of a service account's key"),
+    (
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "a service account's key itself, as JSON",
+    ),
+    (
+        "STORAGE_EMULATOR_HOST",
+        "as Google's tools: --store-endpoint of gs://",
+    ),
+    (
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "as Azure's tools: account, key and endpoint in one",
+    ),
+    ("AZURE_STORAGE_ACCOUNT_NAME", "the storage account of az://"),
+    (
+        "AZURE_STORAGE_ACCOUNT",
+        "the same, as Azure's command line spells it",
+    ),
+    ("AZURE_STORAGE_ACCOUNT_KEY", "the account's key"),
+    (
+        "AZURE_STORAGE_KEY",
+        "the same, as Azure's command line spells it",
+    ),
+    (
+        "AZURE_STORAGE_SAS_TOKEN",
+        "as Azure's tools: a shared access signature",
+    ),
+    (
+        "AZURE_TENANT_ID",
+        "as Azure's tools: tenant of a service principal",
+    ),
+    (
+        "AZURE_CLIENT_ID",
+        "as Azure's tools: a service principal or identity",
+    ),
+    (
+        "AZURE_CLIENT_SECRET",
+        "as Azure's tools: the principal's secret",
+    ),
+    (
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "as Azure's tools: token of a workload identity",
+    ),
 ];
 
 /// What a plan has already decided; such flags do not go with `--plan`.
-pub(super) const DECIDED_BY_PLAN: [&str; 39] = [
+pub(super) const DECIDED_BY_PLAN: [&str; 40] = [
     "table",
     "query",
     "name",
@@ -46,6 +131,7 @@ pub(super) const DECIDED_BY_PLAN: [&str; 39] = [
     "params",
     "format",
     "compression",
+    "max_file_size",
     "row_group_rows",
     "row_group_bytes",
     "csv_null",
@@ -106,6 +192,10 @@ Examples:
   $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\
       --format csv --compression gzip
 
+  To a bucket, with the credentials that AWS's own tools would use:
+  $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\
+      --output 's3://lake/{schema}.{table}' --keep 2
+
   From cron, machine-readable, the password from a secret store:
   $ ixtract run public.orders --json --quiet --password-command 'vault read -field=pw db/shop'
 
@@ -157,6 +247,20 @@ pub(super) const PROFILE_EXAMPLES: &str = "\
 Examples:
   $ ixtract profile public.orders --source postgresql://etl@db.example.com/shop
   $ ixtract profile orders --source sqlite:shop.db --json | jq .profile.statistics";
+
+pub(super) const BENCHMARK_ABOUT: &str = "\
+Measure how fast a table is read by different numbers of workers.
+
+Reads two or three ranges of the table with 1, 2, 4 and 8 sessions at the same time, all in one \
+snapshot, and drops the rows: nothing is written. The fewest workers within 5 % of the fastest are \
+what the next plan takes, for a week, unless the table changes by a fifth or the measurements vary \
+too much. The first clean run after it takes the curve up and learns on from there.";
+
+pub(super) const BENCHMARK_EXAMPLES: &str = "\
+Examples:
+  $ ixtract benchmark public.orders --source postgresql://etl@db.example.com/shop
+  $ ixtract benchmark public.orders --worker-grid 1,4,16 --max-workers 16 --json
+  $ ixtract benchmark orders --source sqlite:shop.db --force";
 
 pub(super) const DEMO_ABOUT: &str = "\
 Make a small SQLite database and extract it: a tour in under a minute.
@@ -238,6 +342,34 @@ Examples:
   $ ixtract history orders --limit 50 --json | jq '.runs[].throughput'
   $ ixtract history";
 
+pub(super) const DIAGNOSE_ABOUT: &str = "\
+Show where a run's time went, how it compares, and what can be done.
+
+A run is put down to one of seven categories, by the numbers it left: under_parallel, \
+over_parallel, stable, source_latency, data_skew, model_error, anomaly. It is compared with the \
+clean runs before it in the same history, never with itself, nor with runs that were constrained, \
+replayed or disturbed. Read from the history alone; no database is asked.";
+
+pub(super) const DIAGNOSE_EXAMPLES: &str = "\
+Examples:
+  The last run, a table's last run, a run by the end of its id:
+  $ ixtract diagnose
+  $ ixtract diagnose public.orders
+  $ ixtract diagnose 0badcafe --json | jq .finding.category";
+
+pub(super) const INSPECT_ABOUT: &str = "\
+Judge a table's runs: exits 0 HEALTHY, 1 NEEDS ATTENTION, 2 DEGRADED.
+
+DEGRADED: the last run did not succeed, two of the last three were out of the ordinary, or the \
+speed fell by more than a fifth. NEEDS ATTENTION: one of the last three was, the profile is \
+missing or stale, the number of workers is still searched for, or nothing has run yet. Read from \
+the history alone; no database is asked.";
+
+pub(super) const INSPECT_EXAMPLES: &str = "\
+Examples:
+  $ ixtract inspect public.orders
+  $ ixtract inspect orders --profile-stale-hours 72 --json || alert";
+
 /// Exit codes, variables and the order of precedence.
 pub(super) fn after_long_help() -> String {
     use std::fmt::Write;
@@ -247,7 +379,11 @@ pub(super) fn after_long_help() -> String {
     }
     text.push_str("\nEnvironment (a flag wins over a variable, a variable over a default):\n");
     for (name, meaning) in VARIABLES {
-        let _ = writeln!(text, "  {name:<18} {meaning}");
+        // A few clouds' names are as long as two of the others'.
+        let _ = match name.len() {
+            ..=18 => writeln!(text, "  {name:<18} {meaning}"),
+            _ => writeln!(text, "  {name}  {meaning}"),
+        };
     }
     text.push_str(
         "\nA password never has to be in the command line: use IXTRACT_PASSWORD, --password-file, \

@@ -11,9 +11,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::estimator::curve::GRID;
+
 pub use groups::{
-    Common, CostArgs, FormatArgs, HintArgs, OutputArgs, ProofName, RunSelector, SourceArgs,
-    StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
+    Common, CostArgs, FormatArgs, HintArgs, ObjectStoreArgs, OutputArgs, ProofName, RunSelector,
+    SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
 pub use parse::ColumnNames;
@@ -58,6 +60,9 @@ pub enum Command {
     /// Show what is known about a table without scanning it
     #[command(long_about = help::PROFILE_ABOUT, after_help = help::PROFILE_EXAMPLES)]
     Profile(ProfileArgs),
+    /// Measure how fast a table is read by different numbers of workers
+    #[command(long_about = help::BENCHMARK_ABOUT, after_help = help::BENCHMARK_EXAMPLES)]
+    Benchmark(BenchmarkArgs),
     /// Make a small SQLite database and extract it: a tour in under a minute
     #[command(long_about = help::DEMO_ABOUT, after_help = help::DEMO_EXAMPLES)]
     Demo(DemoArgs),
@@ -79,6 +84,12 @@ pub enum Command {
     /// List the runs of a table, oldest first: how fast they were, and how they ended
     #[command(long_about = help::HISTORY_ABOUT, after_help = help::HISTORY_EXAMPLES)]
     History(HistoryArgs),
+    /// Show where a run's time went, how it compares, and what can be done
+    #[command(long_about = help::DIAGNOSE_ABOUT, after_help = help::DIAGNOSE_EXAMPLES)]
+    Diagnose(RunSelector),
+    /// Judge a table's runs: exits 0 HEALTHY, 1 NEEDS ATTENTION, 2 DEGRADED
+    #[command(long_about = help::INSPECT_ABOUT, after_help = help::INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
 }
 
 /// `run`.
@@ -137,7 +148,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Publish here instead of where the run did; may use {source} {schema} {table} {date}
-    #[arg(long, short, value_name = "DIR", help_heading = "Output", value_parser = parse::output)]
+    #[arg(long, short, value_name = "PLACE", help_heading = "Output", value_parser = parse::output)]
     pub output: Option<String>,
     /// replace or runs; default: as the dataset is laid out that is there
     #[arg(long, help_heading = "Output", value_parser = parse::layout)]
@@ -145,6 +156,9 @@ pub struct ReplayArgs {
     /// Old versions that stay beside the new one
     #[arg(long, help_heading = "Output", value_name = "N", default_value_t = 0)]
     pub keep: u32,
+    /// How an object store is reached.
+    #[command(flatten)]
+    pub object_store: ObjectStoreArgs,
     /// State.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -212,6 +226,48 @@ pub struct ProfileArgs {
     pub state: StateArgs,
 }
 
+/// `benchmark`.
+#[derive(Debug, Args)]
+pub struct BenchmarkArgs {
+    /// `schema.table` or `table`; quote a part as the server does to take it literally
+    #[arg(value_name = "TABLE", required_unless_present = "query")]
+    pub table: Option<String>,
+    /// Columns and rows.
+    #[command(flatten)]
+    pub selection: TableArgs,
+    /// Source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Types.
+    #[command(flatten)]
+    pub types: TypeArgs,
+    /// The numbers of workers to try, comma-separated, 1 to 16
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_values_t = GRID,
+        value_parser = clap::value_parser!(u32).range(1..=16),
+        help_heading = "Work"
+    )]
+    pub worker_grid: Vec<u32>,
+    /// Never more sessions than this, whatever the grid
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u32).range(1..=64),
+        help_heading = "Work"
+    )]
+    pub max_workers: u32,
+    /// Measure a small table too, where the number of workers hardly matters
+    #[arg(long, help_heading = "Work")]
+    pub force: bool,
+    /// State.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
 /// `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -226,9 +282,12 @@ pub struct DemoArgs {
 /// `verify` and `files`.
 #[derive(Debug, Args)]
 pub struct DatasetArgs {
-    /// The directory that a run published
+    /// The directory, or URL of an object store, that a run published
     #[arg(value_name = "DATASET")]
     pub dataset: PathBuf,
+    /// How an object store is reached.
+    #[command(flatten)]
+    pub store: ObjectStoreArgs,
 }
 
 /// `explain`.
@@ -270,6 +329,20 @@ pub struct HistoryArgs {
     pub store: StoreArgs,
 }
 
+/// `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// `schema.table` or `table`, or a run of it
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// From how many hours on a profile is stale
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    pub profile_stale_hours: u64,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,8 +366,20 @@ mod tests {
     #[test]
     fn every_command_teaches_by_example() {
         for name in [
-            "run", "replay", "plan", "profile", "demo", "verify", "files", "history", "diff",
-            "explain", "metrics",
+            "run",
+            "replay",
+            "plan",
+            "profile",
+            "benchmark",
+            "demo",
+            "verify",
+            "files",
+            "history",
+            "diagnose",
+            "inspect",
+            "diff",
+            "explain",
+            "metrics",
         ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");
