@@ -216,12 +216,15 @@ fn whole(columns: &[Indexed]) -> Option<Key> {
     let key = leading(first).filter(|_| complete)?;
     // Rows are compared by operators of one place.
     let foreign = |column: &Indexed| {
-        let KeyOrder::Server { operators, .. } = column.order.as_ref()? else {
-            return None;
-        };
-        operators.as_ref()
+        matches!(
+            &column.order,
+            Some(KeyOrder::Server {
+                operators: Some(_),
+                ..
+            })
+        )
     };
-    if columns.iter().any(|column| foreign(column).is_some()) {
+    if columns.iter().any(foreign) {
         return None;
     }
     let rest: Option<Vec<KeyColumn>> = rest
