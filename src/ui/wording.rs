@@ -67,11 +67,7 @@ pub fn reason(reason: &Reason) -> String {
             units::plural(u64::from(*leaves), "table")
         ),
         Reason::BoundsFrom { origin } => bounds_from(*origin),
-        Reason::RowsFiltered { rows, of } => format!(
-            "{} of about {} rows pass the filter, going by the last run",
-            units::count(*rows),
-            units::count(*of)
-        ),
+        Reason::RowsFiltered { rows, of } => passing(*rows, *of),
         Reason::WorkersForced { workers } => format!("{workers} asked for by --workers"),
         Reason::WorkersProfiled { workers } => format!("{workers} recommended by the profile"),
         Reason::WorkersStart { workers } => format!("{workers} to begin with, by --start-workers"),
@@ -101,6 +97,15 @@ fn bounds_from(known: Origin) -> String {
         Origin::Unknown => "the spread of values is not known: bounds are a guess".to_owned(),
         known => format!("bounds at equal numbers of rows, from {}", origin(known)),
     }
+}
+
+/// What a filter is expected to let through.
+fn passing(rows: u64, of: u64) -> String {
+    format!(
+        "{} of about {} rows pass the filter, going by the last run",
+        units::count(rows),
+        units::count(of)
+    )
 }
 
 /// What a benchmark stands for.
