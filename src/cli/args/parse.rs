@@ -126,6 +126,13 @@ pub(super) fn output(text: &str) -> Result<String, String> {
         Some((scheme, _)) => Err(format!(
             "'{scheme}://' is not supported; known are s3://, gs://, az:// and a local directory"
         )),
+        // With one slash it would be a directory of that name, which nobody wants.
+        None if ["s3:/", "gs:/", "az:/"]
+            .iter()
+            .any(|slip| text.starts_with(slip)) =>
+        {
+            Err("write two slashes after the colon".to_owned())
+        }
         None => nonempty(text),
     }
 }
@@ -269,6 +276,7 @@ mod tests {
         assert_eq!(output("gs://bucket/x"), Ok("gs://bucket/x".to_owned()));
         assert!(output("ftp://host/x").is_err());
         assert!(output("").is_err());
+        assert!(output("s3:/bucket/x").is_err());
     }
 
     #[test]
