@@ -7,6 +7,7 @@
 mod environment;
 mod format;
 mod libpq;
+mod option_file;
 mod place;
 mod template;
 

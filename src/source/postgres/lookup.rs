@@ -3,11 +3,11 @@
 use tokio_postgres::types::Type;
 
 use super::super::dialect::quote_relation;
+use super::super::resolve::{self, Found, Known};
 use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
-use super::resolve::{self, Found, Known};
 use crate::model::Relation;
 
 /// How many relations are looked at for a name that resembles the one written.
@@ -19,7 +19,7 @@ const NEAR_LIMIT: i64 = 10_000;
 /// That it means none, with the nearest names, or several.
 pub(super) async fn relation(base: &Base, link: &Link, table: &str) -> Result<Relation> {
     let subject = Subject::catalogue(base.connector.place());
-    let readings = resolve::readings(table);
+    let readings = resolve::readings(table, &['"']);
     let (exact, folded) = resolve::names(&readings);
     // Servers fold by their own locale and we by Unicode: the exact spelling must always do. Temporary
     // tables are of other sessions, which nobody else can read.
