@@ -10,8 +10,8 @@ use thiserror::Error;
 
 mod mysql;
 
-pub use mysql::{MysqlAddress, MysqlTarget};
 pub(super) use mysql::shown as mysql_place;
+pub use mysql::{MysqlAddress, MysqlTarget};
 
 use super::secrets::Secret;
 use crate::error::{ExitCode, Failure};

@@ -25,6 +25,7 @@ mod docs; // README.md says what --help says, and back.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.
+mod mysql; // MySQL and MariaDB: types, one point in time, rights, keys, ways to a server.
 mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.

@@ -100,12 +100,14 @@ start_server() {
         >/dev/null </dev/null || { tail -n 20 log >&2; return 1; }
 }
 
-# Stops every server whose data directory lies in DIR.
+# Stops every server whose data directory lies in DIR, MySQL's and MariaDB's too.
 stop_servers() {
-    local data pid
+    local data pid signal
     for data in "$1"/*/data; do
-        # SIGQUIT: stop at once, there is nothing to save.
-        ! pid=$(server_pid "$data") || kill -QUIT "$pid" 2>/dev/null || true
+        # Stop at once, there is nothing to save: SIGQUIT lets PostgreSQL take its children along.
+        signal=QUIT
+        [ -e "$data/postmaster.pid" ] || signal=KILL
+        ! pid=$(server_pid "$data") || kill "-$signal" "$pid" 2>/dev/null || true
     done
     for data in "$1"/*/data; do
         while server_pid "$data" >/dev/null; do sleep 0.02; done
@@ -116,7 +118,8 @@ stop_servers() {
 # alone proves nothing (a killed server leaves it, ids come again), where the process stands does.
 server_pid() {
     local data=$1 pid
-    pid=$(head -n 1 "$data/postmaster.pid" 2>/dev/null) || return 1
+    pid=$(cat "$data/postmaster.pid" "$data/mysqld.pid" 2>/dev/null | head -n 1)
+    [ -n "$pid" ] || return 1
     [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$(realpath "$data")" ] || return 1
     printf '%s' "$pid"
 }

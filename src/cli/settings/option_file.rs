@@ -69,9 +69,7 @@ fn unquote(value: &str) -> String {
     let text = match quoted {
         Some(inner) => inner,
         // Only behind white space: a password may hold the sign itself.
-        None => value
-            .find(" #")
-            .map_or(value, |at| value[..at].trim_end()),
+        None => value.find(" #").map_or(value, |at| value[..at].trim_end()),
     };
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.chars();
@@ -119,7 +117,10 @@ mod tests {
             user = other";
         let address = read(text).expect("settings");
         assert_eq!(address.host.as_deref(), Some("db.example"));
-        assert_eq!((address.port, address.tls), (Some(3307), Some(TlsMode::VerifyFull)));
+        assert_eq!(
+            (address.port, address.tls),
+            (Some(3307), Some(TlsMode::VerifyFull))
+        );
         assert_eq!(address.user.as_deref(), Some("etl user"));
         assert_eq!(address.password, Some(Secret::new("p#w\\x")));
     }

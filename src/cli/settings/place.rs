@@ -404,7 +404,9 @@ mod tests {
         assert_eq!((target.user.as_str(), target.port), ("file", 3400));
         assert_eq!(found.password, given("of-file"));
         assert_eq!(
-            place(url("mysql://u@h/d"), &variables[1..]).expect("settled").password,
+            place(url("mysql://u@h/d"), &variables[1..])
+                .expect("settled")
+                .password,
             given("of-variable")
         );
         let parts = SourceArgs {
@@ -419,7 +421,10 @@ mod tests {
         let Target::Mysql(target) = &found.target else {
             panic!("{found:?}");
         };
-        assert_eq!((target.host.as_str(), target.tls), ("localhost", Some(TlsMode::Require)));
+        assert_eq!(
+            (target.host.as_str(), target.tls),
+            ("localhost", Some(TlsMode::Require))
+        );
         assert_eq!(found.password, given("ours"));
     }
 
@@ -428,7 +433,10 @@ mod tests {
         for text in ["oracle://u:secret@h/d", "sqlserver://h/d", "shop.db"] {
             let failure = place(url(text), &[]).expect_err(text);
             assert_eq!(failure.exit, ExitCode::Usage);
-            assert!(failure.why.contains("postgresql, mysql and sqlite"), "{failure}");
+            assert!(
+                failure.why.contains("postgresql, mysql and sqlite"),
+                "{failure}"
+            );
             assert!(!failure.to_string().contains("secret"), "{failure}");
         }
     }

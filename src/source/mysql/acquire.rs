@@ -165,7 +165,10 @@ impl Acquisition<'_> {
         };
         let mut notes = Vec::new();
         if links.len() < wanted {
-            notes.push(format!("the server had room for {} sessions only", links.len()));
+            notes.push(format!(
+                "the server had room for {} sessions only",
+                links.len()
+            ));
         }
         notes.extend(self.unsure());
         Ok(Ok(Acquired {
@@ -215,9 +218,10 @@ impl Acquisition<'_> {
         let engine = entry.engine.clone().unwrap_or_default();
         let (gate, why) = match self.table_lock().await {
             Ok(gate) => (Some(gate), None),
-            Err(SourceError::Denied { why, grant, .. }) => {
-                (None, Some(format!("{why}; an administrator can run {grant}")))
-            }
+            Err(SourceError::Denied { why, grant, .. }) => (
+                None,
+                Some(format!("{why}; an administrator can run {grant}")),
+            ),
             Err(error) => return Err(error),
         };
         if let (Some(why), Consistency::Snapshot) = (&why, self.request.consistency) {
@@ -381,7 +385,12 @@ impl Acquisition<'_> {
     async fn now(&self, link: &mut Link) -> Result<String> {
         let sql = "SELECT DATE_FORMAT(UTC_TIMESTAMP(6), '%Y-%m-%dT%H:%i:%s.%fZ')";
         let rows = link.texts(self.subject, sql).await?;
-        Ok(rows.into_iter().flatten().flatten().next().unwrap_or_default())
+        Ok(rows
+            .into_iter()
+            .flatten()
+            .flatten()
+            .next()
+            .unwrap_or_default())
     }
 
     /// The server's position in its binary log, where it has one and shows it. Of a reader that began

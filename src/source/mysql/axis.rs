@@ -16,7 +16,9 @@ const BYTES: usize = 8;
 pub(super) enum Axis {
     Integer,
     /// In steps of 10^-scale.
-    Decimal { scale: u32 },
+    Decimal {
+        scale: u32,
+    },
     /// In days.
     Date,
     /// In microseconds, of `datetime` or `timestamp`.
@@ -24,7 +26,9 @@ pub(super) enum Axis {
     /// In microseconds.
     Time,
     /// By the bytes behind those that both ends share.
-    Binary { shared: Vec<u8> },
+    Binary {
+        shared: Vec<u8>,
+    },
 }
 
 impl Axis {
@@ -50,7 +54,10 @@ impl Axis {
             "time" => Self::Time,
             "binary" => {
                 let (low, high) = (unhex(low)?, unhex(high)?);
-                let alike = low.iter().zip(&high).take_while(|(one, other)| one == other);
+                let alike = low
+                    .iter()
+                    .zip(&high)
+                    .take_while(|(one, other)| one == other);
                 Self::Binary {
                     shared: low[..alike.count()].to_vec(),
                 }
@@ -176,7 +183,10 @@ fn micros(text: &str) -> Option<i128> {
 fn clock(micros: i128) -> String {
     let seconds = micros / 1_000_000;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{hours:02}:{minutes:02}:{seconds:02}.{:06}", micros % 1_000_000)
+    format!(
+        "{hours:02}:{minutes:02}:{seconds:02}.{:06}",
+        micros % 1_000_000
+    )
 }
 
 /// `YYYY-MM-DD` of a day after 1970-01-01, of the years that MySQL has.
@@ -229,7 +239,10 @@ mod tests {
         };
         assert_eq!(place("decimal", "-12.340"), "-12.340");
         assert_eq!(place("date", "2024-02-29"), "2024-02-29");
-        assert_eq!(place("datetime", "1969-12-31 23:59:59.5"), "1969-12-31 23:59:59.500000");
+        assert_eq!(
+            place("datetime", "1969-12-31 23:59:59.5"),
+            "1969-12-31 23:59:59.500000"
+        );
         assert_eq!(place("time", "-838:59:59"), "-838:59:59.000000");
         assert!(axis("text", "a", "b").is_none());
     }
@@ -246,7 +259,10 @@ mod tests {
     #[test]
     fn bytes_are_ordered_behind_what_is_shared() {
         let axis = axis("binary", "AABB01", "AABBFF").expect("an axis");
-        let place = |text: &str| axis.place(&KeyValue::typed("binary", text)).expect("a place");
+        let place = |text: &str| {
+            axis.place(&KeyValue::typed("binary", text))
+                .expect("a place")
+        };
         assert!(place("AABB01") < place("AABB0100FF") && place("AABB0100FF") < place("AABBFF"));
     }
 

@@ -6,14 +6,14 @@ use super::super::{Result, SourceError, resolve};
 use super::Base;
 use super::classify::{self, Subject, grant_select};
 use super::connect::{Link, Texts};
+use super::keys;
 use super::lookup;
 use super::query;
 use super::sql::{quote_identifier, quote_relation, quote_text};
 use super::types::{self, Storage};
-use super::keys;
 use crate::model::{
-    Column, ColumnOptions, FieldType, ReadSpec, Relation, RelationKind, Selection, Table,
-    TypeMode, TypeOptions,
+    Column, ColumnOptions, FieldType, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode,
+    TypeOptions,
 };
 
 /// A relation's place in the catalogue.
@@ -75,7 +75,9 @@ impl Described {
             Storage::Text if json.contains(&name) => Storage::Json,
             storage => storage,
         };
-        let shapeless = ["blob", "binary"].iter().all(|kind| !data_type.ends_with(kind));
+        let shapeless = ["blob", "binary"]
+            .iter()
+            .all(|kind| !data_type.ends_with(kind));
         Self {
             ordered: !declared
                 && match &storage {
@@ -243,7 +245,10 @@ pub(super) async fn columns(
     );
     let rows = link.texts(&subject, &sql).await?;
     let json = json_columns(base, link, relation).await?;
-    Ok(rows.iter().map(|row| Described::of_row(row, &json)).collect())
+    Ok(rows
+        .iter()
+        .map(|row| Described::of_row(row, &json))
+        .collect())
 }
 
 /// MariaDB's `json` is text with a check of the column's own name.
@@ -339,7 +344,10 @@ pub(super) async fn check_columns(base: &Base, link: &mut Link, read: &ReadSpec)
             let gone = || mismatch("the table does not exist any more".to_owned());
             let entry = entry(base, link, &read.relation).await?.ok_or_else(gone)?;
             if entry.kind != read.kind {
-                return Err(mismatch(format!("it was {:?} and is {:?}", read.kind, entry.kind)));
+                return Err(mismatch(format!(
+                    "it was {:?} and is {:?}",
+                    read.kind, entry.kind
+                )));
             }
             columns(base, link, &read.relation).await?
         }
@@ -355,7 +363,10 @@ pub(super) async fn check_columns(base: &Base, link: &mut Link, read: &ReadSpec)
             )));
         }
         if !column.nullable && !now.not_null {
-            return Err(mismatch(format!("the column {} may be NULL now", column.name)));
+            return Err(mismatch(format!(
+                "the column {} may be NULL now",
+                column.name
+            )));
         }
     }
     let not_null = |name: &str| all.iter().any(|now| now.name == name && now.not_null);
@@ -373,9 +384,34 @@ pub(super) fn its_own(error: &Error) -> bool {
     matches!(
         classify::number(error),
         Some(
-            1052 | 1054 | 1055 | 1056 | 1060 | 1064 | 1109 | 1111 | 1115 | 1140 | 1146 | 1235 | 1241
-                | 1242 | 1248 | 1267 | 1271 | 1295 | 1305 | 1318 | 1327 | 1370 | 1582 | 1583 | 1630
-                | 1651 | 1690 | 1815 | 4079
+            1052 | 1054
+                | 1055
+                | 1056
+                | 1060
+                | 1064
+                | 1109
+                | 1111
+                | 1115
+                | 1140
+                | 1146
+                | 1235
+                | 1241
+                | 1242
+                | 1248
+                | 1267
+                | 1271
+                | 1295
+                | 1305
+                | 1318
+                | 1327
+                | 1370
+                | 1582
+                | 1583
+                | 1630
+                | 1651
+                | 1690
+                | 1815
+                | 4079
         )
     )
 }

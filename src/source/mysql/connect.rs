@@ -249,7 +249,10 @@ impl Link {
 
     /// Whether it can take another statement.
     pub(super) fn is_usable(&self) -> bool {
-        let open = self.conn.as_ref().is_some_and(|conn| !conn.is_disconnected());
+        let open = self
+            .conn
+            .as_ref()
+            .is_some_and(|conn| !conn.is_disconnected());
         self.in_order && open
     }
 
@@ -322,7 +325,9 @@ impl Link {
     #[inline]
     pub(super) async fn next_row(&mut self) -> std::result::Result<Option<Row>, Error> {
         let conn = self.conn()?;
-        let outcome = QueryResult::<'_, '_, BinaryProtocol>::new(conn).next().await;
+        let outcome = QueryResult::<'_, '_, BinaryProtocol>::new(conn)
+            .next()
+            .await;
         match outcome {
             Ok(Some(row)) => Ok(Some(row)),
             end => self.settle(end),

@@ -107,15 +107,17 @@ impl Builder {
             (Storage::Bit(1), F::Bool) => Self::Flag(BooleanBuilder::new()),
             (Storage::Float, F::Float32) => Self::Float(Float32Builder::new()),
             (Storage::Double, F::Float64) => Self::Double(Float64Builder::new()),
-            (Storage::Decimal { scale, .. }, F::Decimal { precision, scale: to })
-                if scale == to && *precision <= 38 =>
-            {
-                Self::Decimal {
-                    to: Decimal128Builder::new().with_data_type(field.arrow()),
-                    scale: *scale,
-                    limit: 10_i128.pow(u32::from(*precision)),
-                }
-            }
+            (
+                Storage::Decimal { scale, .. },
+                F::Decimal {
+                    precision,
+                    scale: to,
+                },
+            ) if scale == to && *precision <= 38 => Self::Decimal {
+                to: Decimal128Builder::new().with_data_type(field.arrow()),
+                scale: *scale,
+                limit: 10_i128.pow(u32::from(*precision)),
+            },
             (Storage::Date, F::Date) => Self::Date(Date32Builder::new()),
             (
                 Storage::DateTime { .. },
@@ -156,7 +158,11 @@ impl Builder {
             }
             (Self::Flag(to), Value::Bytes(bits)) => to.append_value(number_of(bits)? != 0),
             (Self::Date(to), Value::Date(year, month, day, ..)) => {
-                to.append_value(moment::civil((*year).into(), (*month).into(), (*day).into())?);
+                to.append_value(moment::civil(
+                    (*year).into(),
+                    (*month).into(),
+                    (*day).into(),
+                )?);
             }
             (Self::Instant(to), Value::Date(..)) => to.append_value(micros(value)?),
             (Self::Text(to), Value::Bytes(text)) => {
@@ -275,7 +281,9 @@ fn decimal(text: &[u8], scale: u8) -> Option<i128> {
     for byte in digits {
         match byte {
             b'0'..=b'9' => {
-                value = value.checked_mul(10)?.checked_add(i128::from(byte - b'0'))?;
+                value = value
+                    .checked_mul(10)?
+                    .checked_add(i128::from(byte - b'0'))?;
                 behind = behind.map(|behind: u8| behind.saturating_add(1));
             }
             b'.' if behind.is_none() => behind = Some(0),
@@ -287,7 +295,10 @@ fn decimal(text: &[u8], scale: u8) -> Option<i128> {
 
 /// A `bit(n)`, most significant byte first.
 fn number_of(bits: &[u8]) -> Option<u64> {
-    (bits.len() <= 8).then(|| bits.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    (bits.len() <= 8).then(|| {
+        bits.iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    })
 }
 
 /// Microseconds from 1970 of a date and time; `None` where there is no such day.
@@ -428,7 +439,10 @@ mod tests {
             printed(&zero, &Storage::DateTime { digits: 2 }).as_deref(),
             Some("0000-00-00 00:00:00.00")
         );
-        assert_eq!(printed(&zero, &Storage::Date).as_deref(), Some("0000-00-00"));
+        assert_eq!(
+            printed(&zero, &Storage::Date).as_deref(),
+            Some("0000-00-00")
+        );
     }
 
     #[test]

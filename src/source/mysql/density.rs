@@ -9,9 +9,7 @@ use super::classify::Subject;
 use super::connect::Link;
 use super::sql::{self, quote_identifier, quote_relation};
 use super::statistics::{bounded, explained};
-use crate::model::{
-    ChunkBounds, Key, KeyDensity, KeyOrder, KeyRange, KeyValue, Origin, Table,
-};
+use crate::model::{ChunkBounds, Key, KeyDensity, KeyOrder, KeyRange, KeyValue, Origin, Table};
 
 /// Keys that are all looked at, at most.
 const FEW: u32 = 20_000;
@@ -169,7 +167,9 @@ impl Question<'_> {
             return Ok(None);
         }
         let cuts = (1..parts as usize).map(|step| step * rows.len() / parts as usize);
-        let values = cuts.filter_map(|at| rows.get(at)).filter_map(|row| self.value(row));
+        let values = cuts
+            .filter_map(|at| rows.get(at))
+            .filter_map(|row| self.value(row));
         Ok(Some(values.collect()))
     }
 
@@ -197,7 +197,10 @@ impl Question<'_> {
             let mut next = Vec::new();
             for piece in pieces {
                 if heavy(&piece) {
-                    next.extend(self.weigh(axis, divide(piece.low, piece.high, each)).await?);
+                    next.extend(
+                        self.weigh(axis, divide(piece.low, piece.high, each))
+                            .await?,
+                    );
                 } else {
                     next.push(piece);
                 }
@@ -205,7 +208,9 @@ impl Question<'_> {
             pieces = next;
         }
         let cuts = quantiles(&pieces, parts).into_iter();
-        Ok(cuts.filter_map(|place| axis.value(place.clamp(from, to))).collect())
+        Ok(cuts
+            .filter_map(|place| axis.value(place.clamp(from, to)))
+            .collect())
     }
 
     /// What the server estimates of each stretch's rows.
@@ -241,7 +246,10 @@ impl Question<'_> {
         });
         let predicate = sql::predicate(&bounds, Some(self.key)).ok()??;
         let column = quote_identifier(&self.key.column);
-        Some(format!("(SELECT {column} FROM {} WHERE {predicate})", self.from()))
+        Some(format!(
+            "(SELECT {column} FROM {} WHERE {predicate})",
+            self.from()
+        ))
     }
 }
 

@@ -63,7 +63,11 @@ pub(super) async fn keys(
     for index in indexed.chunk_by(|one, next| one.index == next.index) {
         let leading = leading(index, columns);
         if let Some(key) = leading.filter(|key| seen.insert(key.column.clone())) {
-            keys.extend([Some(key.clone()), whole(index, columns, key)].into_iter().flatten());
+            keys.extend(
+                [Some(key.clone()), whole(index, columns, key)]
+                    .into_iter()
+                    .flatten(),
+            );
         }
     }
     // An index of one column that is unique comes before longer ones.
@@ -92,7 +96,9 @@ fn leading(index: &[Indexed], columns: &[Described]) -> Option<Key> {
 
 /// All columns of a primary key of several, where each has an order.
 fn whole(index: &[Indexed], columns: &[Described], first: Key) -> Option<Key> {
-    let rest = index.get(1..).filter(|rest| first.primary && !rest.is_empty())?;
+    let rest = index
+        .get(1..)
+        .filter(|rest| first.primary && !rest.is_empty())?;
     let rest: Option<Vec<KeyColumn>> = rest
         .iter()
         .map(|place| {

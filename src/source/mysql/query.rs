@@ -11,9 +11,7 @@ use super::classify::{self, Subject};
 use super::connect::Link;
 use super::sql::from_item;
 use super::types::Storage;
-use crate::model::{
-    QUERY_SCHEMA, Relation, RelationKind, Selection, Table, TypeOptions,
-};
+use crate::model::{QUERY_SCHEMA, Relation, RelationKind, Selection, Table, TypeOptions};
 
 /// Describes the selected columns of a query, given by its name and text.
 pub(super) async fn describe(
@@ -54,7 +52,14 @@ pub(super) async fn columns(
 ) -> Result<Vec<Described>> {
     let subject = Subject::of(base.connector.account(), relation, Some(text));
     // By itself first: it must be whole before it is put between parentheses of ours.
-    let alone = prepare(link, &subject, relation, text, "correct the statement of --query").await?;
+    let alone = prepare(
+        link,
+        &subject,
+        relation,
+        text,
+        "correct the statement of --query",
+    )
+    .await?;
     if alone.parameters > 0 {
         return Err(refused(
             relation,
@@ -62,7 +67,11 @@ pub(super) async fn columns(
             "write {NAME} and pass --param NAME=TEXT",
         ));
     }
-    let names: Vec<String> = alone.columns.iter().map(|(name, ..)| name.clone()).collect();
+    let names: Vec<String> = alone
+        .columns
+        .iter()
+        .map(|(name, ..)| name.clone())
+        .collect();
     if names.is_empty() {
         return Err(refused(
             relation,
@@ -71,22 +80,31 @@ pub(super) async fn columns(
         ));
     }
     if let Some(why) = duplicate_columns(&names) {
-        return Err(refused(relation, why, "give every column a name of its own with AS"));
+        return Err(refused(
+            relation,
+            why,
+            "give every column a name of its own with AS",
+        ));
     }
     // Text is then described in the character set that it is stored in.
-    link.run(&subject, "SET character_set_results = NULL").await?;
+    link.run(&subject, "SET character_set_results = NULL")
+        .await?;
     let sql = format!("SELECT * FROM {} LIMIT 0", from_item(relation, Some(text)));
     let inside = prepare(link, &subject, relation, &sql, "pass one SELECT statement").await;
-    link.run(&subject, "SET character_set_results = utf8mb4").await?;
+    link.run(&subject, "SET character_set_results = utf8mb4")
+        .await?;
     let inside = inside?;
     let charsets = charsets(link, &subject).await?;
-    let described = inside.columns.into_iter().map(|(name, storage, collation)| {
-        let storage = match (storage, charsets.get(&collation)) {
-            (Storage::Text, Some(charset)) => Storage::of_text(charset),
-            (storage, _) => storage,
-        };
-        Described::of_query(name, storage.name(), storage)
-    });
+    let described = inside
+        .columns
+        .into_iter()
+        .map(|(name, storage, collation)| {
+            let storage = match (storage, charsets.get(&collation)) {
+                (Storage::Text, Some(charset)) => Storage::of_text(charset),
+                (storage, _) => storage,
+            };
+            Described::of_query(name, storage.name(), storage)
+        });
     Ok(described.collect())
 }
 
@@ -126,7 +144,8 @@ async fn prepare(
 
 /// The character sets by the numbers of their collations.
 async fn charsets(link: &mut Link, subject: &Subject) -> Result<BTreeMap<u16, String>> {
-    let sql = "SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL";
+    let sql =
+        "SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL";
     let rows = link.texts(subject, sql).await?;
     let pairs = rows.into_iter().filter_map(|row| {
         let mut texts = row.into_iter().flatten();

@@ -101,7 +101,10 @@ impl Server {
             pins.push("SESSION idle_readonly_transaction_timeout = 0".to_owned());
         } else {
             if self.since(5, 7, 8) {
-                pins.push(format!("SESSION max_execution_time = {}", limit.as_millis()));
+                pins.push(format!(
+                    "SESSION max_execution_time = {}",
+                    limit.as_millis()
+                ));
             }
             if self.since(8, 0, 0) {
                 pins.push("SESSION information_schema_stats_expiry = 0".to_owned());

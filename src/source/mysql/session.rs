@@ -207,31 +207,37 @@ impl RowReader {
         let mut storages = Vec::with_capacity(read.columns.len());
         for column in &read.columns {
             let storage = Storage::named(&column.base_type);
-            let unharmed = storage.as_ref().and_then(|storage| unharmed(column, storage));
+            let unharmed = storage
+                .as_ref()
+                .and_then(|storage| unharmed(column, storage));
             let place = unharmed.map(|item| {
                 items.push(item);
                 items.len() - 1
             });
-            let (decoder, storage) = Decoder::of(column, place)
-                .zip(storage)
-                .ok_or_else(|| SourceError::PlanMismatch {
+            let (decoder, storage) = Decoder::of(column, place).zip(storage).ok_or_else(|| {
+                SourceError::PlanMismatch {
                     table: read.relation.to_string(),
                     why: format!(
                         "column {} cannot be decoded from {} to {}",
                         column.name, column.base_type, column.field
                     ),
-                })?;
+                }
+            })?;
             decoders.push(decoder);
             storages.push(storage);
         }
         let integer = |storage: &Storage| matches!(storage, Storage::Integer { .. });
-        let key = read.columns.iter().zip(&storages).position(|(column, storage)| {
-            match &read.key {
-                Some(key) => column.name == key.column,
-                // Not cut on a key: the first number that is never absent names a row well.
-                None => !column.nullable && integer(storage),
-            }
-        });
+        let key = read
+            .columns
+            .iter()
+            .zip(&storages)
+            .position(|(column, storage)| {
+                match &read.key {
+                    Some(key) => column.name == key.column,
+                    // Not cut on a key: the first number that is never absent names a row well.
+                    None => !column.nullable && integer(storage),
+                }
+            });
         Ok(Self {
             schema: arrow_schema(&read.columns),
             ledger: Ledger::new(&read.relation, &read.columns),
@@ -283,7 +289,10 @@ impl RowReader {
     fn push(&mut self, row: Row) -> Result<bool> {
         let long = (0..row.len()).any(|index| is_long(row.as_ref(index)));
         self.block.push(row);
-        if self.block.len() >= BLOCK_ROWS || long || self.block.len() * 8 * self.columns.len() >= self.batch_bytes {
+        if self.block.len() >= BLOCK_ROWS
+            || long
+            || self.block.len() * 8 * self.columns.len() >= self.batch_bytes
+        {
             self.decode()?;
         }
         Ok(self.bytes >= self.batch_bytes || self.rows >= BATCH_ROWS)
@@ -407,9 +416,12 @@ impl Place<'_> {
 /// What the output type cannot hold, and the one that would.
 fn why(storage: &Storage, column: &Column) -> (String, Option<&'static str>) {
     let field = &column.field;
-    let natural = [crate::model::TypeMode::Portable, crate::model::TypeMode::Native]
-        .iter()
-        .any(|mode| storage.field(*mode) == *field);
+    let natural = [
+        crate::model::TypeMode::Portable,
+        crate::model::TypeMode::Native,
+    ]
+    .iter()
+    .any(|mode| storage.field(*mode) == *field);
     match storage {
         Storage::Legacy(charset) if *field == FieldType::Utf8 => (
             format!("it holds a byte that is no character of {charset}"),
@@ -440,11 +452,17 @@ fn why(storage: &Storage, column: &Column) -> (String, Option<&'static str>) {
 fn shown(value: &Value, storage: &Storage) -> String {
     let text = match (value, printed(value, storage)) {
         (Value::NULL, _) => return "NULL".to_owned(),
-        (Value::Bytes(bytes), None) => return format!("x'{}'", hex(&bytes[..bytes.len().min(SHOWN / 2)])),
+        (Value::Bytes(bytes), None) => {
+            return format!("x'{}'", hex(&bytes[..bytes.len().min(SHOWN / 2)]));
+        }
         (_, text) => text.unwrap_or_default(),
     };
     let mut chars = text.chars();
-    let mut head: String = chars.by_ref().take(SHOWN).flat_map(char::escape_debug).collect();
+    let mut head: String = chars
+        .by_ref()
+        .take(SHOWN)
+        .flat_map(char::escape_debug)
+        .collect();
     if chars.next().is_some() {
         head.push('…');
     }

@@ -55,7 +55,12 @@ impl Shared {
         let rows = link
             .texts(&self.subject, &format!("SELECT {question}"))
             .await?;
-        if rows.into_iter().flatten().flatten().any(|answer| answer == "1") {
+        if rows
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|answer| answer == "1")
+        {
             Ok(())
         } else {
             Err(mismatch(format!(

@@ -109,7 +109,11 @@ impl Snapshot for MysqlSnapshot {
             }
             None => return Err(shared.lost()),
         };
-        Ok(Box::new(MysqlSession::new(Arc::clone(shared), place, seat)?))
+        Ok(Box::new(MysqlSession::new(
+            Arc::clone(shared),
+            place,
+            seat,
+        )?))
     }
 
     async fn count(&self) -> Result<u64> {

@@ -235,7 +235,9 @@ pub(super) fn literal(value: &KeyValue, order: &KeyOrder) -> Option<String> {
 fn is_decimal(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let points = digits.bytes().filter(|byte| *byte == b'.').count();
-    let other = digits.bytes().any(|byte| !byte.is_ascii_digit() && byte != b'.');
+    let other = digits
+        .bytes()
+        .any(|byte| !byte.is_ascii_digit() && byte != b'.');
     points <= 1 && !other && digits.bytes().any(|byte| byte.is_ascii_digit())
 }
 
@@ -300,7 +302,10 @@ mod tests {
         let key = key(KeyOrder::Integer, &[]);
         let int = |value: i128| Some(KeyValue::Int(value));
         let max = i128::from(u64::MAX);
-        assert_eq!(chunk(&key, int(-5), int(max)), format!("`a` >= -5 AND `a` < {max}"));
+        assert_eq!(
+            chunk(&key, int(-5), int(max)),
+            format!("`a` >= -5 AND `a` < {max}")
+        );
         assert_eq!(chunk(&key, int(max + 1), None), "FALSE");
         assert_eq!(chunk(&key, None, int(i128::from(i64::MIN) - 1)), "FALSE");
         assert_eq!(chunk(&key, None, int(max + 1)), "`a` IS NOT NULL");
@@ -335,7 +340,12 @@ mod tests {
             lower: text("a"),
             upper: text("b"),
         };
-        assert!(ascends(&key, &range).unwrap().unwrap().contains(" < CONVERT"));
+        assert!(
+            ascends(&key, &range)
+                .unwrap()
+                .unwrap()
+                .contains(" < CONVERT")
+        );
     }
 
     #[test]
@@ -345,8 +355,14 @@ mod tests {
             predicate(&bounds, Some(key)).is_err()
         };
         let decimal = key(order("decimal", None), &[]);
-        assert!(!misfits(&decimal, Some(KeyValue::typed("decimal", "-1.50"))));
-        assert!(misfits(&decimal, Some(KeyValue::typed("decimal", "1 OR 1"))));
+        assert!(!misfits(
+            &decimal,
+            Some(KeyValue::typed("decimal", "-1.50"))
+        ));
+        assert!(misfits(
+            &decimal,
+            Some(KeyValue::typed("decimal", "1 OR 1"))
+        ));
         assert!(misfits(&decimal, Some(KeyValue::typed("text", "1"))));
         let binary = key(order("binary", None), &[]);
         assert!(misfits(&binary, Some(KeyValue::typed("binary", "0G"))));

@@ -44,7 +44,12 @@ pub(super) async fn statistics(base: &Base, table: &Table) -> Result<Statistics>
         });
     }
     let counters = counters(link, &subject, table).await?;
-    let number = |name: &str| counters.0.get(name).and_then(|text| text.parse::<u64>().ok());
+    let number = |name: &str| {
+        counters
+            .0
+            .get(name)
+            .and_then(|text| text.parse::<u64>().ok())
+    };
     let known = number("table_rows");
     let estimate = match counted(link, &subject, table, known).await? {
         Some(rows) => Estimate {
@@ -104,12 +109,7 @@ async fn counted(
 }
 
 /// Bytes of the rows by the length of a few: what InnoDB says of its pages may be older than they are.
-async fn measured(
-    link: &mut Link,
-    subject: &Subject,
-    table: &Table,
-    rows: u64,
-) -> Result<u64> {
+async fn measured(link: &mut Link, subject: &Subject, table: &Table, rows: u64) -> Result<u64> {
     let lengths: Vec<String> = table
         .columns
         .iter()
@@ -121,16 +121,14 @@ async fn measured(
         quote_relation(&table.relation)
     );
     let found = bounded(link, subject, &sql).await?;
-    let average: u64 = first(&found).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let average: u64 = first(&found)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
     Ok(average.saturating_mul(rows))
 }
 
 /// The optimizer's own estimate for a view or a query; nothing is run.
-async fn planned(
-    link: &mut Link,
-    subject: &Subject,
-    table: &Table,
-) -> Result<Estimate> {
+async fn planned(link: &mut Link, subject: &Subject, table: &Table) -> Result<Estimate> {
     let from = from_item(&table.relation, table.query.as_deref());
     let sql = format!("EXPLAIN SELECT 1 FROM {from}");
     let rows = bounded(link, subject, &sql).await?;
@@ -194,6 +192,10 @@ pub(super) async fn load(base: &Base) -> Result<ConnectionLoad> {
     Ok(ConnectionLoad {
         active,
         // Zero is no limit of the account's own.
-        max: if ours > 0 { all.min(active + ours) } else { all },
+        max: if ours > 0 {
+            all.min(active + ours)
+        } else {
+            all
+        },
     })
 }

@@ -74,7 +74,9 @@ pub(super) fn other_name(error: &mysql_async::Error) -> Option<String> {
 /// `DnsName("db")`, as the library writes a certificate's names, without what stands around it. Of a
 /// wildcard any name will do.
 fn plain_name(presented: &str) -> Option<String> {
-    let inner = presented.split_once('(').map_or(presented, |(_, inner)| inner);
+    let inner = presented
+        .split_once('(')
+        .map_or(presented, |(_, inner)| inner);
     let name = inner.trim_matches(|c| c == ')' || c == '"');
     (!name.is_empty()).then(|| name.replace('*', "any"))
 }
@@ -85,7 +87,10 @@ mod tests {
 
     #[test]
     fn presented_names_are_read() {
-        assert_eq!(plain_name("DnsName(\"db.example\")").as_deref(), Some("db.example"));
+        assert_eq!(
+            plain_name("DnsName(\"db.example\")").as_deref(),
+            Some("db.example")
+        );
         assert_eq!(plain_name("localhost").as_deref(), Some("localhost"));
         assert_eq!(plain_name("DnsName(\"*.x\")").as_deref(), Some("any.x"));
         assert_eq!(plain_name(""), None);

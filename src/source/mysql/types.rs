@@ -143,9 +143,11 @@ impl Storage {
             Self::Uuid if native => FieldType::Uuid,
             Self::Json => FieldType::Json,
             Self::Bytes => FieldType::Binary,
-            Self::Decimal { .. } | Self::Time { .. } | Self::Text | Self::Legacy(_) | Self::Uuid => {
-                FieldType::Utf8
-            }
+            Self::Decimal { .. }
+            | Self::Time { .. }
+            | Self::Text
+            | Self::Legacy(_)
+            | Self::Uuid => FieldType::Utf8,
         }
     }
 
@@ -297,7 +299,9 @@ fn arguments(column_type: &str) -> impl Iterator<Item = u8> {
         .split_once('(')
         .and_then(|(_, rest)| rest.split_once(')'))
         .map_or("", |(inside, _)| inside);
-    inside.split(',').filter_map(|text| text.trim().parse().ok())
+    inside
+        .split(',')
+        .filter_map(|text| text.trim().parse().ok())
 }
 
 /// How a column is read: its decoder's name, the way it travels, the output type.
@@ -310,7 +314,11 @@ pub(super) struct Mapped {
 }
 
 /// The mapping of a column, or of what the user wants of it, where there is one.
-pub(super) fn map(storage: &Storage, mode: TypeMode, wanted: Option<&TypeOverride>) -> Option<Mapped> {
+pub(super) fn map(
+    storage: &Storage,
+    mode: TypeMode,
+    wanted: Option<&TypeOverride>,
+) -> Option<Mapped> {
     let natural = storage.field(mode);
     let field = wanted.map_or_else(|| natural.clone(), |wanted| wanted.field.clone());
     let lossy = wanted.is_some_and(|wanted| wanted.lossy);
@@ -336,7 +344,12 @@ mod tests {
         for (data_type, column_type, portable, native) in [
             ("tinyint", "tinyint(1)", "int8", "int8"),
             ("tinyint", "tinyint(3) unsigned", "int16", "uint8"),
-            ("smallint", "smallint(5) unsigned zerofill", "int32", "uint16"),
+            (
+                "smallint",
+                "smallint(5) unsigned zerofill",
+                "int32",
+                "uint16",
+            ),
             ("mediumint", "mediumint(9)", "int32", "int32"),
             ("mediumint", "mediumint unsigned", "int64", "uint32"),
             ("int", "int(10) unsigned", "int64", "uint32"),
@@ -344,15 +357,30 @@ mod tests {
             ("bigint", "bigint(20) unsigned", "decimal(20,0)", "uint64"),
             ("float", "float", "float32", "float32"),
             ("double", "double(10,2)", "float64", "float64"),
-            ("decimal", "decimal(38,10)", "decimal(38,10)", "decimal(38,10)"),
+            (
+                "decimal",
+                "decimal(38,10)",
+                "decimal(38,10)",
+                "decimal(38,10)",
+            ),
             ("decimal", "decimal(65,30)", "text", "decimal(65,30)"),
-            ("decimal", "decimal(10,0) unsigned", "decimal(10,0)", "decimal(10,0)"),
+            (
+                "decimal",
+                "decimal(10,0) unsigned",
+                "decimal(10,0)",
+                "decimal(10,0)",
+            ),
             ("bit", "bit(1)", "bool", "bool"),
             ("bit", "bit(64)", "decimal(20,0)", "uint64"),
             ("year", "year(4)", "int16", "int16"),
             ("date", "date", "date", "date"),
             ("datetime", "datetime(6)", "timestamp(us)", "timestamp(us)"),
-            ("timestamp", "timestamp", "timestamp(us,utc)", "timestamp(us,utc)"),
+            (
+                "timestamp",
+                "timestamp",
+                "timestamp(us,utc)",
+                "timestamp(us,utc)",
+            ),
             ("time", "time(3)", "text", "text"),
             ("varchar", "varchar(20)", "text", "text"),
             ("longtext", "longtext", "text", "text"),
@@ -362,9 +390,21 @@ mod tests {
             ("uuid", "uuid", "text", "uuid"),
         ] {
             let storage = storage(data_type, column_type);
-            assert_eq!(storage.field(TypeMode::Portable).to_string(), portable, "{column_type}");
-            assert_eq!(storage.field(TypeMode::Native).to_string(), native, "{column_type}");
-            assert_eq!(Storage::named(&storage.name()), Some(storage), "{column_type}");
+            assert_eq!(
+                storage.field(TypeMode::Portable).to_string(),
+                portable,
+                "{column_type}"
+            );
+            assert_eq!(
+                storage.field(TypeMode::Native).to_string(),
+                native,
+                "{column_type}"
+            );
+            assert_eq!(
+                Storage::named(&storage.name()),
+                Some(storage),
+                "{column_type}"
+            );
         }
     }
 

@@ -239,7 +239,9 @@ pub(super) fn map_columns(
     relation: &Relation,
 ) -> Result<Vec<Column>> {
     let names: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
-    let options = types.of_columns(all.len(), |name| resolve::find_column(name, &names, relation))?;
+    let options = types.of_columns(all.len(), |name| {
+        resolve::find_column(name, &names, relation)
+    })?;
     chosen
         .iter()
         .filter_map(|index| all.get(*index).zip(options.get(*index)))

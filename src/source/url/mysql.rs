@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{
-    Parts, TlsMode, UrlError, client_certificate, filled, in_force, port_number, seconds,
-};
+use super::{Parts, TlsMode, UrlError, client_certificate, filled, in_force, port_number, seconds};
 use crate::source::secrets::Secret;
 
 /// A MySQL or MariaDB address, all parts settled.
@@ -134,7 +132,11 @@ impl MysqlAddress {
             // MariaDB's way to say it.
             "ssl-verify-server-cert" => {
                 let on = !matches!(value.as_str(), "0" | "OFF" | "off" | "FALSE" | "false");
-                self.tls = Some(if on { TlsMode::VerifyFull } else { TlsMode::Require });
+                self.tls = Some(if on {
+                    TlsMode::VerifyFull
+                } else {
+                    TlsMode::Require
+                });
             }
             "ssl-ca" => self.tls_ca = filled(value).map(PathBuf::from),
             "ssl-cert" => self.tls_cert = filled(value).map(PathBuf::from),
@@ -223,10 +225,16 @@ mod tests {
     fn what_is_not_written_has_the_clients_defaults() {
         let target = parsed("mysql:///d").settle(Some("me")).expect("a target");
         assert_eq!((target.host.as_str(), target.port), ("localhost", 3306));
-        assert_eq!((target.user.as_str(), target.tls_mode()), ("me", TlsMode::Prefer));
+        assert_eq!(
+            (target.user.as_str(), target.tls_mode()),
+            ("me", TlsMode::Prefer)
+        );
         let far = parsed("mysql://u@far/d").settle(None).expect("a target");
         assert_eq!(far.tls_mode(), TlsMode::VerifyFull);
-        assert_eq!(parsed("mysql://u@h").settle(None), Err(UrlError::NoDatabase));
+        assert_eq!(
+            parsed("mysql://u@h").settle(None),
+            Err(UrlError::NoDatabase)
+        );
         assert_eq!(parsed("mysql://h/d").settle(None), Err(UrlError::NoUser));
     }
 
@@ -244,7 +252,10 @@ mod tests {
         let elsewhere = parsed("mysql://far/d").over(of_file.clone());
         assert_eq!(elsewhere.settle(None).expect("a target").socket, None);
         let here = parsed("mysql:///d").over(of_file);
-        assert_eq!(here.settle(None).expect("a target").socket, Some("/s".into()));
+        assert_eq!(
+            here.settle(None).expect("a target").socket,
+            Some("/s".into())
+        );
     }
 
     #[test]
@@ -256,7 +267,10 @@ mod tests {
         ));
         assert!(matches!(
             refused("mysql://h/d?ssl-mode=x"),
-            UrlError::Value { name: "ssl-mode", .. }
+            UrlError::Value {
+                name: "ssl-mode",
+                ..
+            }
         ));
     }
 }
