@@ -32,8 +32,6 @@ pub(super) struct Acquired {
     pub(super) position: Option<String>,
     pub(super) taken_at: String,
     pub(super) notes: Vec<String>,
-    /// Holds its lock to the end, where the engine has no snapshots.
-    pub(super) locker: Option<Link>,
 }
 
 /// What is to be opened.
@@ -139,7 +137,6 @@ impl Acquisition<'_> {
             position: None,
             taken_at: self.now(&mut link).await?,
             notes: Vec::new(),
-            locker: None,
         })
     }
 
@@ -179,7 +176,6 @@ impl Acquisition<'_> {
             position,
             taken_at,
             notes,
-            locker: None,
         }))
     }
 
@@ -209,37 +205,35 @@ impl Acquisition<'_> {
             position,
             taken_at,
             notes,
-            locker: None,
         })
     }
 
     /// An engine without snapshots: writers wait until everything is read, or nothing is promised.
     async fn locked_to_the_end(&self, entry: &Entry) -> Result<Acquired> {
         let engine = entry.engine.clone().unwrap_or_default();
-        let (gate, why) = match self.table_lock().await {
-            Ok(gate) => (Some(gate), None),
-            Err(SourceError::Denied { why, grant, .. }) => (
-                None,
-                Some(format!("{why}; an administrator can run {grant}")),
-            ),
+        let mut links = self.open(self.request.sessions as usize + 1).await?;
+        let refused = match self.lock_each(&mut links).await {
+            Ok(()) => None,
+            Err(SourceError::Denied { why, grant, .. }) => {
+                Some(format!("{why}; an administrator can run {grant}"))
+            }
             Err(error) => return Err(error),
         };
-        if let (Some(why), Consistency::Snapshot) = (&why, self.request.consistency) {
+        if let (Some(why), Consistency::Snapshot) = (&refused, self.request.consistency) {
             return Err(SourceError::Consistency {
                 object: self.read.relation.to_string(),
                 why: format!("{engine} has no snapshots, and the table cannot be locked: {why}"),
             });
         }
-        let mut links = self.open(self.request.sessions as usize + 1).await?;
         let mut taken_at = String::new();
         if let Some(first) = links.first_mut() {
             catalog::check_columns(self.base, first, self.read).await?;
             taken_at = self.now(first).await?;
         }
-        let (level, held_by, note) = match &why {
+        let (level, held_by, note) = match refused {
             None => (
                 ConsistencyLevel::SharedSnapshot,
-                "a READ lock, held to the end",
+                "READ locks, held to the end",
                 format!("{engine} has no snapshots: writers of the table wait while we read"),
             ),
             Some(why) => (
@@ -256,8 +250,31 @@ impl Acquisition<'_> {
             position: None,
             taken_at,
             notes: vec![note],
-            locker: gate.map(|gate| gate.link),
         })
+    }
+
+    /// Every session takes a lock of its own: who waits to write stands before readers that come
+    /// without one. The first lock is kept while the others are taken, so nothing changes between.
+    async fn lock_each(&self, links: &mut [Link]) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut outcome = Ok(());
+            for link in links.iter_mut() {
+                outcome = self.lock_table(link, 1).await;
+                if outcome.is_err() {
+                    break;
+                }
+            }
+            match outcome {
+                Err(SourceError::Locked { .. }) if tries < TRIES => {
+                    for link in links.iter_mut() {
+                        link.run(self.subject, "UNLOCK TABLES").await?;
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Opens as many sessions as there is room for, at least two of `wanted`.
@@ -305,11 +322,21 @@ impl Acquisition<'_> {
         }
     }
 
+    /// The lock of the table, which a session of its own holds.
     async fn table_lock(&self) -> Result<Gate> {
+        let mut link = self.base.connector.open().await?;
+        self.lock_table(&mut link, TRIES).await?;
+        Ok(Gate {
+            link,
+            held_by: "LOCK TABLES … READ while all began, metadata locks to the end",
+        })
+    }
+
+    async fn lock_table(&self, link: &mut Link, tries: u32) -> Result<()> {
         let relation = &self.read.relation;
         let sql = format!("LOCK TABLES {} READ", quote_relation(relation));
-        let held_by = "LOCK TABLES … READ while all began, metadata locks to the end";
-        self.lock(&sql, held_by).await.map_err(|error| match error {
+        let locked = self.lock(link, &sql, tries).await;
+        locked.map_err(|error| match error {
             SourceError::Denied { object, why, .. } => SourceError::Denied {
                 object,
                 why,
@@ -325,9 +352,10 @@ impl Acquisition<'_> {
 
     /// `refused` is why the table's own lock could not be had, and the grant for it.
     async fn global_lock(&self, refused: Option<(String, String)>) -> Result<Gate> {
-        let held_by = "FLUSH TABLES WITH READ LOCK while all began, metadata locks to the end";
-        let locked = self.lock("FLUSH TABLES WITH READ LOCK", held_by).await;
-        locked.map_err(|error| match error {
+        let mut link = self.base.connector.open().await?;
+        let locked = self.lock(&mut link, "FLUSH TABLES WITH READ LOCK", TRIES);
+        let locked = locked.await;
+        let denied = |error| match error {
             SourceError::Denied { why, .. } => {
                 let reload = format!("GRANT RELOAD ON *.* TO {}", self.account());
                 let why = match refused {
@@ -342,6 +370,11 @@ impl Acquisition<'_> {
                 }
             }
             other => other,
+        };
+        locked.map_err(denied)?;
+        Ok(Gate {
+            link,
+            held_by: "FLUSH TABLES WITH READ LOCK while all began, metadata locks to the end",
         })
     }
 
@@ -350,8 +383,7 @@ impl Acquisition<'_> {
     }
 
     /// Takes a lock, in tries that share the wait: while one waits, later writers wait behind it.
-    async fn lock(&self, sql: &str, held_by: &'static str) -> Result<Gate> {
-        let mut link = self.base.connector.open().await?;
+    async fn lock(&self, link: &mut Link, sql: &str, tries: u32) -> Result<()> {
         let wait = (self.request.lock_wait / TRIES).max(Duration::from_secs(1));
         let seconds = wait.as_secs();
         // Only so does InnoDB wait for transactions that have written and not yet committed.
@@ -360,23 +392,23 @@ impl Acquisition<'_> {
              SESSION innodb_table_locks = 1, SESSION autocommit = 0"
         );
         link.run(self.subject, &prepare).await?;
-        let mut tries = 0;
+        let mut tried = 0;
         loop {
-            tries += 1;
-            match link.try_run(sql).await {
-                Ok(()) => return Ok(Gate { link, held_by }),
-                // A view whose tables its definer may not lock.
-                Err(error) if classify::number(&error) == Some(1356) => {
-                    return Err(SourceError::Denied {
-                        object: self.read.relation.to_string(),
-                        why: classify::words(&error),
-                        grant: String::new(),
-                    });
-                }
-                Err(error) => match link.explain(self.subject, &error) {
-                    SourceError::Locked { .. } if tries < TRIES => {}
-                    error => return Err(error),
-                },
+            tried += 1;
+            let Err(error) = link.try_run(sql).await else {
+                return Ok(());
+            };
+            // A view whose tables its definer may not lock.
+            if classify::number(&error) == Some(1356) {
+                return Err(SourceError::Denied {
+                    object: self.read.relation.to_string(),
+                    why: classify::words(&error),
+                    grant: String::new(),
+                });
+            }
+            match link.explain(self.subject, &error) {
+                SourceError::Locked { .. } if tried < tries => {}
+                error => return Err(error),
             }
         }
     }

@@ -149,7 +149,16 @@ async fn describe_relation(
         check_readable(base, link, &relation, &[]).await?;
     }
     let names: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
-    let chosen = resolve::choose_columns(&names, selection, &relation)?;
+    let chosen = match resolve::choose_columns(&names, selection, &relation) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            if let SourceError::ColumnMissing { column, .. } = &error {
+                // One that we may not read is not shown either.
+                may_be_denied(base, link, &relation, column).await?;
+            }
+            return Err(error);
+        }
+    };
     let wanted: Vec<String> = chosen.iter().map(|index| names[*index].clone()).collect();
     check_readable(base, link, &relation, &wanted).await?;
     let keys = match entry.kind {
@@ -195,6 +204,19 @@ async fn check_readable(
             grant: grant_select(account, relation, columns),
         }),
         Err(error) => Err(link.explain(&subject, &error)),
+    }
+}
+
+/// Fails when a column that is not shown is one that we may not read.
+async fn may_be_denied(
+    base: &Base,
+    link: &mut Link,
+    relation: &Relation,
+    column: &String,
+) -> Result<()> {
+    match check_readable(base, link, relation, std::slice::from_ref(column)).await {
+        Err(denied @ SourceError::Denied { .. }) => Err(denied),
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Mutex;
 
 use super::super::dialect::where_clause;
 use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
@@ -26,8 +25,6 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(3);
 pub(super) struct MysqlSnapshot {
     shared: Arc<Shared>,
     facts: SnapshotFacts,
-    /// Holds a lock to the end, where the engine has no snapshots.
-    locker: Mutex<Option<Link>>,
 }
 
 impl MysqlSnapshot {
@@ -66,7 +63,6 @@ impl MysqlSnapshot {
                 level: acquired.level,
             }),
             facts,
-            locker: Mutex::new(acquired.locker),
         })
     }
 
@@ -181,24 +177,8 @@ impl Snapshot for MysqlSnapshot {
     }
 
     async fn close(&self) -> Result<()> {
-        let locker = self.locker.lock().await.take();
-        let broken = match locker {
-            // Its lock is all that kept writers away.
-            Some(mut locker) => {
-                let unlocked = locker.run(&self.shared.subject, "UNLOCK TABLES").await;
-                locker.close().await;
-                unlocked.err()
-            }
-            None => None,
-        };
-        // Their metadata locks kept the table from being changed or replaced until now.
+        // Their locks kept the table from being changed or replaced until now.
         self.shared.seats.close().await;
-        match broken {
-            None => Ok(()),
-            Some(error) => Err(SourceError::Changed {
-                object: self.shared.read.relation.to_string(),
-                why: format!("the session that kept writers away was lost: {error}"),
-            }),
-        }
+        Ok(())
     }
 }

