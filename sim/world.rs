@@ -170,6 +170,7 @@ fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
         format: FormatOptions::default(),
         consistency: Consistency::Auto,
         proof: ProofLevel::Count,
+        memory_mb: None,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod error;
 pub mod model;
 
 pub mod controller;
+pub mod cost;
 pub mod estimator;
 pub mod planner;
 

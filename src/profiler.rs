@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::model::{
-    Key, KeyProfile, LatencySample, Origin, RelationKind, SourceKind, SourceProfile, Spread,
-    Statistics, Table,
+    ConnectionLoad, Key, KeyProfile, LatencySample, Origin, RelationKind, SourceKind,
+    SourceProfile, Spread, Statistics, Table,
 };
 use crate::source::{Doubt, Source, SourceError};
 
@@ -23,6 +23,27 @@ const MOST_PARTS: u32 = 10_000;
 /// Rows that a spread's variation is measured with; it does not depend on their number.
 const SPREAD_ROWS: u64 = 1_000_000;
 
+/// How a source answers at the moment, whatever the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Round trips.
+    pub latency: LatencySample,
+    /// Connections.
+    pub connections: ConnectionLoad,
+}
+
+/// Asks `source` what an execution needs to know where nothing is left to plan: the back-off rule is
+/// a multiple of the latency that the run itself finds.
+///
+/// # Errors
+/// Whatever the source answers.
+pub async fn contact(source: &dyn Source, clock: &dyn Clock) -> Result<Contact, SourceError> {
+    Ok(Contact {
+        latency: latency(source, clock).await?,
+        connections: source.load().await?,
+    })
+}
+
 /// Asks `source` what a plan needs to know of `table`; `chunk_rows` is the user's wish, if any.
 ///
 /// # Errors
@@ -35,8 +56,10 @@ pub async fn profile(
 ) -> Result<SourceProfile, SourceError> {
     let capabilities = source.capabilities();
     let mut statistics = source.statistics(&table).await?;
-    let latency = latency(source, clock).await?;
-    let connections = source.load().await?;
+    let Contact {
+        latency,
+        connections,
+    } = contact(source, clock).await?;
     let parts = density_parts(statistics.estimate.rows, chunk_rows);
     let key = match best_key(&table.keys) {
         Some(key) => Some(key_profile(source, &table, key, parts).await?),

@@ -13,7 +13,7 @@ use super::args::{Cli, Command, DemoArgs};
 use super::context::Context;
 use super::dataset;
 use super::run::{self, Job};
-use super::settings::StateSettings;
+use super::settings::{self, StateSettings};
 use super::usage;
 use crate::error::Failure;
 use crate::ui::json::{DemoDocument, RunDocument};
@@ -98,7 +98,7 @@ fn words(folder: &Path, table: &str) -> [String; 7] {
         format!("sqlite:{}", database.display()),
         "--output".to_owned(),
         // The folder is no template.
-        output.replace('{', "{{").replace('}', "}}"),
+        settings::literal(&output),
     ]
 }
 

@@ -81,10 +81,16 @@ impl History {
         Scope::new(source, relation, selection, self.scope.as_deref())
     }
 
-    /// Earlier runs, newest first; none where there is no history.
-    pub(super) fn past(&mut self, scope: &Scope) -> Result<Vec<PastRun>, Failure> {
-        let past = self.attempt(|store| store.history(scope, LOOK_BACK))?;
+    /// Earlier runs that teach, newest first; none where there is no history.
+    pub(super) fn teachers(&mut self, scope: &Scope) -> Result<Vec<PastRun>, Failure> {
+        let past = self.attempt(|store| store.teachers(scope, LOOK_BACK))?;
         Ok(past.unwrap_or_default())
+    }
+
+    /// How many runs are under way on a database; none where there is no history.
+    pub(super) fn running(&mut self, source: &SourceIdentity) -> Result<u32, Failure> {
+        let running = self.attempt(|store| store.running(source))?;
+        Ok(running.unwrap_or(0))
     }
 
     /// What the controller knows; nothing where there is no history.
@@ -168,7 +174,8 @@ impl History {
     }
 }
 
-fn nowhere() -> Failure {
+/// There is no file that the history could be in.
+pub(super) fn nowhere() -> Failure {
     Failure::new(
         ExitCode::Config,
         "there is no place for the history",
@@ -186,7 +193,7 @@ pub(super) fn host() -> String {
 }
 
 /// Whether a process of this machine is there, whoever owns it.
-fn is_alive(pid: u32) -> bool {
+pub(super) fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid)
         .ok()
         .and_then(rustix::process::Pid::from_raw);

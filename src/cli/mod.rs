@@ -1,16 +1,21 @@
 //! The command line: words in, exit code out.
 //!
 //! [`args`] is the syntax, [`settings`] what flags, environment and defaults mean together; each
-//! command is a file of its own, and what they share is in `context`, `survey` and `history`.
+//! command is a file of its own, and what they share is in `context`, `survey`, `history`
+//! and, for those that look back, `postmortem`.
 
 pub mod args;
 mod context;
 mod dataset;
 mod demo;
 mod history;
+mod machine;
 mod panics;
 mod plan;
+mod postmortem;
+mod price;
 mod profile;
+mod replay;
 mod run;
 pub mod settings;
 mod signals;
@@ -140,11 +145,13 @@ fn execute(command: Command, printer: &Printer, environment: Environment) -> Res
         let context = Context::new(printer.clone(), environment)?;
         match command {
             Command::Run(args) => run::command(&context, &args).await,
+            Command::Replay(args) => replay::command(&context, &args).await,
             Command::Plan(args) => plan::command(&context, &args).await,
             Command::Profile(args) => profile::command(&context, &args).await,
             Command::Demo(args) => demo::command(&context, &args).await,
             Command::Verify(args) => dataset::verify(&context, &args).await,
             Command::Files(args) => dataset::files(&context, &args).await,
+            Command::History(args) => postmortem::history::command(&context, &args),
         }
     });
     // What still runs in the background (a hash that was interrupted) must not hold up the end.

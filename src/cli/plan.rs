@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::PlanArgs;
 use super::context::Context;
 use super::history::History;
+use super::price;
 use super::settings::{self, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
@@ -14,13 +15,15 @@ use crate::ui;
 
 /// Shows what `run` would do.
 pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
-    let request = settings::request(
+    let mut request = settings::request(
         args.selection.subject(args.table.as_deref()),
         &args.selection,
         &args.types,
         &args.work,
         &args.output,
     )?;
+    request.hints = settings::hints(&args.hints)?;
+    let rates = settings::rates(&args.cost)?;
     let source_settings = SourceSettings::settle(&args.source, &context.environment, None)?;
     let state = StateSettings::settle(&args.state, &context.environment);
     let mut history = History::open(context, &state)?;
@@ -30,6 +33,7 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     let verdict = verdict(&survey.plan, free_bytes(&output));
     let shown = output.display().to_string();
     let mut document = survey.document(&shown, &verdict, history.warnings().to_vec());
+    document.cost = rates.as_ref().map(|rates| price::document(rates, &survey));
     if let Some(file) = &args.out {
         write(&survey.plan, file)?;
         document.written = Some(file.display().to_string());

@@ -12,11 +12,14 @@ use super::args::RunArgs;
 use super::context::Context;
 use super::history::{self, History};
 use super::plan;
+use super::price;
 use super::settings::{self, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::{ExecutionPlan, OutputOptions, RunOpen, RunRequest};
-use crate::planner::{Verdict, verdict};
+use crate::model::{
+    ExecutionPlan, OutputOptions, Rates, RunId, RunOpen, RunRequest, Scope, Verdict,
+};
+use crate::planner::verdict;
 use crate::ui;
 use crate::ui::json::RunDocument;
 use crate::writer::publish::Dataset;
@@ -43,6 +46,8 @@ pub(super) struct Job {
     pub(super) output: OutputOptions,
     /// `--force` or `--yes`: a plan that is not recommended is run without a question.
     pub(super) consent: bool,
+    /// What things cost, where they cost anything.
+    pub(super) rates: Option<Rates>,
     /// The plan is like one that was shown before: one line is enough.
     pub(super) shown_before: bool,
 }
@@ -53,24 +58,59 @@ pub(super) enum Goal {
     /// A plan is to be made.
     Request(Box<RunRequest>),
     /// This plan is to be executed exactly.
-    Plan(Box<ExecutionPlan>),
+    Given(Box<Given>),
+}
+
+/// A plan that was made before.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// The plan.
+    pub(super) plan: ExecutionPlan,
+    /// The run that is executed again, where the plan is that of one.
+    pub(super) replays: Option<Original>,
+}
+
+/// A run that is executed again.
+#[derive(Debug)]
+pub(super) struct Original {
+    /// Its id.
+    pub(super) id: RunId,
+    /// What it is remembered under.
+    pub(super) scope: Scope,
+}
+
+impl Goal {
+    /// The run that is executed again, where that is what is done.
+    fn replays(&self) -> Option<&RunId> {
+        match self {
+            Self::Given(given) => given.replays.as_ref().map(|original| &original.id),
+            Self::Request(_) => None,
+        }
+    }
 }
 
 impl Job {
     /// The job that the arguments of `run` describe.
     pub(super) fn of(context: &Context, args: &RunArgs) -> Result<Self, Failure> {
         let goal = match (&args.plan, &args.table) {
-            (Some(file), _) => Goal::Plan(Box::new(plan::read(file)?)),
-            (None, table) => Goal::Request(Box::new(settings::request(
-                args.selection.subject(table.as_deref()),
-                &args.selection,
-                &args.types,
-                &args.work,
-                &args.output,
-            )?)),
+            (Some(file), _) => Goal::Given(Box::new(Given {
+                plan: plan::read(file)?,
+                replays: None,
+            })),
+            (None, table) => {
+                let mut request = settings::request(
+                    args.selection.subject(table.as_deref()),
+                    &args.selection,
+                    &args.types,
+                    &args.work,
+                    &args.output,
+                )?;
+                request.hints = settings::hints(&args.hints)?;
+                Goal::Request(Box::new(request))
+            }
         };
         let planned = match &goal {
-            Goal::Plan(plan) => Some(&plan.spec.source),
+            Goal::Given(given) => Some(&given.plan.spec.source),
             Goal::Request(_) => None,
         };
         Ok(Self {
@@ -78,6 +118,7 @@ impl Job {
             state: StateSettings::settle(&args.state, &context.environment),
             output: settings::output_options(&args.output)?,
             consent: args.force || args.yes,
+            rates: settings::rates(&args.cost)?,
             shown_before: false,
             goal,
         })
@@ -94,9 +135,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         Goal::Request(request) => {
             Survey::of_request(context, &mut history, source, request).await?
         }
-        Goal::Plan(plan) => {
-            Survey::of_plan(context, &mut history, source, plan.as_ref().clone()).await?
-        }
+        Goal::Given(given) => Survey::of_plan(context, &mut history, source, given).await?,
     };
     let output = survey.output(&job.output.directory, &job.source, context);
     let dataset = Dataset::prepare(&output, &id, job.output.layout, job.output.keep)?;
@@ -109,8 +148,19 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         host: history::host(),
         plan: survey.plan.clone(),
         constrained: survey.constrained,
-        profile: Some(survey.profile.clone()),
-        counters: survey.profile.statistics.counters.clone(),
+        hints: survey.hints().cloned(),
+        context: Some(survey.circumstances.clone()),
+        estimated_cost: job
+            .rates
+            .as_ref()
+            .map(|rates| price::expected(rates, &survey).total),
+        replay_of: job.goal.replays().cloned(),
+        counters: survey
+            .profile
+            .as_ref()
+            .map(|profile| profile.statistics.counters.clone())
+            .unwrap_or_default(),
+        profile: survey.profile.clone(),
         output: dataset.directory().display().to_string(),
     };
     let agreed = match agree(context, job, &survey, &dataset, &output).await {
@@ -148,16 +198,22 @@ async fn conclude(
             Err(failure)
         }
     };
-    let close = attempt.close(context, published.as_ref().err());
+    let mut close = attempt.close(context, published.as_ref().err());
+    let spent = job
+        .rates
+        .as_ref()
+        .map(|rates| (rates, price::spent(rates, &close)));
+    close.actual_cost = spent.map(|(_, cost)| cost.total);
     let lost = history.close(&open.id, &close, survey.learned.as_ref());
     match published {
         Ok(published) => {
             let teaches = history.teaches(&survey.scope, &open.id);
-            let mut document = attempt.document(survey, &open.id, published)?;
+            let mut document = attempt.document(survey, &open, published)?;
             document.warnings.extend(lost);
             document.warnings.extend_from_slice(history.warnings());
             document.state = history.file();
             document.teaches = teaches;
+            document.cost = spent.map(|(rates, cost)| price::summary(rates, survey, cost));
             Ok(document)
         }
         Err(failure) => {
@@ -179,16 +235,21 @@ async fn agree(
 ) -> Result<(), Failure> {
     let verdict = verdict(&survey.plan, Some(dataset.free_bytes()?));
     let shown = output.display().to_string();
-    let document = survey.document(&shown, &verdict, Vec::new());
+    let mut document = survey.document(&shown, &verdict, Vec::new());
+    document.cost = job
+        .rates
+        .as_ref()
+        .map(|rates| price::document(rates, survey));
     if job.shown_before {
         context.printer.show(&[ui::plan::short(&document)]);
     } else {
         context.printer.show(&ui::plan::brief(&document));
         context.printer.show(&[ui::Line::Blank]);
     }
-    let Verdict::NotRecommended { reason } = verdict else {
+    let Verdict::NotRecommended(objection) = verdict else {
         return Ok(());
     };
+    let reason = ui::hints::objection(&objection);
     if job.consent {
         context
             .printer
@@ -208,6 +269,9 @@ async fn agree(
             reason,
             match answer {
                 Some(_) => "nothing was done, as you said",
+                None if job.goal.replays().is_some() => {
+                    "change what the reason names, or pass --yes to run it anyway"
+                }
                 None => "change what the reason names, or pass --force to run it anyway",
             },
         )),

@@ -4,18 +4,22 @@
 //! This is the only reader of the process's environment; everything below takes an
 //! [`Environment`], so that precedence is tested without touching the process.
 
+mod cost;
 mod environment;
 mod format;
+mod hints;
 mod libpq;
 mod option_file;
 mod place;
 mod template;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use cost::rates;
 pub use environment::Environment;
-pub use template::{Names, directory};
+pub use hints::hints;
+pub use template::{Names, check as check_output, directory, literal};
 
 use super::args::{OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs, WorkArgs};
 use crate::clock::SharedClock;
@@ -163,6 +167,7 @@ pub fn request(
         types: types(type_args)?,
         work: work_options(work)?,
         output: output_options(output)?,
+        hints: None,
     })
 }
 
@@ -217,18 +222,22 @@ pub struct StateSettings {
 }
 
 impl StateSettings {
-    /// `--state`, `IXTRACT_STATE`, systemd's `STATE_DIRECTORY`, then XDG's directory.
+    /// The file is [`state_file`].
     pub fn settle(args: &StateArgs, environment: &Environment) -> Self {
-        let file = args.state.clone().or_else(|| default_state(environment));
         Self {
-            file,
+            file: state_file(args.state.as_deref(), environment),
             required: args.state_required,
             scope: args.scope.clone(),
         }
     }
 }
 
-fn default_state(environment: &Environment) -> Option<PathBuf> {
+/// The history's file: `--state`, `IXTRACT_STATE`, systemd's `STATE_DIRECTORY`, then XDG's
+/// directory; `None` when nothing says where.
+pub fn state_file(flag: Option<&Path>, environment: &Environment) -> Option<PathBuf> {
+    if let Some(file) = flag {
+        return Some(file.to_owned());
+    }
     if let Some(file) = environment.path("IXTRACT_STATE") {
         return Some(file);
     }

@@ -1,30 +1,40 @@
 //! From a request to a plan: connect, describe, profile, ask the history, estimate, plan.
 
-use std::num::NonZero;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::context::Context;
 use super::history::History;
+use super::machine;
+use super::run::Given;
 use super::settings::{self, Names, SourceSettings};
 use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
-use crate::estimator;
+use crate::estimator::{self, Evidence};
 use crate::model::{
-    Column, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId, RunRequest, Scope,
-    Selection, SourceIdentity, SourceProfile, Table, TypeOptions,
+    Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId,
+    RunRequest, RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile, Surroundings,
+    Table, TypeOptions, Verdict,
 };
-use crate::planner::{self, Inputs, Limits, Planned, Verdict};
+use crate::planner::{self, Inputs, Limits, Planned};
+use crate::profiler::{self, Contact};
 use crate::source::{self, Source, SourceError};
 use crate::ui::json::{PlanDocument, VerdictDocument};
-use crate::ui::wording;
+use crate::ui::{hints, wording};
 
 /// What is known and decided before a row is read.
 pub(super) struct Survey {
     /// The connected source.
     pub(super) source: Arc<dyn Source>,
-    /// What is known of the table.
-    pub(super) profile: SourceProfile,
+    /// How it answers now.
+    pub(super) contact: Contact,
+    /// What is known of the table, where a plan was made from it: a given plan needs no profile.
+    pub(super) profile: Option<SourceProfile>,
+    /// The circumstances now.
+    pub(super) circumstances: ExecutionContext,
     /// What runs of it are remembered under.
     pub(super) scope: Scope,
     /// What will be done.
@@ -33,6 +43,10 @@ pub(super) struct Survey {
     pub(super) constrained: bool,
     /// What the controller will know once the run has taught, where it chose the workers.
     pub(super) learned: Option<State>,
+    /// Expected rows per second of every number of workers that was measured.
+    pub(super) speeds: BTreeMap<u32, f64>,
+    /// The most workers that user and hints allow.
+    pub(super) most_workers: u32,
 }
 
 /// Connects, as `run` where there is one.
@@ -73,7 +87,7 @@ pub(super) async fn profile(
     } = *wanted;
     let look = async {
         let table = source.describe(table, selection, types).await?;
-        crate::profiler::profile(source.as_ref(), table, chunk_rows, context.clock.as_ref()).await
+        profiler::profile(source.as_ref(), table, chunk_rows, context.clock.as_ref()).await
     };
     context.interrupt.or::<_, SourceError>(look).await
 }
@@ -96,26 +110,43 @@ impl Survey {
         let relation = &profile.table.relation;
         let scope = history.scope(source.identity(), relation, &request.selection);
         history.save_profile(&scope, &profile, context)?;
-        let past = history.past(&scope)?;
-        let state = history.learned(&scope)?;
-        let planned = make_plan(request, source.identity(), &profile, (&past, &state))?;
+        let contact = Contact {
+            latency: profile.latency.clone(),
+            connections: profile.connections,
+        };
+        let rows = profile.statistics.estimate.rows;
+        let circumstances = circumstances(context, history, source.identity(), (&contact, rows))?;
+        let known = Known {
+            past: history.teachers(&scope)?,
+            state: history.learned(&scope)?,
+            circumstances,
+            now: context.clock.now(),
+        };
+        let planned = make_plan(request, source.identity(), &profile, &known)?;
+        let allowed = planned.plan.resolution.as_ref().map(|found| found.most);
         Ok(Self {
+            speeds: known.speeds(&profile),
+            most_workers: request.work.max_workers.min(allowed.unwrap_or(u32::MAX)),
             constrained: planner::constrained(request),
             source,
-            profile,
+            circumstances: known.circumstances,
+            contact,
+            profile: Some(profile),
             scope,
             plan: planned.plan,
             learned: planned.next,
         })
     }
 
-    /// Takes a plan that was made before, if the table is still what it was made for.
+    /// Takes a plan that was made before, if the table is still what it was made for. The table is
+    /// described and nothing else: what there is to decide was decided.
     pub(super) async fn of_plan(
         context: &Context,
         history: &mut History,
         source: Arc<dyn Source>,
-        plan: ExecutionPlan,
+        given: &Given,
     ) -> Result<Self, Failure> {
+        let plan = &given.plan;
         let read = &plan.spec.read;
         check_source(&plan.spec.source, source.identity(), &read.relation)?;
         let selection = Selection {
@@ -134,28 +165,50 @@ impl Survey {
             Some(_) => read.relation.name.clone(),
             None => literal(&read.relation),
         };
-        let wanted = Wanted {
-            table: &name,
-            selection: &selection,
-            types: &types,
-            chunk_rows: None,
+        context
+            .printer
+            .detail("looking whether the table is as planned");
+        let look = async {
+            let table = source.describe(&name, &selection, &types).await?;
+            let contact = profiler::contact(source.as_ref(), context.clock.as_ref()).await?;
+            Ok((table, contact))
         };
-        let looked = profile(context, &source, &wanted).await;
-        let profile = looked.map_err(|failure| match failure.exit {
+        let looked = context.interrupt.or::<_, SourceError>(look).await;
+        let (table, contact) = looked.map_err(|failure| match failure.exit {
             // A table or column that is gone is no slip of the user's here.
             ExitCode::Usage => mismatch(&read.relation, failure.what),
             _ => failure,
         })?;
-        check_table(read, &profile.table)?;
-        let scope = history.scope(source.identity(), &read.relation, &selection);
+        check_table(read, &table)?;
+        let scope = match &given.replays {
+            Some(original) => Scope {
+                source: source.identity().clone(),
+                ..original.scope.clone()
+            },
+            None => history.scope(source.identity(), &read.relation, &selection),
+        };
         Ok(Self {
-            source,
-            profile,
+            circumstances: circumstances(
+                context,
+                history,
+                source.identity(),
+                (&contact, plan.forecast.rows),
+            )?,
+            contact,
+            profile: None,
             scope,
-            plan,
+            plan: plan.clone(),
             constrained: true,
             learned: None,
+            speeds: BTreeMap::new(),
+            most_workers: plan.spec.workers,
+            source,
         })
+    }
+
+    /// The hints that the plan was made with.
+    pub(super) fn hints(&self) -> Option<&RuntimeContext> {
+        self.plan.resolution.as_ref().map(|found| &found.hints)
     }
 
     /// Where the dataset goes: the output template, filled in.
@@ -196,14 +249,72 @@ impl Survey {
     ) -> PlanDocument<'a> {
         PlanDocument {
             table: self.plan.spec.read.relation.to_string(),
-            server: &self.profile.server,
-            connections: self.profile.connections,
+            server: &self.source.capabilities().server,
+            connections: self.contact.connections,
             output,
             verdict: verdict_document(verdict),
+            advice: planner::advice(&self.plan),
+            constrained: self.constrained,
+            context: &self.circumstances,
             plan: &self.plan,
+            cost: None,
             written: None,
             warnings,
         }
+    }
+}
+
+/// Measures the circumstances of a plan for a table of about `rows` rows; this run has no row in the
+/// history yet.
+fn circumstances(
+    context: &Context,
+    history: &mut History,
+    source: &SourceIdentity,
+    (contact, rows): (&Contact, u64),
+) -> Result<ExecutionContext, Failure> {
+    let around = Surroundings {
+        now: context.clock.now(),
+        concurrent_extractions: history.running(source)?,
+        system_load_per_core: machine::load_per_core(),
+    };
+    let Contact {
+        latency,
+        connections,
+    } = contact;
+    Ok(ExecutionContext::measured(
+        latency,
+        *connections,
+        rows,
+        around,
+    ))
+}
+
+/// What earlier runs have left, and what is measured now.
+struct Known {
+    past: Vec<PastRun>,
+    state: State,
+    circumstances: ExecutionContext,
+    now: Timestamp,
+}
+
+impl Known {
+    fn evidence(&self) -> Evidence<'_> {
+        Evidence {
+            history: &self.past,
+            context: &self.circumstances,
+            now: self.now,
+        }
+    }
+
+    /// What every number of workers that earlier runs had is expected to reach now.
+    fn speeds(&self, profile: &SourceProfile) -> BTreeMap<u32, f64> {
+        let counts = self.past.iter().filter(|run| run.teaches);
+        counts
+            .map(|run| {
+                let estimate = estimator::estimate(&self.evidence(), profile, run.workers);
+                (run.workers, estimate.rows_per_s)
+            })
+            .collect()
     }
 }
 
@@ -211,18 +322,18 @@ fn make_plan(
     request: &RunRequest,
     source: &SourceIdentity,
     profile: &SourceProfile,
-    (past, state): (&[PastRun], &State),
+    known: &Known,
 ) -> Result<Planned, Failure> {
-    let samples: Vec<Sample> = past.iter().filter(|run| run.teaches).map(sample).collect();
-    let cpus = std::thread::available_parallelism().map_or(4, NonZero::get);
+    let samples: Vec<Sample> = known.past.iter().map(sample).collect();
+    let evidence = known.evidence();
     let planned = planner::plan(&Inputs {
         request,
         source,
         profile,
-        estimate: &|workers| estimator::estimate(past, profile, workers),
-        learned: &|room| between_runs::decide(&samples, state, room),
+        estimate: &|workers| estimator::estimate(&evidence, profile, workers),
+        learned: &|room| between_runs::decide(&samples, &known.state, room),
         limits: Limits {
-            cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+            cpus: machine::cpus(),
         },
     })?;
     Ok(planned)
@@ -239,8 +350,10 @@ fn sample(run: &PastRun) -> Sample {
 fn verdict_document(verdict: &Verdict) -> VerdictDocument {
     let (verdict, reason) = match verdict {
         Verdict::Safe => (wording::SAFE, None),
-        Verdict::SafeWithWarnings { .. } => (wording::SAFE_WITH_WARNINGS, None),
-        Verdict::NotRecommended { reason } => (wording::NOT_RECOMMENDED, Some(reason.clone())),
+        Verdict::SafeWithWarnings => (wording::SAFE_WITH_WARNINGS, None),
+        Verdict::NotRecommended(objection) => {
+            (wording::NOT_RECOMMENDED, Some(hints::objection(objection)))
+        }
     };
     VerdictDocument { verdict, reason }
 }
@@ -299,7 +412,7 @@ fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), Failure> {
 /// What makes a column of today unfit for a plan of before. The output type is the plan's own: it
 /// may come from an override.
 fn difference(planned: &Column, now: &Column) -> Option<String> {
-    if planned.source_type != now.source_type {
+    if !planned.is_of(&now.source_type) {
         Some(format!(
             "it was {}, it is {}",
             planned.source_type, now.source_type
@@ -403,5 +516,14 @@ mod tests {
             name: "c\"d".to_owned(),
         };
         assert_eq!(literal(&odd), "\"a.b\".\"c\"\"d\"");
+    }
+
+    #[test]
+    fn a_type_is_known_by_its_name_with_and_without_its_schema() {
+        let is = |planned: &str, now: &str| column(planned, true).is_of(now);
+        assert!(is("integer", "integer") && is("s.mood[]", "s.mood[]"));
+        assert!(is("mood", "s.mood") && is("mood[]", "\"my s\".mood[]"));
+        assert!(!is("ood", "s.mood") && !is("bigint", "integer"));
+        assert!(!is("s.mood", "mood") && !is("t.mood", "s.mood"));
     }
 }

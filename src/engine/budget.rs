@@ -7,7 +7,21 @@
 /// two workers stay under 200 MB in all.
 pub const DEFAULT_BYTES_PER_WORKER: u64 = 48 * MIB;
 
+/// What a process holds whatever its workers do: the program, its threads, connections and encoder
+/// tables; found by running it.
+const STANDING_BYTES: u64 = 28 * MIB;
+
 const MIB: u64 = 1024 * 1024;
+
+/// Bytes that each of `workers` may hold: the usual, and less where the process as a whole may take
+/// no more than `memory_mb` MiB.
+pub fn worker_bytes(memory_mb: Option<u64>, workers: u32) -> u64 {
+    let Some(limit) = memory_mb else {
+        return DEFAULT_BYTES_PER_WORKER;
+    };
+    let left = limit.saturating_mul(MIB).saturating_sub(STANDING_BYTES);
+    DEFAULT_BYTES_PER_WORKER.min(left / u64::from(workers.max(1)))
+}
 
 /// One worker's share of the budget, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +60,21 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_limit_on_memory_is_shared_out_by_the_workers() {
+        assert_eq!(worker_bytes(None, 8), DEFAULT_BYTES_PER_WORKER);
+        assert_eq!(worker_bytes(Some(4_096), 8), DEFAULT_BYTES_PER_WORKER);
+        assert_eq!(worker_bytes(Some(28 + 64), 4), 16 * MIB);
+        assert_eq!(worker_bytes(Some(1), 4), 0);
+    }
+
     proptest! {
+        #[test]
+        fn workers_together_stay_below_the_limit(limit in 1u64..100_000, workers in 1u32..64) {
+            let all = worker_bytes(Some(limit), workers) * u64::from(workers);
+            prop_assert!(all == 0 || all + STANDING_BYTES <= limit * MIB);
+        }
+
         #[test]
         fn parts_stay_within_the_share(bytes in 4 * MIB..1 << 40) {
             let share = share(bytes);

@@ -56,6 +56,7 @@ pub(super) struct Dispatcher<'a> {
     waiting: Vec<PlannedChunk>,
     hands: BTreeMap<u32, Hand>,
     chunks: BTreeMap<u32, ChunkRecord>,
+    executed: BTreeMap<u32, PlannedChunk>,
     receipts: BTreeMap<u32, Vec<PartReceipt>>,
     breached: u32,
     counted: Option<(u64, Duration)>,
@@ -88,6 +89,7 @@ impl<'a> Dispatcher<'a> {
                 .iter()
                 .map(|chunk| (chunk.number, blank(chunk, 0)))
                 .collect(),
+            executed: BTreeMap::new(),
             receipts: BTreeMap::new(),
             breached: 0,
             counted: None,
@@ -256,10 +258,12 @@ impl<'a> Dispatcher<'a> {
             }
             Report::Finished {
                 worker,
+                chunk,
                 record,
                 receipts,
                 breached,
             } => {
+                self.executed.insert(chunk.number, chunk);
                 self.finished(&record, receipts, breached);
                 on_event(Event::ChunkFinished { record });
                 self.set_idle(worker);

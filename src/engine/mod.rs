@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::controller::within_run::Confidence;
-use crate::model::{ChunkRecord, ExecutionSpec, WorkerRecord};
+use crate::model::{ChunkRecord, ExecutionSpec, PlannedChunk, WorkerRecord};
 use crate::source::Snapshot;
 use crate::writer::{PartReceipt, Sink};
 
@@ -66,6 +66,9 @@ pub struct Execution {
     pub receipts: Vec<PartReceipt>,
     /// Every chunk of the plan, in plan order.
     pub chunks: Vec<ChunkRecord>,
+    /// What was read to its end, by number, as the worker that read it was told: what really was
+    /// executed.
+    pub executed: Vec<PlannedChunk>,
     /// Values of finished chunks that stand as NULL because their output type cannot hold them, by
     /// column.
     pub nulled: BTreeMap<String, u64>,

@@ -34,6 +34,7 @@ pub(super) enum Report {
     /// A chunk is read to its end and written; the worker wants another.
     Finished {
         worker: u32,
+        chunk: PlannedChunk,
         record: ChunkRecord,
         receipts: Vec<PartReceipt>,
         breached: bool,
@@ -217,6 +218,7 @@ impl Worker {
                     self.gauge.clear();
                     self.report(Report::Finished {
                         worker,
+                        chunk: chunk.clone(),
                         record,
                         receipts,
                         breached,

@@ -1,19 +1,25 @@
 //! How fast a run will be, from history; pure (facts sheet, section 3).
 //!
-//! Speeds are never scaled from one worker count to another: what two workers reached says little
-//! about eight. Runs of the planned count decide; where there are none, runs of the nearest count
-//! stand in as they are. The blended estimator, which weighs runs by how alike their circumstances
-//! were, belongs here beside the moving average.
+//! Speeds are never scaled from one worker count to another by a rule of thumb: what two workers
+//! reached says little about eight. So the planned count comes first: the runs of that count are what
+//! an estimate rests on, and where there are none, those of the nearest count stand in as they are,
+//! with low confidence. Among those runs, circumstances come second: the ones whose circumstances were
+//! like today's (`similarity`) are weighed against the moving average of all (`blend`). The other way
+//! round, alike runs of any count, the estimate would not notice that eight workers became two.
+
+mod blend;
+pub mod similarity;
 
 use std::fmt;
 
-use crate::model::{PastRun, SourceProfile};
+use jiff::Timestamp;
+
+use crate::model::{
+    ConfidenceLevel, ConfidenceNote, ExecutionContext, Grounds, PastRun, SourceProfile,
+};
 
 /// Share of the newest run in the moving average.
 const NEWEST_SHARE: f64 = 0.3;
-
-/// An estimate stays within these multiples of the slowest and the fastest run it rests on.
-const CLAMP: (f64, f64) = (0.75, 1.25);
 
 /// Rows per second that a cold start never exceeds.
 const COLD_CEILING: f64 = 500_000.0;
@@ -28,6 +34,8 @@ pub enum Method {
     ColdStart,
     /// An exponentially weighted moving average of earlier runs.
     Ewma,
+    /// That average, blended with the runs under like circumstances.
+    Blended,
 }
 
 impl fmt::Display for Method {
@@ -35,12 +43,13 @@ impl fmt::Display for Method {
         f.write_str(match self {
             Self::ColdStart => "cold_start",
             Self::Ewma => "ewma",
+            Self::Blended => "blended",
         })
     }
 }
 
 /// An expected speed and what it rests on.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ThroughputEstimate {
     /// Rows per second, above 0.
     pub rows_per_s: f64,
@@ -48,37 +57,70 @@ pub struct ThroughputEstimate {
     pub method: Method,
     /// Runs it rests on.
     pub runs: u32,
+    /// Which runs, and how far it can be trusted.
+    pub grounds: Grounds,
 }
 
-/// The expected speed of `workers` workers. `history` is newest first and may hold runs that must
-/// not teach; they are passed over.
-pub fn estimate(history: &[PastRun], profile: &SourceProfile, workers: u32) -> ThroughputEstimate {
-    let teachers: Vec<&PastRun> = history
-        .iter()
-        .filter(|run| run.teaches && run.throughput.is_finite() && run.throughput > 0.0)
-        .collect();
+impl ThroughputEstimate {
+    /// A guess without any run to rest on.
+    pub fn guess(rows_per_s: f64) -> Self {
+        Self {
+            rows_per_s,
+            method: Method::ColdStart,
+            runs: 0,
+            grounds: Grounds::none(),
+        }
+    }
+}
+
+/// What is known of earlier runs, and of the circumstances of the next one.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// Newest first; may hold runs that must not teach, which are passed over.
+    pub history: &'a [PastRun],
+    /// The circumstances now.
+    pub context: &'a ExecutionContext,
+    /// The time now.
+    pub now: Timestamp,
+}
+
+/// The expected speed of `workers` workers.
+pub fn estimate(
+    evidence: &Evidence<'_>,
+    profile: &SourceProfile,
+    workers: u32,
+) -> ThroughputEstimate {
+    let usable = |run: &&PastRun| run.teaches && run.throughput.is_finite() && run.throughput > 0.0;
+    let teachers: Vec<&PastRun> = evidence.history.iter().filter(usable).collect();
     // On a tie the smaller count: it promises less.
     let nearest = teachers
         .iter()
         .map(|run| (run.workers.abs_diff(workers), run.workers))
         .min();
-    let Some((_, count)) = nearest else {
-        return ThroughputEstimate {
-            rows_per_s: cold_start(profile, workers),
-            method: Method::ColdStart,
-            runs: 0,
-        };
+    let Some((distance, count)) = nearest else {
+        return ThroughputEstimate::guess(cold_start(profile, workers));
     };
-    let oldest_first: Vec<f64> = teachers
-        .iter()
-        .rev()
+    let of_count: Vec<&PastRun> = teachers
+        .into_iter()
         .filter(|run| run.workers == count)
-        .map(|run| run.throughput)
         .collect();
+    let blend::Blend {
+        rows_per_s,
+        mut grounds,
+    } = blend::estimate(&of_count, evidence.context, evidence.now);
+    if distance > 0 {
+        grounds.confidence = ConfidenceLevel::Low;
+        grounds.notes.push(ConfidenceNote::OtherWorkers);
+        grounds.notes.sort_unstable();
+    }
     ThroughputEstimate {
-        rows_per_s: clamp(ewma(&oldest_first), &oldest_first),
-        method: Method::Ewma,
-        runs: u32::try_from(oldest_first.len()).unwrap_or(u32::MAX),
+        rows_per_s,
+        method: match grounds.blend_weight {
+            Some(_) => Method::Blended,
+            None => Method::Ewma,
+        },
+        runs: u32::try_from(of_count.len()).unwrap_or(u32::MAX),
+        grounds,
     }
 }
 
@@ -90,14 +132,6 @@ fn ewma(oldest_first: &[f64]) -> f64 {
     later.iter().fold(*seed, |average, value| {
         NEWEST_SHARE * value + (1.0 - NEWEST_SHARE) * average
     })
-}
-
-/// Holds an estimate near what was seen. A plain average cannot leave that range; a weighed blend
-/// of few runs against a whole history can.
-fn clamp(value: f64, seen: &[f64]) -> f64 {
-    let slowest = seen.iter().copied().fold(f64::INFINITY, f64::min);
-    let fastest = seen.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    value.max(CLAMP.0 * slowest.max(0.0)).min(CLAMP.1 * fastest)
 }
 
 /// A guess before the first run: latency decides where it is felt, else the width of a row.
@@ -116,14 +150,13 @@ fn cold_start(profile: &SourceProfile, workers: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{RunId, RunStatus};
+    use crate::model::{NetworkLevel, Recorded, RunId, RunStatus, SourceLoad};
     use crate::planner::fixtures;
 
-    fn run(workers: u32, throughput: f64, teaches: bool) -> PastRun {
+    pub(super) fn run(workers: u32, throughput: f64, teaches: bool) -> PastRun {
         PastRun {
             id: RunId::stored("rx-20260101-000000-00000000"),
             relation: "public.orders".to_owned(),
@@ -138,7 +171,23 @@ mod tests {
             teaches,
             fingerprint: String::new(),
             error: None,
+            context: Recorded::Nothing,
+            replay_of: None,
         }
+    }
+
+    fn context() -> ExecutionContext {
+        let near = NetworkLevel::Excellent;
+        similarity::tests::context(SourceLoad::Low, 0, 0, None, near)
+    }
+
+    fn estimate(history: &[PastRun], workers: u32) -> ThroughputEstimate {
+        let evidence = Evidence {
+            history,
+            context: &context(),
+            now: Timestamp::UNIX_EPOCH,
+        };
+        super::estimate(&evidence, &fixtures::profile(1_000_000), workers)
     }
 
     #[test]
@@ -148,14 +197,6 @@ mod tests {
         assert!((ewma(&rising) - 173_350.0).abs() < 1e-6);
         assert!((ewma(&falling) - 176_650.0).abs() < 1e-6);
         assert_eq!(ewma(&[]), 0.0);
-    }
-
-    #[test]
-    fn an_estimate_stays_near_what_was_seen() {
-        let history = [100_000.0, 150_000.0, 200_000.0];
-        assert_eq!(clamp(345_000.0, &history), 250_000.0);
-        assert_eq!(clamp(10.0, &history), 75_000.0);
-        assert_eq!(clamp(120_000.0, &history), 120_000.0);
     }
 
     #[test]
@@ -180,36 +221,44 @@ mod tests {
 
     #[test]
     fn runs_of_the_planned_count_decide() {
-        let profile = fixtures::profile(1_000_000);
         let history = [
             run(4, 300.0, true),
             run(2, 200.0, true),
             run(4, 100.0, true),
         ];
-        let estimate = estimate(&history, &profile, 4);
+        let estimate = estimate(&history, 4);
         assert_eq!(estimate.method, Method::Ewma);
-        assert_eq!(estimate.runs, 2);
-        assert!((estimate.rows_per_s - 160.0).abs() < 1e-9);
+        assert_eq!((estimate.runs, estimate.grounds.workers), (2, Some(4)));
+        assert_eq!(estimate.rows_per_s, 160.0);
     }
 
     #[test]
     fn the_nearest_count_stands_in_unscaled_and_promises_less_on_a_tie() {
-        let profile = fixtures::profile(1_000_000);
-        let history = [run(6, 600.0, true), run(2, 200.0, true)];
-        assert_eq!(estimate(&history, &profile, 8).rows_per_s, 600.0);
-        assert_eq!(estimate(&history, &profile, 4).rows_per_s, 200.0);
+        let alike = |workers, throughput| PastRun {
+            context: Recorded::Known(context()),
+            ..run(workers, throughput, true)
+        };
+        let history = [alike(6, 600.0), alike(2, 200.0), alike(2, 200.0)];
+        assert_eq!(estimate(&history, 8).rows_per_s, 600.0);
+        let stand_in = estimate(&history, 4);
+        assert_eq!(stand_in.rows_per_s, 200.0);
+        assert_eq!(stand_in.grounds.notes, [ConfidenceNote::OtherWorkers]);
+        assert_eq!(stand_in.grounds.confidence, ConfidenceLevel::Low);
+        let of_count = estimate(&history, 2);
+        assert_eq!(of_count.method, Method::Blended);
+        assert_eq!(of_count.grounds.confidence, ConfidenceLevel::Medium);
     }
 
     #[test]
     fn runs_that_must_not_teach_are_passed_over() {
-        let profile = fixtures::profile(1_000_000);
         let history = [
             run(4, 300.0, false),
             run(4, 0.0, true),
             run(4, f64::NAN, true),
         ];
-        let estimate = estimate(&history, &profile, 4);
+        let estimate = estimate(&history, 4);
         assert_eq!((estimate.method, estimate.runs), (Method::ColdStart, 0));
+        assert_eq!(estimate.grounds, Grounds::none());
     }
 
     proptest! {
@@ -221,7 +270,6 @@ mod tests {
             let low = values.iter().copied().fold(f64::INFINITY, f64::min);
             let high = values.iter().copied().fold(0.0, f64::max);
             prop_assert!(average >= low * 0.999_999 && average <= high * 1.000_001);
-            prop_assert_eq!(clamp(average, &values), average);
         }
     }
 }

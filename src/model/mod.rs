@@ -3,22 +3,42 @@
 //! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
 //! constructors and by the `check` functions beside each type.
 
+mod context;
+mod cost;
+mod decisions;
 mod field;
 mod format;
+mod given;
+mod grounds;
+mod hints;
 mod key;
+mod nearest;
 mod plan;
 mod profile;
 mod reason;
 mod relation;
 mod request;
+mod resolution;
 mod run;
 mod snapshot;
 mod spread;
 mod steps;
+mod stored;
+mod verdict;
 
+pub use context::{
+    CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
+    Surroundings, TIME_BANDS, Weights,
+};
+pub use cost::{Alternative, Comparison, Cost, Extra, Rates};
+pub use decisions::{Both, Decisions};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
+pub use given::{Amount, Given};
+pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
+pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
+pub use nearest::nearest;
 pub use plan::{
     BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,
     ProofLevel, ReadSpec, RetryPolicy, Scheduling, SpecError, Strategy, TYPE_MAP_VERSION,
@@ -28,7 +48,7 @@ pub use profile::{
     ConnectionLoad, Estimate, KeyDensity, KeyProfile, LatencySample, Leaf, Origin, SourceLoad,
     SourceProfile, Statistics,
 };
-pub use reason::{Learned, Reason};
+pub use reason::{Hinted, Learned, Reason};
 pub use relation::{
     Column, Key, KeyColumn, KeyOrder, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation,
     RelationKind, SourceIdentity, SourceKind, Table,
@@ -37,6 +57,7 @@ pub use request::{
     Chunking, ColumnOptions, Layout, OutputOptions, RunRequest, Selection, TypeMode, TypeOptions,
     TypeOverride, WorkOptions,
 };
+pub use resolution::{HintCap, HintFactor, HintWarning, WorkerResolution};
 pub(crate) use run::hex;
 pub use run::{
     ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
@@ -45,3 +66,5 @@ pub use run::{
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;
 pub use steps::Steps;
+pub use stored::{Predicted, RunRow, SourceThen, StoredRun};
+pub use verdict::{About, Advice, Objection, Standing, Verdict};

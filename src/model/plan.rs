@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::format::FormatOptions;
+use super::grounds::Grounds;
 use super::key::{ChunkBounds, CoverError, check_cover};
 use super::reason::Reason;
 use super::relation::{Column, Key, Relation, RelationKind, SourceIdentity};
 use super::request::TypeMode;
+use super::resolution::WorkerResolution;
 use super::snapshot::Consistency;
 
 /// The version of the plan document that this program writes.
@@ -161,6 +163,9 @@ pub struct ExecutionSpec {
     pub consistency: Consistency,
     /// Proof asked for.
     pub proof: ProofLevel,
+    /// The most memory that the execution may take, in MiB; absent where nobody set a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<u64>,
 }
 
 impl ExecutionSpec {
@@ -235,10 +240,13 @@ pub struct Forecast {
     pub throughput: f64,
     /// Seconds.
     pub duration_s: f64,
-    /// `cold_start`, `ewma`, …: how the throughput was estimated.
+    /// `cold_start`, `ewma`, `blended`: how the throughput was estimated.
     pub method: String,
     /// Earlier runs that the estimate rests on.
     pub runs: u32,
+    /// Which of them, and how far the estimate can be trusted.
+    #[serde(default)]
+    pub grounds: Grounds,
     /// One entry a chunk, in plan order.
     pub chunks: Vec<ForecastChunk>,
 }
@@ -254,6 +262,9 @@ pub struct ExecutionPlan {
     pub forecast: Forecast,
     /// Why.
     pub reasons: Vec<Reason>,
+    /// What the user's hints made of the workers; absent where none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<WorkerResolution>,
     /// Warnings for the verdict line, such as a long-held snapshot.
     pub warnings: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hints::Priority;
 use super::profile::Origin;
 
 /// One reason behind a decision of the planner.
@@ -102,9 +103,12 @@ pub enum Reason {
         from: u32,
         /// After.
         to: u32,
-        /// `safe connections`, `CPUs`, `--max-workers`, `chunks`, `readers of one snapshot`.
+        /// `safe connections`, `CPUs`, `--max-workers`, `chunks`, `readers of one snapshot`,
+        /// `--max-source-connections`, `--max-memory-mb`.
         cap: String,
     },
+    /// The user's hints changed the workers, after the caps.
+    WorkersHinted(Hinted),
     /// The key's spread is skewed: longest chunk first.
     Skewed {
         /// Coefficient of variation in thousandths.
@@ -116,6 +120,32 @@ pub enum Reason {
         smallest: u64,
         /// Estimated rows of the largest chunk.
         largest: u64,
+    },
+}
+
+/// How the user's hints changed a number of workers; each is a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum Hinted {
+    /// The circumstances lowered them.
+    Scaled {
+        /// Before.
+        from: u32,
+        /// After.
+        to: u32,
+        /// The factor, in thousandths.
+        permille: u32,
+        /// What it is made of, such as `--network-quality poor`.
+        because: Vec<String>,
+    },
+    /// `--priority` changed the workers.
+    Prioritised {
+        /// Before.
+        from: u32,
+        /// After.
+        to: u32,
+        /// It.
+        priority: Priority,
     },
 }
 

@@ -29,11 +29,12 @@ impl SourceKind {
     }
 
     /// Sessions of a run beside its workers': on a server, the one that counts (and, with PostgreSQL,
-    /// holds the snapshot) and the monitor that sees who waits for us.
+    /// holds the snapshot) and the monitor that sees who waits for us; on a file, the catalogue's
+    /// connection and the count's. (Two more are there while the readers of a file in WAL mode start,
+    /// and while MySQL's begin.)
     pub fn other_sessions(self) -> u32 {
         match self {
-            Self::PostgreSql | Self::Mysql => 2,
-            Self::Sqlite => 0,
+            Self::PostgreSql | Self::Mysql | Self::Sqlite => 2,
         }
     }
 }
@@ -157,6 +158,16 @@ pub struct Column {
     /// `--lossy`: values are rounded or cut where the output type asks for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lossy: bool,
+}
+
+impl Column {
+    /// Whether the column is of the type that the source now names in full. Plans of before name a
+    /// type without its schema where that was on the role's search path.
+    pub fn is_of(&self, source_type: &str) -> bool {
+        source_type
+            .strip_suffix(self.source_type.as_str())
+            .is_some_and(|schema| schema.is_empty() || schema.ends_with('.'))
+    }
 }
 
 /// How the bounds of a key column are compared, and written for the server.

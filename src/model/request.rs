@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::field::FieldType;
 use super::format::FormatOptions;
+use super::hints::RuntimeContext;
 use super::plan::ProofLevel;
 use super::relation::OnUnrepresentable;
 use super::snapshot::Consistency;
@@ -165,7 +166,7 @@ pub struct OutputOptions {
 }
 
 /// A whole request: one table to one dataset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRequest {
     /// The table as the user wrote it.
     pub table: String,
@@ -175,6 +176,9 @@ pub struct RunRequest {
     pub types: TypeOptions,
     /// Work.
     pub work: WorkOptions,
+    /// What the user knows of the circumstances; absent where no hint was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hints: Option<RuntimeContext>,
     /// Output.
     pub output: OutputOptions,
 }

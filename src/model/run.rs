@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::context::{ExecutionContext, Recorded};
+use super::hints::RuntimeContext;
 use super::plan::ExecutionPlan;
 use super::profile::SourceProfile;
 use super::relation::{Relation, SourceIdentity};
@@ -232,11 +234,20 @@ pub struct RunOpen {
     pub plan: ExecutionPlan,
     /// Whether hints, `--workers`, a given plan or the like shaped it, so that it must not teach.
     pub constrained: bool,
-    /// The source's change counters at planning.
+    /// The hints that it was planned with, where there were any.
+    pub hints: Option<RuntimeContext>,
+    /// What it is expected to cost, where rates were given.
+    pub estimated_cost: Option<f64>,
+    /// The run whose plan is executed again. A replay never teaches: its plan answers an older state
+    /// of things.
+    pub replay_of: Option<RunId>,
+    /// The source's change counters at planning; none where a given plan was executed.
     pub counters: ChangeCounters,
     /// The profile that the plan was made from, where one was made: key range, size and latency are
     /// kept with every run, because they cannot be found out later.
     pub profile: Option<SourceProfile>,
+    /// The circumstances as they were measured, where they were.
+    pub context: Option<ExecutionContext>,
     /// Where the output goes.
     pub output: String,
 }
@@ -266,6 +277,8 @@ pub struct RunClose {
     pub adaptations: Vec<String>,
     /// The error, one line, when there was one.
     pub error: Option<String>,
+    /// What it cost, where rates were given.
+    pub actual_cost: Option<f64>,
     /// Values written as NULL because their output type cannot hold them, by column.
     pub nulled: BTreeMap<String, u64>,
     /// The chunks.
@@ -297,10 +310,14 @@ pub struct PastRun {
     pub predicted_s: f64,
     /// Rows per second.
     pub throughput: f64,
-    /// Whether it teaches: successful, unconstrained, not degraded, confidence not low.
+    /// Whether it teaches: successful, unconstrained, no replay, not degraded, confidence not low.
     pub teaches: bool,
     /// Fingerprint of its plan.
     pub fingerprint: String,
     /// Error, where it failed.
     pub error: Option<String>,
+    /// Its circumstances.
+    pub context: Recorded,
+    /// The run whose plan it executed again, where it is a replay.
+    pub replay_of: Option<RunId>,
 }

@@ -20,7 +20,11 @@ pub fn canonical_json(value: &Value) -> String {
 pub fn fingerprint(spec: &ExecutionSpec) -> String {
     let value = serde_json::to_value(spec)
         .expect("a spec holds strings, integers and lists, which all have a JSON form");
-    hex(&Sha256::digest(canonical_json(&value).as_bytes()))
+    digest(&value)
+}
+
+fn digest(value: &Value) -> String {
+    hex(&Sha256::digest(canonical_json(value).as_bytes()))
 }
 
 /// Checks a plan that was stored or handed over: its version, its fingerprint against its content,
@@ -48,15 +52,43 @@ pub fn verify(plan: &ExecutionPlan) -> Result<(), PlanError> {
 /// # Errors
 /// [`PlanError::Unparsable`], and those of [`verify`].
 pub fn parse(text: &str) -> Result<ExecutionPlan, PlanError> {
+    read(text, check_version)
+}
+
+/// The same for a plan of any version: as much of it as this program understands. What it does not
+/// know is under the fingerprint all the same, so a plan that was changed is always refused.
+///
+/// # Errors
+/// [`PlanError::Unparsable`], [`PlanError::Fingerprint`] or [`PlanError::Broken`].
+pub fn parse_any_version(text: &str) -> Result<ExecutionPlan, PlanError> {
+    read(text, |_| Ok(()))
+}
+
+fn read(
+    text: &str,
+    check: impl FnOnce(u64) -> Result<(), PlanError>,
+) -> Result<ExecutionPlan, PlanError> {
     let unparsable = |error: serde_json::Error| PlanError::Unparsable {
         why: error.to_string(),
     };
     let document: Value = serde_json::from_str(text).map_err(unparsable)?;
-    if let Some(version) = document["spec"]["plan_version"].as_u64() {
-        check_version(version)?;
+    let spec = &document["spec"];
+    if let Some(version) = spec["plan_version"].as_u64() {
+        check(version)?;
     }
-    let plan = serde_json::from_value(document).map_err(unparsable)?;
-    verify(&plan)?;
+    // Over the document rather than over what is understood of it: a field that is not ours, or has
+    // become unreadable, is an edit too.
+    if let (Some(written), true) = (document["fingerprint"].as_str(), spec.is_object()) {
+        let found = digest(spec);
+        if found != written {
+            return Err(PlanError::Fingerprint {
+                written: written.to_owned(),
+                found,
+            });
+        }
+    }
+    let plan: ExecutionPlan = serde_json::from_value(document).map_err(unparsable)?;
+    plan.spec.check().map_err(PlanError::Broken)?;
     Ok(plan)
 }
 
@@ -274,6 +306,39 @@ mod tests {
         );
         assert!(matches!(parse("{"), Err(PlanError::Unparsable { .. })));
         assert!(matches!(parse("[1]"), Err(PlanError::Unparsable { .. })));
+    }
+
+    #[test]
+    fn a_newer_plan_is_read_on_request_but_never_an_edited_one() {
+        let mut plan = fixtures::plan(fixtures::profile(3_000_000));
+        plan.spec.plan_version = 2;
+        plan.fingerprint = fingerprint(&plan.spec);
+        let mut document = serde_json::to_value(&plan).expect("a plan has a JSON form");
+        assert!(matches!(
+            parse(&document.to_string()),
+            Err(PlanError::Version { version: 2, .. })
+        ));
+        assert_eq!(parse_any_version(&document.to_string()), Ok(plan));
+        // What we do not know is under the fingerprint.
+        document["spec"]["speed"] = json!("high");
+        assert!(matches!(
+            parse_any_version(&document.to_string()),
+            Err(PlanError::Fingerprint { .. })
+        ));
+        document["fingerprint"] = json!(digest(&document["spec"]));
+        let understood = parse_any_version(&document.to_string()).expect("a plan");
+        assert_ne!(fingerprint(&understood.spec), understood.fingerprint);
+    }
+
+    #[test]
+    fn a_field_that_became_unreadable_is_an_edit() {
+        let plan = fixtures::plan(fixtures::profile(3_000_000));
+        let mut document = serde_json::to_value(&plan).expect("a plan has a JSON form");
+        document["spec"]["workers"] = json!("many");
+        assert!(matches!(
+            parse(&document.to_string()),
+            Err(PlanError::Fingerprint { .. })
+        ));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Requests, profiles and plans for tests.
 
 use super::{Inputs, Limits, plan as make_plan};
-use crate::estimator::{Method, ThroughputEstimate};
+use crate::estimator::ThroughputEstimate;
 use crate::model::{
     ChangeCounters, Chunking, Column, ConnectionLoad, Consistency, Estimate, ExecutionPlan,
     FieldType, FormatOptions, Key, KeyDensity, KeyOrder, KeyProfile, KeyValue, LatencySample,
@@ -44,6 +44,7 @@ pub(crate) fn request() -> RunRequest {
             layout: Layout::Replace,
             keep: 0,
         },
+        hints: None,
     }
 }
 
@@ -143,11 +144,7 @@ pub(crate) fn try_plan(
         request,
         source: &source(),
         profile,
-        estimate: &|workers| ThroughputEstimate {
-            rows_per_s: 100_000.0 * f64::from(workers),
-            method: Method::ColdStart,
-            runs: 0,
-        },
+        estimate: &|workers| ThroughputEstimate::guess(100_000.0 * f64::from(workers)),
         learned: &|_| None,
         limits: Limits { cpus: 8 },
     })

@@ -6,16 +6,19 @@
 
 mod chunking;
 mod error;
+mod executed;
 mod fingerprint;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod resolution;
 mod strategy;
 mod verdict;
 mod workers;
 
 pub use error::PlanError;
-pub use fingerprint::{canonical_json, fingerprint, parse, verify};
-pub use verdict::{Verdict, verdict};
+pub use executed::{Executed, decisions};
+pub use fingerprint::{canonical_json, fingerprint, parse, parse_any_version, verify};
+pub use verdict::{advice, verdict};
 
 use crate::controller::between_runs::{Decision, Room, State};
 use crate::estimator::ThroughputEstimate;
@@ -121,16 +124,19 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, PlanError> {
         spec,
         forecast,
         reasons,
+        resolution: staff.resolution,
         warnings,
     };
     let next = staff.next;
     Ok(Planned { plan, next })
 }
 
-/// Whether the request itself decides how fast the run can be, so that the run must not teach: a
-/// forced number of workers, or one pass whatever the table.
+/// Whether the request itself decides how fast the run can be, so that the run must not teach: any
+/// hint, a forced number of workers, or one pass whatever the table.
 pub fn constrained(request: &RunRequest) -> bool {
-    request.work.workers.is_some() || request.work.chunking == Chunking::None
+    request.hints.is_some()
+        || request.work.workers.is_some()
+        || request.work.chunking == Chunking::None
 }
 
 /// Longest chunk first where lengths differ; plan order, which is key or block order, elsewhere.
@@ -210,6 +216,10 @@ fn spec(
         format: request.output.format.clone(),
         consistency: request.work.consistency,
         proof: request.work.proof,
+        memory_mb: request
+            .hints
+            .as_ref()
+            .and_then(|hints| Some(hints.max_memory_mb?.get())),
     }
 }
 
@@ -226,6 +236,7 @@ fn forecast(inputs: &Inputs<'_>, pieces: &[Piece], workers: u32) -> Forecast {
         duration_s: rows as f64 / estimate.rows_per_s.max(1.0),
         method: estimate.method.to_string(),
         runs: estimate.runs,
+        grounds: estimate.grounds,
         chunks: forecast_chunks(pieces, rows, bytes),
     }
 }
@@ -277,13 +288,15 @@ fn empty_lines(spec: &ExecutionSpec) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
+
     use proptest::prelude::*;
 
     use super::fixtures::{plan_of, profile, request, try_plan};
     use super::*;
     use crate::model::{
-        ChunkBounds, Compression, Consistency, CsvOptions, Estimate, KeyValue, Learned, Origin,
-        ParquetOptions, ProofLevel, Strategy, TypeMode,
+        ChunkBounds, Compression, Consistency, CsvOptions, Estimate, KeyValue, Learned, LoadHint,
+        Origin, ParquetOptions, Priority, ProofLevel, RuntimeContext, Strategy, TypeMode,
     };
 
     fn capped(plan: &ExecutionPlan) -> Vec<(u32, u32, &str)> {
@@ -462,11 +475,7 @@ mod tests {
             request,
             source: &fixtures::source(),
             profile,
-            estimate: &|_| ThroughputEstimate {
-                rows_per_s: 100_000.0,
-                method: crate::estimator::Method::ColdStart,
-                runs: 0,
-            },
+            estimate: &|_| ThroughputEstimate::guess(100_000.0),
             learned: &|room| {
                 rooms.borrow_mut().push(room);
                 learned.map(|workers| Decision {
@@ -744,7 +753,79 @@ mod tests {
         assert_eq!(bytes, [33, 33, 34]);
     }
 
+    #[test]
+    fn hints_come_after_everything_else_and_lower_any_proposal() {
+        let mut wish = request();
+        wish.hints = Some(RuntimeContext {
+            source_load: Some(LoadHint::High),
+            max_source_connections: NonZeroU32::new(8),
+            ..RuntimeContext::default()
+        });
+        let table = profile(8_000_000);
+        // Eight are recommended; two of eight sessions are no worker's; half of six.
+        let plan = plan_of(&wish, &table);
+        assert_eq!(plan.spec.workers, 3);
+        assert_eq!(capped(&plan), [(8, 6, "--max-source-connections")]);
+        wish.work.workers = Some(4);
+        assert_eq!(plan_of(&wish, &table).spec.workers, 2);
+        wish.work.workers = None;
+        wish.work.min_workers = 5;
+        assert_eq!(plan_of(&wish, &table).spec.workers, 3, "--min-workers too");
+        // What was learned is used, and nothing is tried.
+        let (planned, rooms) = plan_learned(&wish, &table, Some(5));
+        assert_eq!(planned.plan.spec.workers, 2);
+        assert!(rooms.iter().all(|room| !room.explore), "{rooms:?}");
+        assert!(constrained(&wish));
+    }
+
+    #[test]
+    fn advice_changes_no_fingerprint_and_a_limit_on_memory_does() {
+        let fingerprint = |hints: RuntimeContext| {
+            let mut wish = request();
+            wish.hints = hints.given();
+            let plan = plan_of(&wish, &profile(3_000_000));
+            assert_eq!(verify(&plan), Ok(()));
+            let text = serde_json::to_string(&plan).expect("JSON");
+            assert_eq!(parse(&text), Ok(plan.clone()), "nothing is lost in a file");
+            plan.fingerprint
+        };
+        let plain = fingerprint(RuntimeContext::default());
+        let advised = fingerprint(RuntimeContext {
+            maintenance_window_minutes: NonZeroU32::new(60),
+            ..RuntimeContext::default()
+        });
+        let frugal = fingerprint(RuntimeContext {
+            max_memory_mb: NonZeroU64::new(100_000),
+            ..RuntimeContext::default()
+        });
+        assert_eq!(plain, advised);
+        assert_ne!(plain, frugal);
+    }
+
     proptest! {
+        #[test]
+        fn hints_never_give_a_plan_more_workers(
+            rows in 1_000_000u64..100_000_000,
+            workers in proptest::option::of(1u32..40),
+            allowed in 1u32..40,
+            high: bool,
+            critical: bool,
+        ) {
+            let mut wish = request();
+            wish.work.workers = workers;
+            let plain = plan_of(&wish, &profile(rows));
+            wish.hints = Some(RuntimeContext {
+                max_source_connections: NonZeroU32::new(allowed),
+                source_load: high.then_some(LoadHint::High),
+                priority: critical.then_some(Priority::Critical),
+                ..RuntimeContext::default()
+            });
+            let hinted = plan_of(&wish, &profile(rows));
+            prop_assert!(hinted.spec.workers <= plain.spec.workers);
+            prop_assert!(hinted.spec.workers + 2 <= allowed || hinted.spec.workers == 1);
+            prop_assert_eq!(verify(&hinted), Ok(()));
+        }
+
         #[test]
         fn every_plan_is_sound_and_made_twice_alike(
             rows in 0u64..100_000_000,

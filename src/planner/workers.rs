@@ -1,9 +1,10 @@
 //! How many workers: who proposes, and what caps it.
 
+use super::resolution::{self, Footprint, Staffing};
 use super::strategy::{self, Cut};
 use super::{Inputs, chunking};
 use crate::controller::between_runs::{Room, State};
-use crate::model::{Consistency, Reason, SourceLoad};
+use crate::model::{Consistency, Hinted, Reason, RuntimeContext, SourceLoad, WorkerResolution};
 
 /// A table of fewer rows is not worth a second worker.
 const ROWS_FOR_TWO: u64 = 100_000;
@@ -21,6 +22,8 @@ pub(super) struct Staff {
     pub(super) reasons: Vec<Reason>,
     /// What the controller will know after a clean run, where it decided.
     pub(super) next: Option<State>,
+    /// What the user's hints made of them.
+    pub(super) resolution: Option<WorkerResolution>,
 }
 
 impl Staff {
@@ -36,6 +39,46 @@ impl Staff {
             self.workers = to;
         }
     }
+
+    /// Lowers the workers to what the user's hints leave of them, and says stage by stage how.
+    fn heed(&mut self, hints: &RuntimeContext, footprint: Footprint, most: u32) {
+        let staffing = Staffing {
+            base: self.workers,
+            most,
+        };
+        let found = resolution::resolve(staffing, hints, footprint);
+        let flag = |key: &str| RuntimeContext::flag(key).unwrap_or_default().to_owned();
+        if let Some(cap) = found.caps.iter().find(|cap| cap.bound) {
+            self.cap(cap.workers, &flag(&cap.hint));
+        }
+        if found.after_multiplier < found.after_caps {
+            let factors = found.factors.iter();
+            self.reasons.push(Reason::WorkersHinted(Hinted::Scaled {
+                from: found.after_caps,
+                to: found.after_multiplier,
+                permille: found.multiplier_permille,
+                because: factors
+                    .map(|factor| match factor.value.as_str() {
+                        "true" => flag(&factor.hint),
+                        value => format!("{} {value}", flag(&factor.hint)),
+                    })
+                    .collect(),
+            }));
+        }
+        if let Some(priority) = hints.priority
+            && found.after_priority != found.after_multiplier
+        {
+            self.reasons
+                .push(Reason::WorkersHinted(Hinted::Prioritised {
+                    from: found.after_multiplier,
+                    to: found.after_priority,
+                    priority,
+                }));
+        }
+        // A plan that the verdict refuses is one that --force may run.
+        self.workers = found.workers.max(1);
+        self.resolution = Some(found);
+    }
 }
 
 /// The workers before it is known how many chunks there are. `cuts`: what the table can be cut on.
@@ -43,7 +86,8 @@ impl Staff {
 /// `--workers` is the user's word: nothing but the possible limits it. Everything else is kept
 /// below what the server and the user's own limit allow. The number of processors limits a mere
 /// recommendation: what was measured needs no rule of thumb, and where the network is the limit
-/// more workers than processors are the better choice.
+/// more workers than processors are the better choice. The user's hints come last and lower any of
+/// them, `--workers` too: they say what the circumstances leave.
 pub(super) fn staff(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> Staff {
     let work = &inputs.request.work;
     let mut staff = proposal(inputs, cuts);
@@ -63,6 +107,12 @@ pub(super) fn staff(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> Staff {
     }
     if let Some(readers) = readers(inputs) {
         staff.cap(readers, "readers of one snapshot");
+    }
+    if let Some(hints) = &inputs.request.hints {
+        let row_bytes = inputs.profile.avg_row_bytes();
+        let others = inputs.source.kind.other_sessions();
+        let most = safe_workers(inputs).min(work.max_workers);
+        staff.heed(hints, Footprint::of_rows(row_bytes, others), most);
     }
     staff
 }
@@ -87,6 +137,7 @@ fn proposal(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> Staff {
         workers,
         reasons: vec![reason],
         next,
+        resolution: None,
     }
 }
 
@@ -108,7 +159,8 @@ fn room(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> Room {
     Room {
         min: work.min_workers.clamp(1, max),
         max,
-        explore: work.explore,
+        // A run under hints teaches nothing, so it tries nothing.
+        explore: work.explore && inputs.request.hints.is_none(),
         upward: connections.level() <= SourceLoad::Normal,
     }
 }

@@ -114,7 +114,7 @@ impl Dialect {
         }
         let lower = row(&self.literals(key, lower)?);
         let upper = row(&self.literals(key, upper)?);
-        Ok(Some(format!("{lower} < {upper}")))
+        Ok(Some(format!("{lower} {} {upper}", self.operator("<"))))
     }
 
     /// A range of an integer key. NULL keys are in no range, so a range that is open at both ends
@@ -129,14 +129,22 @@ impl Dialect {
         let mut parts = Vec::with_capacity(2);
         if let Some(lower) = int(&range.lower)? {
             match i64::try_from(lower) {
-                Ok(lower) => parts.push(format!("{column} >= {}", self.integer(lower))),
+                Ok(lower) => parts.push(format!(
+                    "{column} {} {}",
+                    self.operator(">="),
+                    self.integer(lower)
+                )),
                 Err(_) if lower > 0 => return Ok("false".to_owned()),
                 Err(_) => {}
             }
         }
         if let Some(upper) = int(&range.upper)? {
             match i64::try_from(upper) {
-                Ok(upper) => parts.push(format!("{column} < {}", self.integer(upper))),
+                Ok(upper) => parts.push(format!(
+                    "{column} {} {}",
+                    self.operator("<"),
+                    self.integer(upper)
+                )),
                 Err(_) if upper < 0 => return Ok("false".to_owned()),
                 Err(_) => {}
             }
@@ -179,12 +187,13 @@ impl Dialect {
         let mut parts: Vec<String> = lower
             .iter()
             .flat_map(|lower| columns.iter().zip(lower).take(fixed))
-            .map(|(column, value)| format!("{column} = {value}"))
+            .map(|(column, value)| format!("{column} {} {value}", self.operator("=")))
             .collect();
         let side = |operator: &str, values: &Vec<String>| {
             format!(
-                "{} {operator} {}",
+                "{} {} {}",
                 row(&columns[fixed..]),
+                self.operator(operator),
                 row(&values[fixed..])
             )
         };
@@ -232,11 +241,20 @@ impl Dialect {
         }
     }
 
+    /// A comparison. In PostgreSQL an operator is found by the search path, which is the role's where
+    /// there is a filter of the user's.
+    fn operator(self, symbol: &str) -> String {
+        match self {
+            Self::PostgreSql => format!("OPERATOR(pg_catalog.{symbol})"),
+            Self::Sqlite => symbol.to_owned(),
+        }
+    }
+
     /// An integer literal. PostgreSQL reads `-9223372036854775808` as the negation of a numeric, so
     /// there the sign goes inside a typed literal.
     fn integer(self, value: i64) -> String {
         match self {
-            Self::PostgreSql => format!("'{value}'::int8"),
+            Self::PostgreSql => format!("'{value}'::pg_catalog.int8"),
             Self::Sqlite => value.to_string(),
         }
     }
@@ -289,8 +307,10 @@ fn row(terms: &[String]) -> String {
 fn block_range(range: &BlockRange) -> Option<String> {
     let lower = range
         .start
-        .map(|block| format!("ctid >= '({block},0)'::tid"));
-    let upper = range.end.map(|block| format!("ctid < '({block},0)'::tid"));
+        .map(|block| format!("ctid OPERATOR(pg_catalog.>=) '({block},0)'::pg_catalog.tid"));
+    let upper = range
+        .end
+        .map(|block| format!("ctid OPERATOR(pg_catalog.<) '({block},0)'::pg_catalog.tid"));
     match (lower, upper) {
         (Some(lower), Some(upper)) => Some(format!("{lower} AND {upper}")),
         (one, other) => one.or(other),
@@ -338,7 +358,41 @@ mod tests {
     }
 
     fn postgres(bounds: &ChunkBounds) -> Option<String> {
-        Dialect::PostgreSql.predicate(bounds, Some(&key())).unwrap()
+        let sql = Dialect::PostgreSql.predicate(bounds, Some(&key())).unwrap();
+        sql.map(|sql| plain(&sql))
+    }
+
+    /// A predicate as one would write it where every name is the server's own.
+    fn plain(sql: &str) -> String {
+        ["<", ">=", "="]
+            .iter()
+            .fold(sql.to_owned(), |sql, operator| {
+                sql.replace(&format!("OPERATOR(pg_catalog.{operator})"), operator)
+            })
+            .replace("::pg_catalog.int8", "::int8")
+            .replace("::pg_catalog.tid", "::tid")
+    }
+
+    #[test]
+    fn names_are_the_servers_own_whatever_the_search_path() {
+        let sql = |bounds: &ChunkBounds| {
+            let sql = Dialect::PostgreSql.predicate(bounds, Some(&key()));
+            sql.unwrap().unwrap()
+        };
+        let column = "\"Id \"\"x\"\"\"";
+        assert_eq!(
+            sql(&range(Some(1), None)),
+            format!("{column} OPERATOR(pg_catalog.>=) '1'::pg_catalog.int8")
+        );
+        let blocks = BlockRange {
+            start: None,
+            end: Some(9),
+        };
+        assert_eq!(
+            sql(&ChunkBounds::Blocks(blocks)),
+            "ctid OPERATOR(pg_catalog.<) '(9,0)'::pg_catalog.tid"
+        );
+        assert_eq!(Dialect::Sqlite.operator("<"), "<");
     }
 
     #[test]
@@ -459,10 +513,8 @@ mod tests {
         };
         let predicate = |range: KeyRange| {
             let bounds = ChunkBounds::Key(range);
-            Dialect::PostgreSql
-                .predicate(&bounds, Some(&key))
-                .unwrap()
-                .unwrap()
+            let sql = Dialect::PostgreSql.predicate(&bounds, Some(&key));
+            plain(&sql.unwrap().unwrap())
         };
         assert_eq!(
             predicate(range.clone()),
@@ -475,7 +527,7 @@ mod tests {
         };
         assert_eq!(predicate(open.clone()), "\"a\" IS NOT NULL");
         let ascends = |range| Dialect::PostgreSql.ascends(&key, range).unwrap();
-        assert!(ascends(&range).unwrap().contains(" < E'back"));
+        assert!(plain(&ascends(&range).unwrap()).contains(" < E'back"));
         assert_eq!(ascends(&open), None);
         let bounds = ChunkBounds::Key(range);
         let sqlite = Dialect::Sqlite.predicate(&bounds, Some(&key)).unwrap();
@@ -488,7 +540,7 @@ mod tests {
         let predicate = |lower, upper| {
             let bounds = ChunkBounds::Key(KeyRange { lower, upper });
             let sql = Dialect::PostgreSql.predicate(&bounds, Some(&key));
-            let sql = sql.unwrap().unwrap();
+            let sql = plain(&sql.unwrap().unwrap());
             let sql = sql.replace("::pg_catalog.text COLLATE pg_catalog.\"C\"", "");
             sql.replace("::pg_catalog.uuid", "").replace("::int8", "")
         };

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::{Result, SourceError};
-use crate::model::{Relation, Selection};
+use crate::model::{Relation, Selection, nearest};
 
 /// A relation that the catalogue knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     /// Its name.
     pub(super) relation: Relation,
-    /// Whether it is what its bare name means under the role's search path.
-    pub(super) visible: bool,
+    /// Where its schema stands on the role's search path, if it is there.
+    pub(super) place: Option<usize>,
 }
 
 /// One way to read what the user wrote.
@@ -180,9 +180,11 @@ pub(super) fn choose(readings: &[Reading], known: &[Known]) -> Found {
                     None => true,
                 })
                 .collect();
+            let on_path = |known: &&Known| known.place.filter(|_| reading.schema.is_none());
+            let first = fitting.iter().filter_map(on_path).min();
             let visible: Vec<&Known> = fitting
                 .iter()
-                .filter(|known| reading.schema.is_none() && known.visible)
+                .filter(|known| first.is_some() && on_path(known) == first)
                 .copied()
                 .collect();
             let best = if visible.is_empty() { fitting } else { visible };
@@ -219,16 +221,13 @@ pub(super) fn column(wanted: &str, names: &[String]) -> Option<usize> {
 /// # Errors
 /// [`SourceError::ColumnMissing`] with the nearest names.
 pub(super) fn find_column(wanted: &str, names: &[String], relation: &Relation) -> Result<usize> {
-    column(wanted, names).ok_or_else(|| {
-        let candidates: Vec<(String, String)> = names
-            .iter()
-            .map(|name| (name.clone(), name.clone()))
-            .collect();
-        SourceError::ColumnMissing {
-            column: wanted.to_owned(),
-            table: relation.to_string(),
-            near: nearest(wanted, &candidates),
-        }
+    column(wanted, names).ok_or_else(|| SourceError::ColumnMissing {
+        column: wanted.to_owned(),
+        table: relation.to_string(),
+        near: nearest(
+            wanted,
+            names.iter().map(|name| (name.as_str(), name.as_str())),
+        ),
     })
 }
 
@@ -255,42 +254,6 @@ pub(super) fn choose_columns(
     Ok(chosen)
 }
 
-/// The names nearest to what was written, nearest first, at most three; each candidate is a pair of
-/// what is compared and what is shown.
-pub(super) fn nearest(wanted: &str, candidates: &[(String, String)]) -> Vec<String> {
-    let wanted = fold(wanted);
-    // A third of the letters may differ; what is further off is another name, not a slip.
-    let limit = (wanted.chars().count() / 3).max(1);
-    let mut found: Vec<(usize, &String)> = candidates
-        .iter()
-        .map(|(name, shown)| (distance(&wanted, &fold(name)), shown))
-        .filter(|(distance, _)| *distance <= limit)
-        .collect();
-    found.sort();
-    found.dedup_by(|a, b| a.1 == b.1);
-    found
-        .into_iter()
-        .take(3)
-        .map(|(_, shown)| shown.clone())
-        .collect()
-}
-
-/// Levenshtein's edit distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,7 +271,7 @@ mod tests {
             .iter()
             .map(|(schema, name, visible)| Known {
                 relation: relation(schema, name),
-                visible: *visible,
+                place: visible.then_some(1),
             })
             .collect()
     }
@@ -387,16 +350,6 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_near_and_strangers_are_not() {
-        let names: Vec<(String, String)> = ["lineitem", "line_items", "customers"]
-            .iter()
-            .map(|name| ((*name).to_owned(), format!("public.{name}")))
-            .collect();
-        assert_eq!(nearest("lineitm", &names), ["public.lineitem".to_owned()]);
-        assert!(nearest("zebra", &names).is_empty());
-    }
-
-    #[test]
     fn columns_match_exactly_then_by_folding() {
         let names = ["Id".to_owned(), "ID".to_owned(), "Name".to_owned()];
         assert_eq!(column("ID", &names), Some(1));
@@ -417,13 +370,6 @@ mod tests {
         fn any_unique_name_is_found_unquoted(name in "[^\"]{1,10}") {
             let known = catalogue(&[("public", &name, true)]);
             prop_assert_eq!(chosen(&name, &known), Found::One(relation("public", &name)));
-        }
-
-        #[test]
-        fn distance_is_symmetric_and_bounded(a in ".{0,8}", b in ".{0,8}") {
-            prop_assert_eq!(distance(&a, &b), distance(&b, &a));
-            prop_assert!(distance(&a, &b) <= a.chars().count().max(b.chars().count()));
-            prop_assert_eq!(distance(&a, &a), 0);
         }
     }
 }

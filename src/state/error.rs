@@ -53,6 +53,20 @@ pub enum StateError {
         /// It is a matter of permissions.
         denied: bool,
     },
+    /// There is no store, where only an existing one is of use.
+    #[error("there is no state store {path}")]
+    Missing {
+        /// The file.
+        path: String,
+    },
+    /// Runs of several relations or databases are called so.
+    #[error("runs of several tables are called '{name}'")]
+    SeveralTables {
+        /// As it was asked for.
+        name: String,
+        /// The newest run of each, with where it read.
+        candidates: Vec<String>,
+    },
     /// There is no such run, or it is closed already.
     #[error("there is no run '{id}'")]
     NotFound {
@@ -138,10 +152,20 @@ impl From<StateError> for Failure {
                 why,
                 "check the path, its permissions and the room on its disk, or name another store with --state".to_owned(),
             ),
+            E::Missing { .. } => (
+                ExitCode::Usage,
+                "no run was recorded there".to_owned(),
+                "run something first, or name the store with --state".to_owned(),
+            ),
             E::NotFound { .. } => (
                 ExitCode::Usage,
-                "no id in this store, and no last part of one, begins so; or the run is closed already".to_owned(),
+                "no id in this store, no last part of one and no table is called so, or begins so as an id".to_owned(),
                 "ixtract history lists the runs; --state names the store".to_owned(),
+            ),
+            E::SeveralTables { candidates, .. } => (
+                ExitCode::Usage,
+                format!("the newest of each: {}", candidates.join("; ")),
+                "name one of these runs instead of the table".to_owned(),
             ),
             E::Ambiguous { candidates, .. } => (
                 ExitCode::Usage,
@@ -214,6 +238,14 @@ mod tests {
             (io(true), ExitCode::Denied),
             (io(false), ExitCode::Output),
             (StateError::NotFound { id: "rx".into() }, ExitCode::Usage),
+            (StateError::Missing { path: path() }, ExitCode::Usage),
+            (
+                StateError::SeveralTables {
+                    name: "orders".into(),
+                    candidates: vec!["rx-1".into()],
+                },
+                ExitCode::Usage,
+            ),
             (
                 StateError::Ambiguous {
                     prefix: "rx".into(),

@@ -1,14 +1,14 @@
 //! Reads runs, plans and profiles.
 
 use jiff::Timestamp;
-use rusqlite::types::FromSql;
-use rusqlite::{OptionalExtension, Params, Row};
+use rusqlite::types::{FromSql, ValueRef};
+use rusqlite::{OptionalExtension, Params, Row, RowIndex};
 use serde::de::DeserializeOwned;
 
 use super::{Result, StateError, Store};
 use crate::controller::between_runs::State;
 use crate::model::{
-    ExecutionPlan, PastRun, RunId, RunStatus, Scope, SourceIdentity, SourceProfile,
+    ExecutionPlan, PastRun, Recorded, RunId, RunStatus, Scope, SourceIdentity, SourceProfile,
 };
 
 /// Runs that an ambiguous id names as examples.
@@ -16,9 +16,9 @@ const EXAMPLES: usize = 4;
 
 pub(super) const HISTORY: &str = "
     SELECT run_id, relation, started_at, status, workers, rows, bytes, duration_s, predicted_s,
-           throughput, teaches, fingerprint, error
+           throughput, teaches, fingerprint, error, replay_of, execution_context_json
     FROM runs
-    WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1)
+    WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1) AND teaches >= ?3
     ORDER BY started_at DESC, id DESC
     LIMIT ?2";
 
@@ -36,9 +36,19 @@ pub(super) const RUNNING: &str =
 impl Store {
     /// The runs of a scope, newest first, at most `limit`; runs that must not teach, too.
     pub fn history(&self, scope: &Scope, limit: u32) -> Result<Vec<PastRun>> {
+        self.past_runs(scope, limit, false)
+    }
+
+    /// The runs of a scope that teach, newest first, at most `limit`: however many others came after
+    /// them.
+    pub fn teachers(&self, scope: &Scope, limit: u32) -> Result<Vec<PastRun>> {
+        self.past_runs(scope, limit, true)
+    }
+
+    fn past_runs(&self, scope: &Scope, limit: u32, teaching: bool) -> Result<Vec<PastRun>> {
         let read = || {
             let mut statement = self.connection.prepare_cached(HISTORY)?;
-            let rows = statement.query_map((&scope.key, limit), past_run)?;
+            let rows = statement.query_map((&scope.key, limit, teaching), past_run)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
         read().map_err(|error| self.unreadable(&error))
@@ -72,11 +82,17 @@ impl Store {
     /// The plan of a run, as it was stored; `None` where there is no such run. What is executed
     /// again should first pass `planner::verify`.
     pub fn plan(&self, id: &RunId) -> Result<Option<ExecutionPlan>> {
-        let text: Option<String> = self.value(
+        let text = self.plan_text(id)?;
+        text.map(|text| self.parsed(&text)).transpose()
+    }
+
+    /// The same as the text that is stored, which may be of a version that this program does not
+    /// know.
+    pub fn plan_text(&self, id: &RunId) -> Result<Option<String>> {
+        self.value(
             "SELECT plan_json FROM runs WHERE run_id = ?1",
             [id.as_str()],
-        )?;
-        text.map(|text| self.parsed(&text)).transpose()
+        )
     }
 
     /// The latest profile of a scope and when it was made.
@@ -137,7 +153,7 @@ impl Store {
     }
 
     /// A value that cannot be what the column means is damage; the rest is SQLite's.
-    fn unreadable(&self, error: &rusqlite::Error) -> StateError {
+    pub(super) fn unreadable(&self, error: &rusqlite::Error) -> StateError {
         match error {
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::InvalidColumnType(..)
@@ -162,10 +178,12 @@ fn past_run(row: &Row<'_>) -> rusqlite::Result<PastRun> {
         teaches: row.get(10)?,
         fingerprint: row.get(11)?,
         error: row.get(12)?,
+        replay_of: row.get::<_, Option<String>>(13)?.map(RunId::stored),
+        context: Recorded::parse(&row.get::<_, String>(14)?),
     })
 }
 
-fn status(name: &str) -> Option<RunStatus> {
+pub(super) fn status(name: &str) -> Option<RunStatus> {
     use RunStatus::{Cancelled, Crashed, Failed, Running, Success};
     [Running, Success, Failed, Cancelled, Crashed]
         .into_iter()
@@ -173,14 +191,27 @@ fn status(name: &str) -> Option<RunStatus> {
 }
 
 /// A text column that has a meaning.
-fn understood<T>(
+pub(super) fn understood<T>(
     row: &Row<'_>,
-    column: usize,
+    column: impl RowIndex,
     meaning: impl FnOnce(&str) -> Option<T>,
 ) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     meaning(&text).ok_or_else(|| {
+        let column = column.idx(row.as_ref()).unwrap_or_default();
         let why = format!("'{text}' is not understood");
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, why.into())
     })
+}
+
+/// The same for a column that may be NULL.
+pub(super) fn understood_if_any<T>(
+    row: &Row<'_>,
+    column: impl RowIndex,
+    meaning: impl FnOnce(&str) -> Option<T>,
+) -> rusqlite::Result<Option<T>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => understood(row, column, meaning).map(Some),
+    }
 }

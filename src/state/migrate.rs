@@ -8,7 +8,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::error::StateError;
 
 /// What brings a store from version 0 (an empty file) to 1, from 1 to 2, and so on.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("nulled.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("nulled.sql"),
+    include_str!("lookups.sql"),
+];
 
 /// Marks a SQLite file as ours: `ixtr` in ASCII.
 const APPLICATION_ID: i64 = 0x6978_7472;

@@ -9,6 +9,8 @@ mod error;
 mod history;
 mod migrate;
 mod record;
+mod select;
+mod stored;
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -19,6 +21,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub use error::StateError;
+pub use select::LAST;
 
 /// The result of using the store.
 pub type Result<T> = std::result::Result<T, StateError>;
@@ -45,6 +48,19 @@ impl Store {
     /// [`StateError::ReadOnly`], [`StateError::Locked`] and [`StateError::Io`] as they say.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, migrate::MIGRATIONS)
+    }
+
+    /// Opens the store at `path` to look back: as [`Store::open`], but nothing is created.
+    ///
+    /// # Errors
+    /// Also [`StateError::Missing`].
+    pub fn open_existing(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        match path.try_exists() {
+            Ok(true) => Self::open(path),
+            Ok(false) => Err(StateError::Missing { path: name }),
+            Err(error) => Err(StateError::from_io(&error, "open", &name)),
+        }
     }
 
     fn open_with(path: &Path, migrations: &[&str]) -> Result<Self> {
@@ -168,9 +184,9 @@ mod tests {
     use super::*;
     use crate::controller::between_runs::State;
     use crate::model::{
-        ChangeCounters, ChunkRecord, ChunkStatus, ConsistencyLevel, ExecutionPlan, PastRun,
-        Relation, RunClose, RunId, RunOpen, RunStatus, Scope, Selection, SnapshotFacts,
-        WorkerRecord,
+        ChangeCounters, ChunkRecord, ChunkStatus, ConsistencyLevel, ExecutionContext,
+        ExecutionPlan, PastRun, Recorded, Relation, RunClose, RunId, RunOpen, RunStatus, Scope,
+        Selection, SnapshotFacts, Surroundings, WorkerRecord,
     };
     use crate::planner::fixtures;
 
@@ -194,6 +210,16 @@ mod tests {
         fixtures::plan(fixtures::profile(3_000_000))
     }
 
+    fn context() -> ExecutionContext {
+        let around = Surroundings {
+            now: at(0),
+            concurrent_extractions: 1,
+            system_load_per_core: None,
+        };
+        let profile = fixtures::profile(3_000_000);
+        ExecutionContext::measured(&profile.latency, profile.connections, 3_000_000, around)
+    }
+
     fn open(second: i64, entropy: u32) -> RunOpen {
         RunOpen {
             id: RunId::new(at(second), entropy),
@@ -203,12 +229,16 @@ mod tests {
             host: "etl-1".to_owned(),
             plan: plan(),
             constrained: false,
+            hints: None,
+            estimated_cost: None,
+            replay_of: None,
             counters: ChangeCounters(
                 [("n_tup_ins".to_owned(), "7".to_owned())]
                     .into_iter()
                     .collect(),
             ),
             profile: Some(fixtures::profile(3_000_000)),
+            context: Some(context()),
             output: "out/orders".to_owned(),
         }
     }
@@ -233,6 +263,7 @@ mod tests {
             confidence: "full".to_owned(),
             adaptations: Vec::new(),
             error: None,
+            actual_cost: None,
             nulled: BTreeMap::new(),
             chunks: (1..=3).map(chunk).collect(),
             workers: vec![WorkerRecord {
@@ -352,7 +383,10 @@ mod tests {
             teaches: true,
             fingerprint: run.plan.fingerprint.clone(),
             error: None,
+            context: Recorded::Known(context()),
+            replay_of: None,
         };
+        assert_eq!(store.teachers(&run.scope, 10), Ok(vec![expected.clone()]));
         assert_eq!(store.history(&run.scope, 10), Ok(vec![expected]));
         assert_eq!(store.plan(&run.id), Ok(Some(run.plan.clone())));
         assert_eq!(store.plan(&RunId::stored("rx-none")), Ok(None));
@@ -387,8 +421,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let store = store(&directory);
         type Change = fn(&mut RunOpen, &mut RunClose);
-        let unclean: [Change; 7] = [
+        let unclean: [Change; 8] = [
             |open, _| open.constrained = true,
+            |open, _| open.replay_of = Some(RunId::new(at(0), 7)),
             |_, close| close.status = RunStatus::Failed,
             |_, close| close.status = RunStatus::Cancelled,
             |_, close| close.confidence = "low".to_owned(),
@@ -409,8 +444,9 @@ mod tests {
             store.close(&open.id, &close, None).expect("the run closes");
         }
         let history = store.history(&scope("orders"), 50).expect("a history");
-        assert_eq!(history.len(), 7);
+        assert_eq!(history.len(), 8);
         assert!(history.iter().all(|run| !run.teaches), "{history:?}");
+        assert_eq!(store.teachers(&scope("orders"), 50), Ok(Vec::new()));
     }
 
     #[test]
@@ -544,6 +580,117 @@ mod tests {
     }
 
     #[test]
+    fn everything_that_was_recorded_of_a_run_is_read_back() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        let (run, mut close) = (open(0, 0xfeed), close(13));
+        close.adaptations = vec!["worker 2 paused 1 s".to_owned()];
+        close.nulled = BTreeMap::from([("born".to_owned(), 2)]);
+        store.begin(&run).expect("the run begins");
+        let under_way = store.selected("0000feed").expect("it is stored");
+        assert_eq!(under_way.run.status, RunStatus::Running);
+        assert!(under_way.chunks.is_empty() && under_way.run.ended_at.is_none());
+
+        store.close(&run.id, &close, None).expect("the run closes");
+        let stored = store.selected("last").expect("it is stored");
+        assert_eq!(stored.plan, run.plan);
+        assert_eq!(
+            (&stored.chunks, &stored.workers),
+            (&close.chunks, &close.workers)
+        );
+        let row = stored.run;
+        assert_eq!((&row.id, row.status), (&run.id, RunStatus::Success));
+        assert_eq!(row.scope, run.scope.key);
+        assert_eq!(row.ended_at, Some(at(13)));
+        let spec = &run.plan.spec;
+        assert_eq!(row.strategy, spec.strategy);
+        assert_eq!(row.chunks, spec.chunks.len() as u64);
+        assert_eq!(row.scheduling, spec.scheduling);
+        assert_eq!(row.predicted.method, run.plan.forecast.method);
+        assert_eq!(row.predicted.duration_s, run.plan.forecast.duration_s);
+        assert_eq!((row.rows, row.throughput), (close.rows, close.throughput));
+        assert_eq!(row.snapshot, close.snapshot);
+        assert_eq!(row.adaptations, close.adaptations);
+        assert_eq!(row.nulled, close.nulled);
+        assert_eq!(row.source_then.counters, run.counters);
+        assert_eq!(row.source_then.latency_p50_us(), Some(220));
+        assert_eq!(row.source_then.key_max.as_deref(), Some("3000000"));
+        assert_eq!((row.constrained, row.teaches), (false, true));
+        assert_eq!(row.hints, None);
+        let stored = serde_json::to_value(context()).expect("JSON");
+        assert_eq!(row.context, stored);
+    }
+
+    #[test]
+    fn a_table_stands_for_its_newest_run_and_for_no_other_table() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        assert!(matches!(
+            store.select("last"),
+            Err(StateError::NotFound { .. })
+        ));
+        let begin = |second, change: &dyn Fn(&mut RunOpen)| {
+            let mut run = open(second, 0xaa00 + second as u32);
+            change(&mut run);
+            store.begin(&run).expect("the run begins");
+            run.id
+        };
+        let relation = |run: &mut RunOpen, schema: &str, name: &str| {
+            run.scope.relation = Relation {
+                schema: schema.to_owned(),
+                name: name.to_owned(),
+            };
+            run.scope.key = format!("{schema}.{name} at {}", run.scope.source);
+        };
+        let old = begin(0, &|_| {});
+        let orders = begin(1, &|_| {});
+        let items = begin(2, &|run| relation(run, "public", "Items"));
+        assert_eq!(store.select("last"), Ok(items.clone()));
+        for name in ["orders", "public.orders", "ORDERS"] {
+            assert_eq!(store.select(name), Ok(orders.clone()), "{name}");
+        }
+        assert_eq!(store.select("items"), Ok(items));
+        assert_eq!(store.select("0000aa00"), Ok(old.clone()));
+        assert_eq!(store.select(old.as_str()), Ok(old));
+        let prefix = store.select("0000aa");
+        assert!(
+            matches!(prefix, Err(StateError::Ambiguous { .. })),
+            "{prefix:?}"
+        );
+
+        // A table may be called like the beginning of a tag, a run by its tag or id only.
+        let hex = begin(3, &|run| relation(run, "public", "0000aa"));
+        assert_eq!(store.select("0000aa"), Ok(hex));
+        begin(4, &|run| relation(run, "sales", "orders"));
+        begin(5, &|run| {
+            run.scope.source.host = "elsewhere".to_owned();
+            relation(run, "public", "orders");
+        });
+        let several = store.select("orders").expect_err("three tables");
+        let StateError::SeveralTables { candidates, .. } = &several else {
+            panic!("{several:?}");
+        };
+        assert_eq!(candidates.len(), 3, "{candidates:?}");
+        assert!(candidates[0].contains("public.orders in postgresql://elsewhere"));
+        assert!(candidates[1].contains("sales.orders"));
+        let two = store.select("public.orders");
+        assert!(matches!(two, Err(StateError::SeveralTables { .. })));
+    }
+
+    #[test]
+    fn looking_back_creates_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state.db");
+        assert!(matches!(
+            Store::open_existing(&path),
+            Err(StateError::Missing { .. })
+        ));
+        assert!(names(directory.path()).is_empty());
+        drop(store(&directory));
+        assert!(Store::open_existing(&path).is_ok());
+    }
+
+    #[test]
     fn the_latest_profile_of_a_scope_is_kept() {
         let directory = tempfile::tempdir().expect("a directory");
         let store = store(&directory);
@@ -568,6 +715,19 @@ mod tests {
         ));
     }
 
+    /// The version that this program writes.
+    const VERSION: usize = migrate::MIGRATIONS.len();
+
+    /// What a later program would know: our migrations and one more.
+    fn and(migration: &'static str) -> Vec<&'static str> {
+        [migrate::MIGRATIONS, &[migration]].concat()
+    }
+
+    /// The copy that is kept of a store of our version.
+    fn kept() -> String {
+        format!("state.db.v{VERSION}.bak")
+    }
+
     #[test]
     fn an_older_store_is_migrated_once_and_a_copy_kept() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -575,22 +735,18 @@ mod tests {
         let old = Store::open(&path).expect("the store opens");
         old.begin(&open(0, 1)).expect("the run begins");
         drop(old);
-        let newer = [
-            migrate::MIGRATIONS[0],
-            migrate::MIGRATIONS[1],
-            "CREATE TABLE plugins (name TEXT NOT NULL) STRICT",
-        ];
+        let newer = and("CREATE TABLE plugins (name TEXT NOT NULL) STRICT");
         for _ in 0..2 {
             let store = Store::open_with(&path, &newer).expect("the store is migrated");
             assert_eq!(count(&store, "SELECT count(*) FROM plugins"), 0);
             assert_eq!(count(&store, "SELECT count(*) FROM runs"), 1);
             assert_eq!(
                 count(&store, "SELECT user_version FROM pragma_user_version"),
-                3
+                VERSION as i64 + 1
             );
         }
-        assert_eq!(names(directory.path()), ["state.db", "state.db.v2.bak"]);
-        let copy = directory.path().join("state.db.v2.bak");
+        assert_eq!(names(directory.path()), ["state.db".to_owned(), kept()]);
+        let copy = directory.path().join(kept());
         assert_eq!(mode(&copy), 0o600);
         let copy = Store::open(&copy).expect("the copy is a store");
         assert_eq!(
@@ -599,14 +755,14 @@ mod tests {
         );
         // This program's own list ends before the version that the file has now.
         let newer = Store::open(&path).map(drop);
-        assert!(matches!(
-            newer,
-            Err(StateError::Newer {
-                version: 3,
-                known: 2,
-                ..
-            })
-        ));
+        let (version, known) = (VERSION as i64 + 1, VERSION as i64);
+        let path = path.display().to_string();
+        let expected = StateError::Newer {
+            path,
+            version,
+            known,
+        };
+        assert_eq!(newer, Err(expected));
     }
 
     #[test]
@@ -616,11 +772,7 @@ mod tests {
         store(&directory)
             .begin(&open(0, 1))
             .expect("the run begins");
-        let broken = [
-            migrate::MIGRATIONS[0],
-            migrate::MIGRATIONS[1],
-            "CREATE TABLE half (a); nonsense",
-        ];
+        let broken = and("CREATE TABLE half (a); nonsense");
         assert!(Store::open_with(&path, &broken).is_err());
         let store = store(&directory);
         assert_eq!(count(&store, "SELECT count(*) FROM runs"), 1);
@@ -816,11 +968,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state.db");
         drop(store(&directory));
-        let newer = [
-            migrate::MIGRATIONS[0],
-            migrate::MIGRATIONS[1],
-            "CREATE TABLE plugins (name TEXT NOT NULL) STRICT",
-        ];
+        let newer = and("CREATE TABLE plugins (name TEXT NOT NULL) STRICT");
         std::thread::scope(|threads| {
             for _ in 0..6 {
                 threads.spawn(|| {
@@ -830,7 +978,7 @@ mod tests {
                 });
             }
         });
-        let copy = Store::open(&directory.path().join("state.db.v2.bak"));
+        let copy = Store::open(&directory.path().join(kept()));
         assert!(copy.is_ok(), "{copy:?}");
         assert!(
             !names(directory.path())
@@ -868,6 +1016,7 @@ mod tests {
         );
         let explain = |sql: &str| -> String {
             let text = sql.replace("?1", "'a'").replace("?2", "50");
+            let text = text.replace("?3", "1");
             let mut plan = store
                 .connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {text}"))
@@ -887,6 +1036,16 @@ mod tests {
             !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
             "{plan}"
         );
+        let (beside, newest) = (Store::beside_sql(), Store::newest_sql());
+        for sql in [&beside, &newest, select::NEWEST] {
+            let plan = explain(sql);
+            assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+            assert!(plan.contains("INDEX runs_by_s"), "{plan}");
+        }
+        let plan = explain(select::NAMES);
+        assert!(plan.contains("COVERING INDEX runs_by_relation"), "{plan}");
+        let plan = explain(select::RELATIONS);
+        assert!(plan.contains("USING INDEX runs_by_relation"), "{plan}");
         for sql in [history::FIND, history::RUNNING, record::UNDER_WAY] {
             let plan = explain(sql);
             assert!(

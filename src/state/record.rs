@@ -188,14 +188,17 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
     transaction.execute(
         "INSERT INTO runs (run_id, tag, scope_id, source, relation, status, pid, host, started_at,
              ixtract_version, fingerprint, strategy, scheduling, consistency, workers, chunk_count,
-             constrained, output, predicted_rows, predicted_bytes, predicted_throughput,
-             predicted_s, estimate_method, counters_json, source_rows, source_bytes, key_min,
-             key_max, connect_us, latency_us_json, plan_json)
+             constrained, replay_of, output, predicted_rows, predicted_bytes,
+             predicted_throughput, predicted_s, estimate_method, counters_json, source_rows,
+             source_bytes, key_min, key_max, connect_us, latency_us_json,
+             execution_context_json, runtime_context_json, estimated_cost,
+             plan_json)
          VALUES (:id, :tag, :scope, :source, :relation, 'running', :pid, :host, :started_at,
              :version, :fingerprint, :strategy, :scheduling, :consistency, :workers, :chunks,
-             :constrained, :output, :predicted_rows, :predicted_bytes, :predicted_throughput,
-             :predicted_s, :method, :counters, :source_rows, :source_bytes, :key_min,
-             :key_max, :connect_us, :latency, :plan)",
+             :constrained, :replay_of, :output, :predicted_rows, :predicted_bytes,
+             :predicted_throughput, :predicted_s, :method, :counters, :source_rows,
+             :source_bytes, :key_min, :key_max, :connect_us, :latency, :context, :hints,
+             :cost, :plan)",
         named_params! {
             ":id": run.id.as_str(),
             ":tag": run.id.tag(),
@@ -213,6 +216,7 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
             ":workers": spec.workers,
             ":chunks": stored_count(spec.chunks.len() as u64),
             ":constrained": run.constrained,
+            ":replay_of": run.replay_of.as_ref().map(RunId::as_str),
             ":output": run.output,
             ":predicted_rows": stored_count(forecast.rows),
             ":predicted_bytes": stored_count(forecast.bytes),
@@ -226,6 +230,9 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
             ":key_max": key_max,
             ":connect_us": profile.map(|profile| stored_count(profile.latency.connect_us)),
             ":latency": latency,
+            ":hints": run.hints.as_ref().map(json).transpose()?,
+            ":cost": run.estimated_cost.map(stored_float),
+            ":context": run.context.as_ref().map_or_else(|| Ok("{}".to_owned()), json)?,
             ":plan": json(&run.plan)?,
         },
     )?;
@@ -256,7 +263,7 @@ fn update_run(
              duration_s = :duration_s, throughput = :throughput,
              effective_workers = :effective_workers, confidence = :confidence,
              adaptations_json = :adaptations, nulled_json = :nulled,
-             snapshot_json = :snapshot, error = :error,
+             snapshot_json = :snapshot, error = :error, actual_cost = :cost,
              teaches = :teaches
          WHERE run_id = :id",
         named_params! {
@@ -273,6 +280,7 @@ fn update_run(
             ":nulled": json(&close.nulled)?,
             ":snapshot": close.snapshot.as_ref().map(json).transpose()?,
             ":error": close.error,
+            ":cost": close.actual_cost.map(stored_float),
             ":teaches": teaches,
         },
     )?;

@@ -1,13 +1,18 @@
 //! The documents of `--json`: one on stdout for each command.
 
+mod replay;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    ConnectionLoad, ExecutionPlan, ProofLevel, RunId, SnapshotFacts, SourceProfile,
+    Advice, Comparison, ConnectionLoad, Cost, Decisions, ExecutionContext, ExecutionPlan,
+    ProofLevel, Rates, RunId, RuntimeContext, SnapshotFacts, SourceProfile,
 };
+
+pub use replay::{GUARANTEE, OriginalDocument, OutcomeDocument, ReplayDocument};
 
 /// Any failure.
 #[derive(Debug, Serialize)]
@@ -52,8 +57,17 @@ pub struct PlanDocument<'a> {
     pub connections: ConnectionLoad,
     /// Where `run` would publish.
     pub output: &'a str,
+    /// The circumstances as they were measured for this plan.
+    pub context: &'a ExecutionContext,
     /// The verdict.
     pub verdict: VerdictDocument,
+    /// What the plan means for hints that did not change it; empty without such hints.
+    pub advice: Vec<Advice>,
+    /// Whether hints, `--workers` or a given plan shape it, so that a run of it is not learned from.
+    pub constrained: bool,
+    /// What it is expected to cost, where rates were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<PriceDocument>,
     /// The plan, as `--out` writes it.
     pub plan: &'a ExecutionPlan,
     /// Where `--out` wrote it.
@@ -128,6 +142,11 @@ pub struct RunDocument {
     pub fingerprint: String,
     /// Values written as NULL because their output type cannot hold them, by column.
     pub nulled: BTreeMap<String, u64>,
+    /// The run whose plan was executed again, where this is a replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<RunId>,
+    /// Whether what was executed is what was decided.
+    pub decisions: Decisions,
     /// Rules that fired and deviations from the plan.
     pub adaptations: Vec<String>,
     /// What the plan warned of before the run.
@@ -136,8 +155,39 @@ pub struct RunDocument {
     pub warnings: Vec<String>,
     /// The history's file; `None` when none could be used.
     pub state: Option<String>,
-    /// Whether later plans are made from this run too.
+    /// Whether hints, `--workers` or a given plan shaped the run.
+    pub constrained: bool,
+    /// The hints it was planned with, where there were any.
+    pub hints: Option<RuntimeContext>,
+    /// What it cost, where rates were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<SpentDocument>,
+    /// Whether later plans are made from this run too; a constrained one never teaches.
     pub teaches: bool,
+}
+
+/// What a plan is expected to cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PriceDocument {
+    /// What amounts are in.
+    pub currency: String,
+    /// The rates as they were given.
+    pub rates: Rates,
+    /// By the plan's forecast.
+    pub expected: Cost,
+    /// Other numbers of workers, where any was measured.
+    pub comparison: Option<Comparison>,
+}
+
+/// What a run cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SpentDocument {
+    /// What amounts are in.
+    pub currency: String,
+    /// By the plan's forecast.
+    pub expected: Cost,
+    /// By what the run took.
+    pub actual: Cost,
 }
 
 /// `verify`, with nothing wrong.

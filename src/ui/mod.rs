@@ -1,14 +1,19 @@
 //! What people and programs see. Nothing outside this module writes to stdout or stderr.
 //!
-//! Views ([`plan`], [`profile`], [`summary`]) turn data into [`Line`]s and know nothing of
-//! terminals; the [`Printer`] decides what may be shown where. [`wording`] is the only place where
+//! Views ([`plan`], [`estimate`], [`profile`], [`summary`], [`history`], [`replay`]) turn data into [`Line`]s
+//! and know nothing of terminals; the [`Printer`] decides what may be shown where. [`wording`] is the only place where
 //! reasons become sentences, [`json`] holds the documents of `--json`.
 
+mod cost;
+pub mod estimate;
+pub mod hints;
+pub mod history;
 pub mod json;
 pub mod plan;
 mod printer;
 pub mod profile;
 mod progress;
+pub mod replay;
 pub mod summary;
 mod table;
 pub mod units;

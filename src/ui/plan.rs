@@ -3,8 +3,10 @@
 use super::Line;
 use super::json::PlanDocument;
 use super::wording::{self, Topic};
-use super::{table, units};
-use crate::model::{ExecutionPlan, OnUnrepresentable, ReadAs, SourceKind, Strategy, TypeMode};
+use super::{cost, estimate, hints, table, units};
+use crate::model::{
+    ExecutionContext, ExecutionPlan, OnUnrepresentable, ReadAs, SourceKind, Strategy, TypeMode,
+};
 
 /// Most chunks that are listed one by one.
 const CHUNKS_SHOWN: usize = 10;
@@ -38,8 +40,12 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     lines.push(Line::fact("consistency", consistency));
     lines.push(Line::fact("proof", wording::proof(spec.proof)));
     lines.push(Line::fact("expected", expected(plan)));
+    lines.push(Line::fact("estimate", estimate::brief(&plan.forecast)));
+    lines.extend(document.cost.iter().map(cost::expected));
+    lines.push(Line::fact("context", context(document.context)));
     lines.push(Line::fact("fingerprint", &plan.fingerprint));
     lines.extend(warnings(document));
+    lines.extend(hints::warnings(document));
     lines.push(verdict(document));
     lines
 }
@@ -48,10 +54,11 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
 pub fn short(document: &PlanDocument<'_>) -> Line {
     let plan = document.plan;
     Line::Text(format!(
-        "Plan: {}, {}; expected {}. {}",
+        "Plan: {}, {}; expected {} ({}). {}",
         units::plural(plan.spec.chunks.len() as u64, "chunk"),
         units::plural(u64::from(plan.spec.workers), "worker"),
         expected(plan),
+        estimate::method(&plan.forecast),
         document.verdict.words()
     ))
 }
@@ -78,7 +85,14 @@ pub fn full(document: &PlanDocument<'_>) -> Vec<Line> {
     if more > 0 {
         lines.push(Line::Text(format!("  and {more} more")));
     }
+    lines.extend(hints::section(document));
+    lines.extend(document.cost.iter().flat_map(cost::section));
     lines.push(Line::Blank);
+    let estimate = estimate::full(&plan.forecast);
+    if !estimate.is_empty() {
+        lines.extend(estimate);
+        lines.push(Line::Blank);
+    }
     if let Some(file) = &document.written {
         lines.push(Line::fact("written to", file.clone()));
     }
@@ -127,13 +141,28 @@ fn connections(document: &PlanDocument<'_>) -> String {
 fn expected(plan: &ExecutionPlan) -> String {
     let forecast = &plan.forecast;
     format!(
-        "{} rows, {} at the source, {} at {} ({})",
+        "{} rows, {} at the source, {} at {}",
         units::count(forecast.rows),
         units::bytes(forecast.bytes),
         units::duration(forecast.duration_s),
-        units::rate(forecast.throughput),
-        wording::method(&forecast.method, forecast.runs)
+        units::rate(forecast.throughput)
     )
+}
+
+/// The circumstances as they were measured.
+fn context(context: &ExecutionContext) -> String {
+    let load = context.source_load.map_or("unknown", wording::load);
+    let network = context.network_quality.map_or("unknown", wording::network);
+    let beside = match context.concurrent_extractions {
+        0 => "no other extraction".to_owned(),
+        others => units::plural(u64::from(others), "other extraction"),
+    };
+    let band = wording::time_band(context.time_band);
+    let mut text = format!("source load {load}, network {network}, {beside}, {band} UTC");
+    if let Some(load) = context.system_load_per_core {
+        text.push_str(&format!(", this machine's load {load:.2} a core"));
+    }
+    text
 }
 
 fn warnings(document: &PlanDocument<'_>) -> impl Iterator<Item = Line> {
@@ -209,8 +238,22 @@ mod tests {
     use crate::ui::json::VerdictDocument;
     use crate::ui::plain;
 
+    fn context() -> &'static ExecutionContext {
+        static CONTEXT: std::sync::LazyLock<ExecutionContext> = std::sync::LazyLock::new(|| {
+            let around = crate::model::Surroundings {
+                now: jiff::Timestamp::UNIX_EPOCH,
+                concurrent_extractions: 0,
+                system_load_per_core: Some(0.251),
+            };
+            let profile = fixtures::profile(3_000_000);
+            ExecutionContext::measured(&profile.latency, profile.connections, 3_000_000, around)
+        });
+        &CONTEXT
+    }
+
     fn document<'a>(plan: &'a ExecutionPlan, reason: Option<&str>) -> PlanDocument<'a> {
         PlanDocument {
+            context: context(),
             table: plan.spec.read.relation.to_string(),
             server: "PostgreSQL 15.18",
             connections: crate::model::ConnectionLoad {
@@ -225,6 +268,9 @@ mod tests {
                 },
                 reason: reason.map(str::to_owned),
             },
+            advice: Vec::new(),
+            constrained: false,
+            cost: None,
             plan,
             written: None,
             warnings: Vec::new(),
@@ -249,7 +295,10 @@ mod tests {
           connections  8 of 100 (8%), 90 free now
           consistency  one point in time, with fewer workers where it cannot be shared
           proof        the server counts the rows in the same snapshot
-          expected     3.0M rows, 300.0 MB at the source, 5s at 600.0K rows/s (no history yet: a cautious guess)
+          expected     3.0M rows, 300.0 MB at the source, 5s at 600.0K rows/s
+          estimate     no history yet: a cautious guess
+                       · confidence LOW: no run under like circumstances, hardly any evidence
+          context      source load low, network excellent, no other extraction, 00-04 UTC, this machine's load 0.25 a core
           fingerprint  f00d
 
         Columns (portable types, mapping 1)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::json::{DemoDocument, RunDocument, VerifyDocument};
-use super::{Line, table, units, wording};
+use super::{Line, cost, table, units, wording};
 use crate::model::ProofLevel;
 
 /// Most adaptations that are listed; the manifest has them all.
@@ -56,6 +56,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact("run", run.run.to_string()),
         Line::fact("history", history(run)),
     ];
+    lines.extend(run.cost.iter().map(cost::spent));
     lines.extend(nulled(run));
     lines.extend(adaptations(run));
     lines.extend(run.warnings.iter().cloned().map(Line::Warning));
@@ -124,6 +125,12 @@ fn proof(run: &RunDocument) -> String {
 fn history(run: &RunDocument) -> String {
     match (&run.state, run.teaches) {
         (Some(file), true) => format!("{file} (the next plan learns from this run)"),
+        (Some(file), false) if run.hints.is_some() => {
+            format!("{file} (recorded, but not learned from: hints constrained it)")
+        }
+        (Some(file), false) if run.constrained => {
+            format!("{file} (recorded, but not learned from: flags or a given plan constrained it)")
+        }
         (Some(file), false) => format!("{file} (recorded, but not learned from)"),
         (None, _) => "not recorded".to_owned(),
     }
@@ -215,15 +222,31 @@ pub fn verified(found: &VerifyDocument) -> Vec<Line> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::{ConsistencyLevel, RunId, SnapshotFacts};
+    use crate::model::{Both, ConsistencyLevel, Decisions, RunId, SnapshotFacts, Strategy};
     use crate::ui::json::ProofDocument;
     use crate::ui::plain;
 
-    fn run() -> RunDocument {
+    fn decisions() -> Decisions {
+        fn same<T: Clone>(value: T) -> Both<T> {
+            Both {
+                planned: value.clone(),
+                executed: value,
+            }
+        }
+        Decisions {
+            workers: same(2),
+            chunks: same(8),
+            strategy: same(Strategy::RangeChunking),
+            fingerprint: same("f00d".to_owned()),
+            differences: Vec::new(),
+        }
+    }
+
+    pub(crate) fn run() -> RunDocument {
         RunDocument {
             status: "success",
             run: RunId::stored("rx-20260131-120000-0badcafe"),
@@ -255,11 +278,16 @@ mod tests {
                 count_ms: Some(900),
             },
             fingerprint: "f00d".to_owned(),
+            replay_of: None,
+            decisions: decisions(),
             nulled: BTreeMap::new(),
             adaptations: Vec::new(),
             plan_warnings: Vec::new(),
             warnings: Vec::new(),
             state: Some("/home/etl/.local/state/ixtract/state.db".to_owned()),
+            constrained: false,
+            hints: None,
+            cost: None,
             teaches: true,
         }
     }

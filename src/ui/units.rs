@@ -42,6 +42,16 @@ pub fn bytes(number: u64) -> String {
     scaled(number, [" B", " KB", " MB", " GB"])
 }
 
+/// A number of bytes: MiB and GiB, where limits are given in those.
+pub fn binary(number: u64) -> String {
+    let mib = number as f64 / 1_048_576.0;
+    if mib < 1_023.95 {
+        format!("{mib:.1} MiB")
+    } else {
+        format!("{:.1} GiB", mib / 1_024.0)
+    }
+}
+
 /// Rows a second.
 pub fn rate(rows_per_s: f64) -> String {
     format!("{} rows/s", count(rows_per_s.max(0.0).round() as u64))
@@ -72,6 +82,16 @@ pub fn exact(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A difference with its sign, its size in the words of `unit`; `0` stays without one.
+pub fn signed(difference: i64, unit: impl Fn(u64) -> String) -> String {
+    let size = unit(difference.unsigned_abs());
+    match difference {
+        0 => size,
+        1.. => format!("+{size}"),
+        _ => format!("-{size}"),
+    }
 }
 
 /// A share in whole percent.
@@ -143,6 +163,19 @@ mod tests {
     }
 
     #[test]
+    fn limits_have_binary_units() {
+        let cases = [
+            (0, "0.0 MiB"),
+            (1_572_864, "1.5 MiB"),
+            (1 << 30, "1.0 GiB"),
+            (10_737_418_240, "10.0 GiB"),
+        ];
+        for (number, want) in cases {
+            assert_eq!(binary(number), want);
+        }
+    }
+
+    #[test]
     fn exact_numbers_are_grouped() {
         let cases = [
             (0, "0"),
@@ -153,6 +186,13 @@ mod tests {
         for (number, want) in cases {
             assert_eq!(exact(number), want);
         }
+    }
+
+    #[test]
+    fn differences_have_a_sign() {
+        assert_eq!(signed(1_234, exact), "+1,234");
+        assert_eq!(signed(-2_000, bytes), "-2.0 KB");
+        assert_eq!(signed(0, exact), "0");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Reasons, verdicts and levels in words: the only place with prose about decisions.
 
 use crate::model::{
-    Consistency, ConsistencyLevel, FormatOptions, Learned, Origin, ProofLevel, Reason, Scheduling,
-    Strategy,
+    Consistency, ConsistencyLevel, FormatOptions, Hinted, Learned, NetworkLevel, Origin,
+    ProofLevel, Reason, Scheduling, SourceLoad, Strategy,
 };
 
 use super::units;
@@ -73,6 +73,7 @@ pub fn reason(reason: &Reason) -> String {
             format!("raised from {from} to {to} by --min-workers")
         }
         Reason::WorkersCapped { from, to, cap } => format!("lowered from {from} to {to} by {cap}"),
+        Reason::WorkersHinted(hinted) => self::hinted(hinted),
         Reason::Skewed { cv_permille } => format!(
             "keys are unevenly spread (variation {}), so the largest chunk goes first",
             permille(i32::try_from(*cv_permille).unwrap_or(i32::MAX))
@@ -90,6 +91,28 @@ fn bounds_from(known: Origin) -> String {
     match known {
         Origin::Unknown => "the spread of values is not known: bounds are a guess".to_owned(),
         known => format!("bounds at equal numbers of rows, from {}", origin(known)),
+    }
+}
+
+/// What the user's hints made of the number of workers.
+fn hinted(hinted: &Hinted) -> String {
+    match hinted {
+        Hinted::Scaled {
+            from,
+            to,
+            permille,
+            because,
+        } => format!(
+            "lowered from {from} to {to} (\u{d7} {}) by {}",
+            // Every digit: 0.375.
+            f64::from(*permille) / 1000.0,
+            because.join(", ")
+        ),
+        Hinted::Prioritised { from, to, priority } => format!(
+            "{} from {from} to {to} by --priority {}",
+            if to < from { "lowered" } else { "raised" },
+            priority.name()
+        ),
     }
 }
 
@@ -190,6 +213,7 @@ pub fn topic(reason: &Reason) -> Topic {
         | Reason::WorkersStart { .. }
         | Reason::WorkersLearned(_)
         | Reason::WorkersRaised { .. }
+        | Reason::WorkersHinted(_)
         | Reason::WorkersCapped { .. } => Topic::Workers,
         Reason::Skewed { .. } | Reason::UnequalChunks { .. } => Topic::Scheduling,
     }
@@ -279,13 +303,35 @@ pub fn format(options: &FormatOptions) -> String {
     words.join(", ")
 }
 
-/// How a throughput was estimated.
-pub fn method(method: &str, runs: u32) -> String {
-    match (method, runs) {
-        (_, 0) => "no history yet: a cautious guess".to_owned(),
-        (_, 1) => "from 1 earlier run".to_owned(),
-        (_, runs) => format!("from {runs} earlier runs"),
+/// A share of 1 in whole percent.
+pub fn share(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// How busy a server is.
+pub fn load(load: SourceLoad) -> &'static str {
+    match load {
+        SourceLoad::Low => "low",
+        SourceLoad::Normal => "normal",
+        SourceLoad::High => "high",
+        SourceLoad::Critical => "critical",
     }
+}
+
+/// How near a source is.
+pub fn network(level: NetworkLevel) -> &'static str {
+    match level {
+        NetworkLevel::Excellent => "excellent",
+        NetworkLevel::Good => "good",
+        NetworkLevel::Degraded => "degraded",
+        NetworkLevel::Poor => "poor",
+    }
+}
+
+/// A band of four hours, UTC.
+pub fn time_band(band: u8) -> String {
+    let from = u32::from(band) * 4;
+    format!("{from:02}-{:02}", from + 4)
 }
 
 #[cfg(test)]
@@ -387,6 +433,17 @@ mod tests {
             },
             Reason::LeavesApart { leaves: 3 },
             Reason::WorkersRaised { from: 1, to: 2 },
+            Reason::WorkersHinted(Hinted::Scaled {
+                from: 8,
+                to: 3,
+                permille: 375,
+                because: vec!["--source-load high".to_owned()],
+            }),
+            Reason::WorkersHinted(Hinted::Prioritised {
+                from: 3,
+                to: 2,
+                priority: crate::model::Priority::Low,
+            }),
             Reason::UnequalChunks {
                 smallest: 10,
                 largest: 2_000,

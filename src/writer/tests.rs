@@ -90,6 +90,7 @@ fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
         duration_s: 0.0,
         method: "cold_start".to_owned(),
         runs: 0,
+        grounds: crate::model::Grounds::none(),
         chunks: Vec::new(),
     };
     let spec = ExecutionSpec {
@@ -138,12 +139,14 @@ fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
         format: format(Compression::Snappy),
         consistency: Consistency::Auto,
         proof: ProofLevel::Count,
+        memory_mb: None,
     };
     ExecutionPlan {
         spec,
         forecast,
         fingerprint: "f00d".to_owned(),
         reasons: Vec::new(),
+        resolution: None,
         warnings: Vec::new(),
     }
 }

@@ -101,14 +101,14 @@ const DIALECTS: [Dialect; 6] = {
 };
 
 /// The files of a dataset, once `ixtract verify` has found it whole, as `ixtract files` lists them.
-fn files(cli: &Cli, dataset: &str) -> Vec<PathBuf> {
+pub(crate) fn files(cli: &Cli, dataset: &str) -> Vec<PathBuf> {
     cli.run(["verify", dataset]).expect_code(0);
     let listed = cli.run(["files", dataset]).expect_code(0).stdout;
     listed.lines().map(|line| cli.home().join(line)).collect()
 }
 
 /// A file's text, decompressed by what its name says.
-fn text(file: &Path) -> String {
+pub(crate) fn text(file: &Path) -> String {
     let open = || File::open(file).expect("a file");
     let mut text = String::new();
     match file.extension().and_then(|extension| extension.to_str()) {

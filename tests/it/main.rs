@@ -15,20 +15,26 @@ mod servers; // PostgreSQL, shared by all tests or private to one.
 mod versions; // A table whose rows say which version of it they are of.
 
 // The tests.
+mod circumstances; // What a run's circumstances were, and what the next estimate makes of them.
 mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets, state, plans.
 mod connect; // TLS, certificates, sockets, services, poolers, and servers that are nearly full.
 mod consistency; // One point in time while others write, alter, block and terminate.
+mod cost; // What runs cost by the user's rates.
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
 mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
 mod docs; // README.md says what --help says, and back.
+mod first_release; // Files of the first version.
+mod hints; // What the user knows of the circumstances lowers what a run takes.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.
 mod mysql; // MySQL and MariaDB: types, one point in time, rights, keys, ways to a server.
+mod postmortem; // What is told of runs that are over.
 mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.
+mod replay; // Stored plans are executed again, exactly, or not at all.
 mod roundtrip; // Every type, value by value.
 mod selections; // Queries, columns, conditions and parameters.
 mod sink_contract; // What every sink promises.

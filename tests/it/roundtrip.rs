@@ -9,6 +9,7 @@ mod hostile; // Defaults of databases and roles that must not matter.
 mod lists; // Arrays.
 mod oracle; // From a server's text to the readers'.
 mod overrides; // What the user wants of a column.
+mod results; // docs/types.md, as the comparison writes it.
 mod sqlite; // SQLite, where a column's type promises little.
 mod table; // A table of many types, and what it must become.
 mod unrepresentable; // Values that stop the run.

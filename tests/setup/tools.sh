@@ -45,6 +45,7 @@ missing_packages() {
     command -v sqlite3 >/dev/null || echo sqlite3
     command -v openssl >/dev/null || echo openssl
     [ -x /usr/bin/time ] || echo time
+    command -v valgrind >/dev/null || echo valgrind
     [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     command -v npm >/dev/null || printf '%s\n' nodejs npm

@@ -8,6 +8,7 @@ use super::parse;
 use crate::model::{
     Chunking, Compression, Consistency, FieldType, Format, Layout, OnUnrepresentable, TypeMode,
 };
+use crate::state::LAST;
 
 /// Flags of every command.
 #[derive(Clone, Copy, Debug, Default, Args)]
@@ -283,6 +284,74 @@ pub enum ProofName {
     Stream,
 }
 
+/// What is known of the circumstances and cannot be measured.
+///
+/// Texts, not numbers: what is wrong with them is told all at once, with the context file.
+#[derive(Debug, Default, Args)]
+#[command(
+    next_help_heading = "Hints (they only lower what a run takes; such a run is not learned from)"
+)]
+pub struct HintArgs {
+    /// Never more sessions on the source than this, all of the run's own counted: two beside the
+    /// workers'
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub max_source_connections: Option<String>,
+    /// Never more memory than about this
+    #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
+    pub max_memory_mb: Option<String>,
+    /// good, degraded (three quarters of the workers), poor (half)
+    #[arg(long, value_name = "WORD")]
+    pub network_quality: Option<String>,
+    /// low, normal, high (half of the workers)
+    #[arg(long, value_name = "WORD")]
+    pub source_load: Option<String>,
+    /// Other extractions, each of which takes one of --max-source-connections
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub concurrent_extractions: Option<String>,
+    /// The source is being maintained (half of the workers)
+    #[arg(long)]
+    pub source_maintenance: bool,
+    /// low (three quarters of the workers), normal, critical (takes back a quarter, within the caps)
+    #[arg(long, value_name = "WORD")]
+    pub priority: Option<String>,
+    /// Warn when more than so many minutes are expected
+    #[arg(long, value_name = "MINUTES", allow_negative_numbers = true)]
+    pub target_duration: Option<String>,
+    /// Warn when more than so many MiB are expected to be written
+    #[arg(long, value_name = "MIB", allow_negative_numbers = true)]
+    pub egress_budget_mb: Option<String>,
+    /// Not recommended when more than so many minutes are expected
+    #[arg(long, value_name = "MINUTES", allow_negative_numbers = true)]
+    pub maintenance_window: Option<String>,
+    /// Not recommended when the output does not fit into so many GiB; a warning above four fifths
+    #[arg(long, value_name = "GIB", allow_negative_numbers = true)]
+    pub disk_available_gb: Option<String>,
+    /// Hints as a JSON object, such as {"priority": "low"}; flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub context_file: Option<PathBuf>,
+}
+
+/// What things cost.
+///
+/// Texts, not numbers: what is wrong with them is told all at once, with the cost file.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Cost (no cost is shown while every rate is 0)")]
+pub struct CostArgs {
+    /// Cost of an hour of this machine
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub compute_rate: Option<String>,
+    /// Cost of a GiB that is written
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub egress_rate: Option<String>,
+    /// Cost of an hour of a worker's connection
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub connection_rate: Option<String>,
+    /// Rates as a JSON object of compute_cost_per_hour, egress_cost_per_gb,
+    /// connection_cost_per_hour, and currency [default: USD]; flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub cost_file: Option<PathBuf>,
+}
+
 /// Where history lives.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "State")]
@@ -296,4 +365,24 @@ pub struct StateArgs {
     /// Learn from and for this named history instead of the table's own
     #[arg(long, value_name = "NAME")]
     pub scope: Option<String>,
+}
+
+/// Where history lives, for commands that only look back.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "State")]
+pub struct StoreArgs {
+    /// The history's file [env: IXTRACT_STATE, default: $XDG_STATE_HOME/ixtract/state.db]
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+}
+
+/// Which run to look back at.
+#[derive(Debug, Args)]
+pub struct RunSelector {
+    /// `last`, a run's id, the beginning of it or of its last part, or a table: its newest run
+    #[arg(value_name = "RUN", default_value = LAST)]
+    pub run: String,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }

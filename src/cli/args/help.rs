@@ -37,7 +37,7 @@ pub const VARIABLES: [(&str, &str); 23] = [
 ];
 
 /// What a plan has already decided; such flags do not go with `--plan`.
-pub(super) const DECIDED_BY_PLAN: [&str; 27] = [
+pub(super) const DECIDED_BY_PLAN: [&str; 39] = [
     "table",
     "query",
     "name",
@@ -65,6 +65,18 @@ pub(super) const DECIDED_BY_PLAN: [&str; 27] = [
     "chunk_rows",
     "consistency",
     "proof",
+    "max_source_connections",
+    "max_memory_mb",
+    "network_quality",
+    "source_load",
+    "concurrent_extractions",
+    "source_maintenance",
+    "priority",
+    "target_duration",
+    "egress_budget_mb",
+    "maintenance_window",
+    "disk_available_gb",
+    "context_file",
 ];
 
 pub(super) const LONG_ABOUT: &str = "\
@@ -102,6 +114,25 @@ Examples:
   $ ixtract plan public.orders --out plan.json
   $ ixtract run --plan plan.json";
 
+pub(super) const REPLAY_ABOUT: &str = "\
+Execute a run's stored plan again, exactly as it was decided.
+
+Nothing is profiled, planned or learned: the table must still have the plan's columns, types and \
+key, then the same chunks are read by as many workers, proved and published as ever. What was \
+executed is compared with the plan, decision by decision, and the outcome with the original's. \
+Replays are recorded and marked, and no later plan is made from them.";
+
+pub(super) const REPLAY_EXAMPLES: &str = "\
+Examples:
+  The newest run of a table, into a directory of its own; user and password as for `run`:
+  $ ixtract replay public.orders --output check/orders
+
+  A certain run, by the last part of its id as `ixtract history` lists it:
+  $ ixtract replay 1badbc4c --source postgresql://etl@db.example.com/shop
+
+  Were the decisions the same, and how fast was it?
+  $ ixtract replay last --json | jq '.same_decisions, .outcome'";
+
 pub(super) const PLAN_ABOUT: &str = "\
 Show what `run` would do, and why, without reading the table.
 
@@ -112,7 +143,10 @@ pub(super) const PLAN_EXAMPLES: &str = "\
 Examples:
   $ ixtract plan public.orders --source postgresql://etl@db.example.com/shop
   $ ixtract plan public.orders --workers 4 --chunk-rows 250000 --out plan.json
-  $ ixtract plan public.orders --json | jq .plan.forecast";
+  $ ixtract plan public.orders --json | jq .plan.forecast
+
+  What a busy afternoon leaves of it:
+  $ ixtract plan public.orders --source-load high --max-source-connections 6";
 
 pub(super) const PROFILE_ABOUT: &str = "\
 Show what is known about a table without scanning it.
@@ -157,6 +191,18 @@ pub(super) const FILES_EXAMPLES: &str = "\
 Examples:
   $ ixtract files out/public.orders
   $ ixtract files out/public.orders | xargs ls -l";
+
+pub(super) const HISTORY_ABOUT: &str = "\
+List the runs of a table, oldest first: how fast they were, and how they ended.
+
+Read from the history alone; no database is asked. A run is named by its last part wherever a run \
+is asked for.";
+
+pub(super) const HISTORY_EXAMPLES: &str = "\
+Examples:
+  $ ixtract history public.orders
+  $ ixtract history orders --limit 50 --json | jq '.runs[].throughput'
+  $ ixtract history";
 
 /// Exit codes, variables and the order of precedence.
 pub(super) fn after_long_help() -> String {

@@ -12,10 +12,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use groups::{
-    Common, FormatArgs, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TlsName, TypeArgs,
-    WorkArgs,
+    Common, CostArgs, FormatArgs, HintArgs, OutputArgs, ProofName, RunSelector, SourceArgs,
+    StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
+
+use crate::model::Layout;
 
 /// Copy tables out of databases into Parquet or CSV: exactly, gently, and faster with every run.
 #[derive(Debug, Parser)]
@@ -46,6 +48,9 @@ pub enum Command {
     /// Extract a table and publish it as one proven dataset
     #[command(visible_alias = "execute", long_about = help::RUN_ABOUT, after_help = help::RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Execute a run's stored plan again, exactly as it was decided
+    #[command(long_about = help::REPLAY_ABOUT, after_help = help::REPLAY_EXAMPLES)]
+    Replay(ReplayArgs),
     /// Show what `run` would do, and why, without reading the table
     #[command(long_about = help::PLAN_ABOUT, after_help = help::PLAN_EXAMPLES)]
     Plan(PlanArgs),
@@ -61,6 +66,9 @@ pub enum Command {
     /// List the files of a dataset's current version, one a line, in key order
     #[command(long_about = help::FILES_ABOUT, after_help = help::FILES_EXAMPLES)]
     Files(DatasetArgs),
+    /// List the runs of a table, oldest first: how fast they were, and how they ended
+    #[command(long_about = help::HISTORY_ABOUT, after_help = help::HISTORY_EXAMPLES)]
+    History(HistoryArgs),
 }
 
 /// `run`.
@@ -92,10 +100,46 @@ pub struct RunArgs {
     /// Work.
     #[command(flatten)]
     pub work: WorkArgs,
+    /// Hints.
+    #[command(flatten)]
+    pub hints: HintArgs,
+    /// Cost.
+    #[command(flatten)]
+    pub cost: CostArgs,
     /// State.
     #[command(flatten)]
     pub state: StateArgs,
     /// Run although the plan's verdict is NOT RECOMMENDED
+    #[arg(long, help_heading = "Safety")]
+    pub force: bool,
+    /// Answer yes to every question
+    #[arg(long, short = 'y', help_heading = "Safety")]
+    pub yes: bool,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// `last`, a run's id, the beginning of it or of its last part, or a table: its newest run
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Publish here instead of where the run did; may use {source} {schema} {table} {date}
+    #[arg(long, short, value_name = "DIR", help_heading = "Output", value_parser = parse::output)]
+    pub output: Option<String>,
+    /// replace or runs; default: as the dataset is laid out that is there
+    #[arg(long, help_heading = "Output", value_parser = parse::layout)]
+    pub layout: Option<Layout>,
+    /// Old versions that stay beside the new one
+    #[arg(long, help_heading = "Output", value_name = "N", default_value_t = 0)]
+    pub keep: u32,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Execute a plan of another version as far as this program understands it; a plan that was
+    /// changed is always refused
     #[arg(long, help_heading = "Safety")]
     pub force: bool,
     /// Answer yes to every question
@@ -127,6 +171,12 @@ pub struct PlanArgs {
     /// Work.
     #[command(flatten)]
     pub work: WorkArgs,
+    /// Hints.
+    #[command(flatten)]
+    pub hints: HintArgs,
+    /// Cost.
+    #[command(flatten)]
+    pub cost: CostArgs,
     /// State.
     #[command(flatten)]
     pub state: StateArgs,
@@ -171,6 +221,20 @@ pub struct DatasetArgs {
     pub dataset: PathBuf,
 }
 
+/// `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// `schema.table` or `table`, or a run of it; the runs of all tables where none is named
+    #[arg(value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Most runs that are listed: the newest
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +257,9 @@ mod tests {
 
     #[test]
     fn every_command_teaches_by_example() {
-        for name in ["run", "plan", "profile", "demo", "verify", "files"] {
+        for name in [
+            "run", "replay", "plan", "profile", "demo", "verify", "files", "history",
+        ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");
             assert!(help.contains(&format!("$ ixtract {name}")), "{name}");

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::cli::context::{Context, entropy};
 use crate::cli::run::Job;
 use crate::cli::survey::Survey;
-use crate::engine::budget::{self, DEFAULT_BYTES_PER_WORKER};
+use crate::engine::budget;
 use crate::engine::{self, EngineError, Execution, WorkerHost};
 use crate::error::{ExitCode, Failure};
-use crate::model::{RunClose, RunId, RunOpen, RunStatus, SnapshotFacts};
+use crate::model::{Decisions, RunClose, RunOpen, RunStatus, SnapshotFacts};
+use crate::planner::{self, Executed};
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
 use crate::ui::json::{ProofDocument, RunDocument};
@@ -32,7 +33,7 @@ impl Attempt {
         dataset: &Dataset,
     ) -> Result<(), Failure> {
         let spec = &survey.plan.spec;
-        let share = budget::share(DEFAULT_BYTES_PER_WORKER);
+        let share = budget::share(budget::worker_bytes(spec.memory_mb, spec.workers));
         let request = SnapshotRequest {
             consistency: spec.consistency,
             sessions: spec.workers,
@@ -54,7 +55,7 @@ impl Attempt {
             clock: context.clock.clone(),
             host: WorkerHost::Threads,
             max_blocking: job.source.max_blocking,
-            latency_p50: std::time::Duration::from_micros(survey.profile.latency.p50_us()),
+            latency_p50: std::time::Duration::from_micros(survey.contact.latency.p50_us()),
             seed: entropy(),
         };
         let mut progress = Progress::new(&context.printer, survey.plan.forecast.rows);
@@ -140,6 +141,7 @@ impl Attempt {
             confidence: String::new(),
             adaptations: Vec::new(),
             error,
+            actual_cost: None,
             nulled: BTreeMap::new(),
             chunks: Vec::new(),
             workers: Vec::new(),
@@ -163,7 +165,7 @@ impl Attempt {
     pub(super) fn document(
         self,
         survey: &Survey,
-        id: &RunId,
+        open: &RunOpen,
         published: Published,
     ) -> Result<RunDocument, Failure> {
         let (Some(consistency), Some(execution)) = (self.snapshot, self.execution) else {
@@ -177,7 +179,7 @@ impl Attempt {
         } = published;
         Ok(RunDocument {
             status: RunStatus::Success.name(),
-            run: id.clone(),
+            run: open.id.clone(),
             table: spec.read.relation.to_string(),
             manifest: directory.join("_manifest.json").display().to_string(),
             dataset: directory.display().to_string(),
@@ -201,14 +203,30 @@ impl Attempt {
                     .and_then(|took| u64::try_from(took.as_millis()).ok()),
             },
             fingerprint: survey.plan.fingerprint.clone(),
+            replay_of: open.replay_of.clone(),
+            decisions: decisions(survey, &execution),
             nulled: execution.nulled,
             adaptations: execution.adaptations,
             plan_warnings: survey.plan.warnings.clone(),
             warnings,
             state: None,
+            constrained: survey.constrained,
+            hints: survey.hints().cloned(),
+            cost: None,
             teaches: false,
         })
     }
+}
+
+/// What was executed against what was planned.
+fn decisions(survey: &Survey, execution: &Execution) -> Decisions {
+    let executed = Executed {
+        spec: &survey.plan.spec,
+        source: survey.source.identity(),
+        workers: execution.sessions,
+        chunks: &execution.executed,
+    };
+    planner::decisions(&survey.plan, &executed)
 }
 
 /// Ends the snapshot; that it was the same to the end is part of the proof. A signal until here

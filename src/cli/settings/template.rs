@@ -26,7 +26,7 @@ const OUTPUT_NAMES: [&str; 4] = ["source", "schema", "table", "date"];
 ///
 /// # Errors
 /// 64, naming the unknown one.
-pub(super) fn check(template: &str) -> Result<(), Failure> {
+pub fn check(template: &str) -> Result<(), Failure> {
     let unknown = split(template).into_iter().find_map(|piece| match piece {
         Piece::Name(name) if !OUTPUT_NAMES.contains(&name) => Some(name),
         _ => None,
@@ -58,6 +58,11 @@ pub fn directory(template: &str, names: &Names<'_>) -> PathBuf {
         })
         .collect();
     PathBuf::from(filled)
+}
+
+/// The template of exactly this directory.
+pub fn literal(directory: &str) -> String {
+    directory.replace('{', "{{").replace('}', "}}")
 }
 
 /// A database's name as one component of a path, and as nothing else: what could leave the

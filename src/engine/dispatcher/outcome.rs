@@ -80,6 +80,7 @@ impl Dispatcher<'_> {
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
             workers,
             chunks,
+            executed: self.executed.into_values().collect(),
             adaptations: self.adaptations,
         }
     }

@@ -6,7 +6,7 @@ use super::Base;
 use super::classify::{self, Subject, grant_select};
 use super::connect::Link;
 use super::sql::{quote_relation, quote_text};
-use crate::model::Relation;
+use crate::model::{Relation, nearest};
 
 /// How many relations are looked at for a name that resembles the one written.
 const NEAR_LIMIT: u32 = 10_000;
@@ -45,7 +45,8 @@ pub(super) async fn relation(base: &Base, link: &mut Link, table: &str) -> Resul
                     schema: texts.next()?,
                     name: texts.next()?,
                 },
-                visible: true,
+                // Every reading has its schema.
+                place: None,
             })
         })
         .collect();
@@ -90,17 +91,20 @@ pub(super) async fn missing(base: &Base, link: &mut Link, table: &str) -> Result
         .into_iter()
         .filter_map(|row| {
             let mut texts = row.into_iter().flatten();
-            let (schema, name) = (texts.next()?, texts.next()?);
+            Some((texts.next()?, texts.next()?))
+        })
+        .flat_map(|(schema, name)| {
             let shown = format!("{schema}.{name}");
             // Either way of writing it may be the slip; another database's table needs its own.
             let bare = (schema == place.database).then(|| (name, shown.clone()));
-            Some(bare.into_iter().chain([(shown.clone(), shown)]))
+            bare.into_iter().chain([(shown.clone(), shown)])
         })
-        .flatten()
         .collect();
+    let pairs = candidates.iter();
+    let pairs = pairs.map(|(name, shown)| (name.as_str(), shown.as_str()));
     Ok(SourceError::TableMissing {
         table: table.to_owned(),
         source_name: place.database.clone(),
-        near: resolve::nearest(table, &candidates),
+        near: nearest(table, pairs),
     })
 }

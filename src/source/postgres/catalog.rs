@@ -17,12 +17,29 @@ use crate::model::{
     TypeOptions, TypeOverride,
 };
 
-/// Columns of a relation, domains followed to their base type and arrays, once, to their elements'. A
-/// NOT NULL that was never validated (version 18) promises nothing.
+/// The columns of a relation. A NOT NULL that was never validated (version 18) promises nothing.
 const COLUMNS: &str = "
-    WITH RECURSIVE base AS (
-        SELECT attnum, atttypid AS oid, atttypmod AS modifier, false AS is_array, 0 AS step
-        FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped
+    SELECT a.attnum, a.atttypid AS oid, a.atttypmod AS modifier, a.attname::text AS name,
+           a.attnotnull AND NOT EXISTS (
+               SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
+               AND NOT k.convalidated AND k.conkey = ARRAY[a.attnum]) AS not_null,
+           CASE WHEN a.attgenerated = 's' THEN 'generated stored'
+                WHEN a.attgenerated = 'v' THEN 'generated virtual'
+                WHEN a.attidentity = 'a' THEN 'identity always'
+                WHEN a.attidentity = 'd' THEN 'identity by default' END AS generated,
+           col_description(a.attrelid, a.attnum) AS comment,
+           has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS readable
+    FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped";
+
+/// What [`Described::from_row`] reads, of columns with their number, type, modifier and the rest, as
+/// [`COLUMNS`] selects them: domains are followed to their base type and arrays, once, to their
+/// elements'.
+pub(super) fn described(columns: &str) -> String {
+    format!(
+        "
+    WITH RECURSIVE given AS ({columns}),
+    base AS (
+        SELECT attnum, oid, modifier, false AS is_array, 0 AS step FROM given
       UNION ALL
         SELECT b.attnum, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE e.oid END,
                CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE b.modifier END,
@@ -31,22 +48,14 @@ const COLUMNS: &str = "
         LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
         WHERE t.typtype = 'd' OR e.oid IS NOT NULL AND NOT b.is_array),
     last AS (SELECT DISTINCT ON (attnum) * FROM base ORDER BY attnum, step DESC)
-    SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), t.typname::text,
-           n.nspname = 'pg_catalog', t.typtype = 'e', b.modifier,
-           a.attnotnull AND NOT EXISTS (
-               SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
-               AND NOT k.convalidated AND k.conkey = ARRAY[a.attnum]),
-           CASE WHEN a.attgenerated = 's' THEN 'generated stored'
-                WHEN a.attgenerated = 'v' THEN 'generated virtual'
-                WHEN a.attidentity = 'a' THEN 'identity always'
-                WHEN a.attidentity = 'd' THEN 'identity by default' END,
-           col_description(a.attrelid, a.attnum),
-           has_column_privilege(a.attrelid, a.attnum, 'SELECT'), b.is_array,
+    SELECT c.name, format_type(c.oid, c.modifier), t.typname::text, n.nspname = 'pg_catalog',
+           t.typtype = 'e', b.modifier, c.not_null, c.generated, c.comment, c.readable, b.is_array,
            CASE WHEN t.oid = 'money'::regtype THEN scale('1'::money::numeric) END
-    FROM pg_attribute a JOIN last b USING (attnum) JOIN pg_type t ON t.oid = b.oid
+    FROM given c JOIN last b USING (attnum) JOIN pg_type t ON t.oid = b.oid
     JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
-    ORDER BY a.attnum";
+    ORDER BY c.attnum"
+    )
+}
 
 /// A relation's place in the catalogue.
 struct Entry {
@@ -117,11 +126,31 @@ async fn describe_relation(
     types: &TypeOptions,
 ) -> Result<Table> {
     let place = base.connector.place();
-    let relation = lookup::relation(base, link, table).await?;
+    let path = lookup::path(base, link).await?;
+    let catalogue = Subject::catalogue(place);
+    link.look(&catalogue, async {
+        let relation = lookup::relation(base, link, table, &path).await?;
+        describe_found(base, link, relation, selection, types).await
+    })
+    .await
+}
+
+/// Describes a relation, in a transaction that only looks.
+async fn describe_found(
+    base: &Base,
+    link: &Link,
+    relation: Relation,
+    selection: &Selection,
+    types: &TypeOptions,
+) -> Result<Table> {
+    let place = base.connector.place();
     let subject = Subject::relation(place, &relation);
     let entry = entry(link, &subject, &relation).await?;
     let Some(entry) = entry else {
-        return Err(lookup::missing(base, link, table).await?);
+        return Err(SourceError::Changed {
+            object: relation.to_string(),
+            why: "it was dropped just now".to_owned(),
+        });
     };
     if !entry.schema_usable {
         return Err(SourceError::Denied {
@@ -135,7 +164,7 @@ async fn describe_relation(
         });
     }
     let rows = link
-        .rows(&subject, COLUMNS, &[(&entry.oid, Type::OID)])
+        .rows(&subject, &described(COLUMNS), &[(&entry.oid, Type::OID)])
         .await?;
     let all: Vec<Described> = rows.iter().map(Described::from_row).collect();
     let chosen = choose_columns(&all, selection, &relation)?;
@@ -315,17 +344,15 @@ pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> 
         let Some(now) = all.iter().find(|described| described.name == column.name) else {
             return Err(mismatch(format!("the column {} is gone", column.name)));
         };
+        let same_type = column.is_of(&now.source_type);
         let base_type = types::map(&now.server, TypeMode::default()).base_type;
-        if column.read == ReadAs::Native
-            && base_type != column.base_type
-            && now.source_type == column.source_type
-        {
+        if column.read == ReadAs::Native && base_type != column.base_type && same_type {
             return Err(mismatch(format!(
                 "the column {} was {} and is {base_type}",
                 column.name, column.base_type
             )));
         }
-        if now.source_type != column.source_type {
+        if !same_type {
             return Err(mismatch(format!(
                 "the column {} was {} and is {}",
                 column.name, column.source_type, now.source_type
@@ -370,7 +397,7 @@ async fn columns_now(
         return Ok(None);
     };
     let rows = link
-        .rows(&subject, COLUMNS, &[(&entry.oid, Type::OID)])
+        .rows(&subject, &described(COLUMNS), &[(&entry.oid, Type::OID)])
         .await?;
     let columns = rows.iter().map(Described::from_row).collect();
     Ok(Some((entry.kind, columns)))

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::join3;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
@@ -18,6 +19,22 @@ use super::super::url::{PostgresTarget, TlsMode};
 use super::super::{ConnectOptions, Result, SourceError};
 use super::classify::{self, Place, Subject};
 use super::tls;
+
+/// Lets names mean what the server itself calls so, whatever schemas the role's search path puts before
+/// `pg_catalog`: relations, functions, types and operators. Temporary ones, which come first unless
+/// they are named, last.
+pub(super) const OWN_NAMES: &str = "SET LOCAL search_path = pg_catalog, pg_temp;";
+
+/// Lets names mean what they mean to the role again, as filters and queries of the user's do.
+pub(super) const NAMES_OF_ROLE: &str = "SET LOCAL search_path TO DEFAULT;";
+
+/// Begins a transaction that only looks. Its isolation is said, for what a role's default may be: a
+/// standby knows none that is serializable, and a deferrable one waits.
+pub(super) const BEGIN_LOOK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY;";
+
+/// [`BEGIN_LOOK`] with [`OWN_NAMES`].
+const LOOK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY;\
+    SET LOCAL search_path = pg_catalog, pg_temp;";
 
 /// Opens connections to one target.
 pub(super) struct Connector {
@@ -227,6 +244,41 @@ impl Link {
     ) -> Result<Vec<Row>> {
         let outcome = self.client.query_typed(sql, params).await;
         outcome.map_err(|error| self.explain(subject, &error))
+    }
+
+    /// Rows of one question to the catalogue: in a transaction of its own, in which only the server's
+    /// own names mean anything, and still in one round trip.
+    pub(super) async fn ask(
+        &self,
+        subject: &Subject,
+        sql: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>> {
+        // Polled in this order, and each is sent whole when it is polled first.
+        let (begun, rows, ended) = join3(
+            self.client.batch_execute(LOOK),
+            self.client.query_typed(sql, params),
+            self.client.batch_execute("ROLLBACK"),
+        )
+        .await;
+        begun
+            .and(rows)
+            .and_then(|rows| ended.map(|()| rows))
+            .map_err(|error| self.explain(subject, &error))
+    }
+
+    /// Questions to the catalogue that belong together, as [`Link::ask`] asks one.
+    pub(super) async fn look<T>(
+        &self,
+        subject: &Subject,
+        questions: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        self.execute(subject, LOOK).await?;
+        let answers = questions.await;
+        // Ends the transaction whether it failed or not.
+        let ended = self.execute(subject, "ROLLBACK").await;
+        let answers = answers?;
+        ended.map(|()| answers)
     }
 
     /// As [`Link::rows`] without parameters, with the driver's error for whoever needs its SQLSTATE.

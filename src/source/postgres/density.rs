@@ -127,7 +127,7 @@ async fn statistics(
     let name = quote_relation(&table.relation);
     let partitioned = table.kind == RelationKind::Partitioned;
     let rows = link
-        .rows(
+        .ask(
             subject,
             sql,
             &[

@@ -36,7 +36,7 @@ pub(super) async fn doubts(base: &Base, table: &Table) -> Result<Vec<Doubt>> {
     let rows = base
         .link()
         .await?
-        .rows(
+        .ask(
             &subject,
             SHOWN,
             &[

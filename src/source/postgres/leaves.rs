@@ -56,9 +56,10 @@ pub(super) async fn apart(
     }
     let name = quote_relation(&table.relation);
     let hidden = link
-        .row(subject, ROW_SECURITY, &[(&name, Type::TEXT)])
+        .ask(subject, ROW_SECURITY, &[(&name, Type::TEXT)])
         .await?;
-    let rows = link.rows(subject, TREE, &[(&name, Type::TEXT)]).await?;
+    let hidden = hidden.iter().any(|row| row.get(0));
+    let rows = link.ask(subject, TREE, &[(&name, Type::TEXT)]).await?;
     let leaves: Option<Vec<Leaf>> = rows
         .iter()
         .map(|row| {
@@ -73,11 +74,11 @@ pub(super) async fn apart(
             readable.then_some(leaf)
         })
         .collect();
-    let few = |leaves: &Vec<Leaf>| leaves.len() <= MOST_LEAVES && !hidden.get::<_, bool>(0);
+    let few = |leaves: &Vec<Leaf>| leaves.len() <= MOST_LEAVES && !hidden;
     Ok(leaves.filter(few).unwrap_or_default())
 }
 
-/// The leaves' names as they are now, in the order of [`apart`].
+/// The leaves' names as they are in the link's transaction, in the order of [`apart`].
 pub(super) async fn names(
     link: &Link,
     subject: &Subject,

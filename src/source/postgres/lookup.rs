@@ -9,22 +9,35 @@ use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
 use crate::model::Relation;
+use crate::model::nearest;
 
 /// How many relations are looked at for a name that resembles the one written.
 const NEAR_LIMIT: i64 = 10_000;
 
-/// The relation that a name as the user wrote it means.
+/// The schemas that the role's names are looked up in, in that order, the implied ones included.
+pub(super) async fn path(base: &Base, link: &Link) -> Result<Vec<String>> {
+    let subject = Subject::catalogue(base.connector.place());
+    let sql = "SELECT pg_catalog.current_schemas(true)";
+    Ok(link.row(&subject, sql, &[]).await?.get(0))
+}
+
+/// The relation that a name as the user wrote it means, asked in a transaction that only looks.
 ///
 /// # Errors
 /// That it means none, with the nearest names, or several.
-pub(super) async fn relation(base: &Base, link: &Link, table: &str) -> Result<Relation> {
+pub(super) async fn relation(
+    base: &Base,
+    link: &Link,
+    table: &str,
+    path: &[String],
+) -> Result<Relation> {
     let subject = Subject::catalogue(base.connector.place());
     let readings = resolve::readings(table, &['"']);
     let (exact, folded) = resolve::names(&readings);
     // Servers fold by their own locale and we by Unicode: the exact spelling must always do. Temporary
     // tables are of other sessions, which nobody else can read.
     let sql = "
-        SELECT n.nspname::text, c.relname::text, pg_table_is_visible(c.oid)
+        SELECT n.nspname::text, c.relname::text
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
           AND (lower(c.relname::text) = ANY ($1) OR c.relname::text = ANY ($2))
@@ -38,12 +51,15 @@ pub(super) async fn relation(base: &Base, link: &Link, table: &str) -> Result<Re
         .await?;
     let known: Vec<Known> = rows
         .iter()
-        .map(|row| Known {
-            relation: Relation {
-                schema: row.get(0),
-                name: row.get(1),
-            },
-            visible: row.get(2),
+        .map(|row| {
+            let schema: String = row.get(0);
+            Known {
+                place: path.iter().position(|listed| *listed == schema),
+                relation: Relation {
+                    schema,
+                    name: row.get(1),
+                },
+            }
         })
         .collect();
     match resolve::choose(&readings, &known) {
@@ -52,12 +68,12 @@ pub(super) async fn relation(base: &Base, link: &Link, table: &str) -> Result<Re
             table: table.to_owned(),
             candidates: several.iter().map(quote_relation).collect(),
         }),
-        Found::Missing => Err(missing(base, link, table).await?),
+        Found::Missing => Err(missing(base, link, table, path).await?),
     }
 }
 
 /// The error for a table that is not there, with the nearest names of what the role may use.
-pub(super) async fn missing(base: &Base, link: &Link, table: &str) -> Result<SourceError> {
+async fn missing(base: &Base, link: &Link, table: &str, path: &[String]) -> Result<SourceError> {
     let place = base.connector.place();
     let sql = "
         SELECT n.nspname::text, c.relname::text
@@ -65,12 +81,12 @@ pub(super) async fn missing(base: &Base, link: &Link, table: &str) -> Result<Sou
         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
           AND has_schema_privilege(n.oid, 'USAGE')
           AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-        ORDER BY 1, 2 LIMIT $1";
+        ORDER BY array_position($2, n.nspname::text), 1, 2 LIMIT $1";
     let rows = link
         .rows(
             &Subject::catalogue(place),
             sql,
-            &[(&NEAR_LIMIT, Type::INT8)],
+            &[(&NEAR_LIMIT, Type::INT8), (&path, Type::TEXT_ARRAY)],
         )
         .await?;
     let candidates: Vec<(String, String)> = rows
@@ -85,6 +101,11 @@ pub(super) async fn missing(base: &Base, link: &Link, table: &str) -> Result<Sou
     Ok(SourceError::TableMissing {
         table: table.to_owned(),
         source_name: place.database.clone(),
-        near: resolve::nearest(table, &candidates),
+        near: nearest(
+            table,
+            candidates
+                .iter()
+                .map(|(name, shown)| (name.as_str(), shown.as_str())),
+        ),
     })
 }

@@ -15,6 +15,7 @@ mod leaves;
 mod lookup;
 mod ordered;
 mod query;
+mod reader;
 mod registry;
 mod session;
 mod shared;
@@ -40,6 +41,8 @@ use crate::model::{
 };
 use classify::Subject;
 use connect::{Connector, Link};
+
+pub use reader::CopyReader;
 
 /// The oldest version that this program reads.
 const OLDEST: u32 = 130_000;
@@ -103,8 +106,9 @@ impl Postgres {
         let connector = Connector::new(target, options)?;
         let started = options.clock.monotonic();
         let link = connector.open().await?;
-        let sql = "SELECT current_setting('server_version_num')::int4, \
-                   current_setting('server_version'), current_setting('server_encoding')";
+        let sql = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4, \
+                   pg_catalog.current_setting('server_version'), \
+                   pg_catalog.current_setting('server_encoding')";
         let subject = Subject::catalogue(connector.place());
         let row = link.row(&subject, sql, &[]).await?;
         let connect_time = options.clock.monotonic().saturating_sub(started);

@@ -9,37 +9,19 @@ use tokio_postgres::types::Type;
 use super::super::dialect::{from_item, quote_identifier};
 use super::super::{Result, SourceError, duplicate_columns};
 use super::Base;
-use super::catalog::{Described, choose_columns, map_columns};
+use super::catalog::{Described, choose_columns, described, map_columns};
 use super::classify::{self, Subject};
-use super::connect::Link;
-use super::statistics::{QUESTION_LIMIT_MS, bounded};
+use super::connect::{BEGIN_LOOK, Link, NAMES_OF_ROLE, OWN_NAMES};
+use super::statistics::{QUESTION_LIMIT_MS, bounded_for_role};
 use crate::model::{
     Estimate, Origin, QUERY_SCHEMA, Relation, RelationKind, Selection, Table, TypeOptions,
 };
 
-/// Types of given columns, domains followed to their base type and arrays, once, to their elements',
-/// in the shape of the catalogue's own columns. A query promises nothing about NULLs and everything
-/// about the right to read.
+/// Given columns. A query promises nothing about NULLs and everything about the right to read.
 const COLUMNS: &str = "
-    WITH RECURSIVE base AS (
-        SELECT u.attnum, u.oid, u.modifier, false AS is_array, 0 AS step
-        FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS u(oid, modifier, attnum)
-      UNION ALL
-        SELECT b.attnum, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE e.oid END,
-               CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE b.modifier END,
-               b.is_array OR t.typtype <> 'd', b.step + 1
-        FROM base b JOIN pg_type t ON t.oid = b.oid
-        LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
-        WHERE t.typtype = 'd' OR e.oid IS NOT NULL AND NOT b.is_array),
-    last AS (SELECT DISTINCT ON (attnum) * FROM base ORDER BY attnum, step DESC)
-    SELECT c.name, format_type(c.oid, c.modifier), t.typname::text,
-           n.nspname = 'pg_catalog', t.typtype = 'e', b.modifier,
-           false, NULL::text, NULL::text, true, b.is_array,
-           CASE WHEN t.oid = 'money'::regtype THEN scale('1'::money::numeric) END
-    FROM unnest($3::text[], $1::oid[], $2::int4[]) WITH ORDINALITY AS c(name, oid, modifier, attnum)
-    JOIN last b USING (attnum) JOIN pg_type t ON t.oid = b.oid
-    JOIN pg_namespace n ON n.oid = t.typnamespace
-    ORDER BY c.attnum";
+    SELECT u.attnum, u.oid, u.modifier, u.name, false AS not_null, NULL::text AS generated,
+           NULL::text AS comment, true AS readable
+    FROM unnest($1::oid[], $2::int4[], $3::text[]) WITH ORDINALITY AS u(oid, modifier, name, attnum)";
 
 /// Describes the selected columns of a query, given by its name and text.
 pub(super) async fn describe(
@@ -79,7 +61,7 @@ pub(super) async fn check_filter(link: &Link, subject: &Subject, table: &Table) 
         return Ok(());
     };
     let sql = format!(
-        "EXPLAIN (COSTS OFF) SELECT ARRAY[{filter}\n]::bool[] FROM {} WHERE ({filter}\n)",
+        "EXPLAIN (COSTS OFF) SELECT ARRAY[{filter}\n]::pg_catalog.bool[] FROM {} WHERE ({filter}\n)",
         from_item(&table.relation, table.query.as_deref())
     );
     link.execute(subject, &look()).await?;
@@ -91,7 +73,7 @@ pub(super) async fn check_filter(link: &Link, subject: &Subject, table: &Table) 
 /// Begins a transaction that only looks, and not for long.
 fn look() -> String {
     format!(
-        "BEGIN READ ONLY;SET LOCAL statement_timeout = {QUESTION_LIMIT_MS};\
+        "{BEGIN_LOOK}SET LOCAL statement_timeout = {QUESTION_LIMIT_MS};\
          SET LOCAL lock_timeout = {QUESTION_LIMIT_MS}"
     )
 }
@@ -112,12 +94,14 @@ impl Query<'_> {
         columns
     }
 
-    /// The columns, asked in a transaction that is open already.
+    /// The columns, asked in a transaction that is open already, and that has the server's own names
+    /// afterwards.
     ///
     /// # Errors
     /// [`SourceError::Query`] for anything but one statement that reads; the server's own words
     /// where it does not understand it.
     pub(super) async fn columns(&self, link: &Link, subject: &Subject) -> Result<Vec<Described>> {
+        link.execute(subject, NAMES_OF_ROLE).await?;
         self.check_alone(link, subject).await?;
         let names = self.names(link, subject).await?;
         if let Some(why) = duplicate_columns(&names) {
@@ -125,10 +109,11 @@ impl Query<'_> {
         }
         let types = self.types(link, subject, &names).await?;
         let modifiers = self.modifiers(link, subject, &names, &types).await?;
+        link.execute(subject, OWN_NAMES).await?;
         let rows = link
             .rows(
                 subject,
-                COLUMNS,
+                &described(COLUMNS),
                 &[
                     (&types, Type::OID_ARRAY),
                     (&modifiers, Type::INT4_ARRAY),
@@ -182,10 +167,15 @@ impl Query<'_> {
     async fn types(&self, link: &Link, subject: &Subject, names: &[String]) -> Result<Vec<u32>> {
         let types: Vec<String> = names
             .iter()
-            .map(|name| format!("pg_typeof({})::oid", self.column(name)))
+            .map(|name| {
+                format!(
+                    "pg_catalog.pg_typeof({})::pg_catalog.oid",
+                    self.column(name)
+                )
+            })
             .collect();
         let sql = format!(
-            "SELECT ARRAY[{}]::oid[] FROM {}",
+            "SELECT ARRAY[{}]::pg_catalog.oid[] FROM {}",
             types.join(", "),
             self.one_row_of_nulls()
         );
@@ -206,7 +196,7 @@ impl Query<'_> {
             .zip(types)
             .map(|(name, oid)| match Type::from_oid(*oid) {
                 Some(_) => self.column(name),
-                None => "NULL::bool".to_owned(),
+                None => "NULL::pg_catalog.bool".to_owned(),
             })
             .collect();
         let sql = format!(
@@ -222,7 +212,7 @@ impl Query<'_> {
     /// The planner's own estimate; nothing is run.
     pub(super) async fn estimate(&self, link: &Link, subject: &Subject) -> Result<(Estimate, u64)> {
         let sql = format!("EXPLAIN (FORMAT JSON) {}", self.text);
-        let answer = bounded(link, subject, &sql).await?;
+        let answer = bounded_for_role(link, subject, &sql).await?;
         let number = |name: &str| {
             let text = answer.first()?.first()?.as_deref()?;
             let plan: serde_json::Value = serde_json::from_str(text).ok()?;

@@ -11,7 +11,7 @@ use super::super::dialect::{Dialect, from_item, quote_literal, quote_relation};
 use super::super::{Result, SnapshotRequest, SourceError};
 use super::Base;
 use super::classify::Subject;
-use super::connect::Link;
+use super::connect::{Link, NAMES_OF_ROLE, OWN_NAMES};
 use super::registry::{Registration, Registry};
 use crate::clock::SharedClock;
 use crate::error::one_line;
@@ -70,9 +70,16 @@ impl Shared {
         self.request.consistency == Consistency::PerChunk
     }
 
+    /// Whether what is read names things as the role does: a filter, a query, and the functions inside
+    /// a view. All else, casts that print names included, uses the server's own names.
+    pub(super) fn by_role(&self) -> bool {
+        self.read.filter.is_some()
+            || matches!(self.read.kind, RelationKind::View | RelationKind::Query)
+    }
+
     /// The statements that open a reader's transaction: begin, import, pins, lock.
     pub(super) fn opening(&self, import: Option<&str>) -> String {
-        let import = import.map_or_else(String::new, |id| {
+        let snapshot = import.map_or_else(String::new, |id| {
             format!(
                 "SET TRANSACTION SNAPSHOT {};",
                 quote_literal(Dialect::PostgreSql, id)
@@ -80,20 +87,18 @@ impl Shared {
         });
         // Zero is no limit at all, whatever the role's or the database's own is.
         let limit = self.base.statement_timeout.as_millis();
-        // How casts print names. A filter, a query, and the functions inside a view, mean what they
-        // mean to the role. Not among the pins: the coordinator compares types as they were described.
-        let by_role = matches!(self.read.kind, RelationKind::View | RelationKind::Query);
-        let path = if self.read.filter.is_none() && !by_role {
-            "SET LOCAL search_path = pg_catalog;"
-        } else {
+        // Last: what is held may be a query. An importer has questions of its own first.
+        let names = if self.by_role() && import.is_none() {
             ""
+        } else {
+            OWN_NAMES
         };
         // Each reader is one process of the server: parallelism is our workers', and compiling the
         // statement anew for every chunk costs more than it saves.
         format!(
-            "{BEGIN}{import}{}SET LOCAL quote_all_identifiers = off;{path}\
+            "{BEGIN}{snapshot}{}SET LOCAL quote_all_identifiers = off;\
              SET LOCAL statement_timeout = {limit};SET LOCAL jit = off;\
-             SET LOCAL max_parallel_workers_per_gather = 0;{}",
+             SET LOCAL max_parallel_workers_per_gather = 0;{}{names}",
             self.pins(),
             self.holding()
         )
@@ -168,9 +173,7 @@ impl Shared {
             ORDER BY l.granted DESC, l.pid LIMIT 1";
         let name = quote_relation(&self.read.relation);
         let link = self.base.link().await?;
-        let rows = link
-            .rows(&self.subject, sql, &[(&name, Type::TEXT)])
-            .await?;
+        let rows = link.ask(&self.subject, sql, &[(&name, Type::TEXT)]).await?;
         Ok(rows.first().map(|row| {
             let verb = if row.get(3) { "holds" } else { "waits for" };
             one_line(&format!(
@@ -186,7 +189,7 @@ impl Shared {
     pub(super) async fn on_its_own(&self) -> Result<(Link, Registration)> {
         let link = self.base.connector.open().await?;
         let row = link
-            .row(&self.subject, "SELECT pg_backend_pid()", &[])
+            .row(&self.subject, "SELECT pg_catalog.pg_backend_pid()", &[])
             .await?;
         let registration = Registry::join(&self.registry, row.get(0), None, link.cancel_token());
         Ok((link, registration))
@@ -209,6 +212,9 @@ impl Shared {
                             &[],
                         )
                         .await?;
+                    if self.by_role() {
+                        link.execute(&self.subject, NAMES_OF_ROLE).await?;
+                    }
                     let export = Some(row.get::<_, String>(1));
                     let registration =
                         Registry::join(&self.registry, row.get(0), export, link.cancel_token());

@@ -17,7 +17,7 @@ use super::super::dialect::{from_item, quote_relation, where_clause};
 use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
 use super::Base;
 use super::classify::Subject;
-use super::connect::Link;
+use super::connect::{Link, NAMES_OF_ROLE, OWN_NAMES};
 use super::registry::{Registration, Registry};
 use super::session::PgSession;
 use super::shared::{BEGIN, Hold, Shared, TRIES};
@@ -97,11 +97,18 @@ impl PgSnapshot {
     async fn count_on(&self, link: &Link) -> Result<u64> {
         let read = &self.shared.read;
         let sql = format!(
-            "SELECT count(*) FROM {}{}",
+            "SELECT pg_catalog.count(*) FROM {}{}",
             from_item(&read.relation, read.query.as_deref()),
             where_clause(read.filter.as_deref(), None)
         );
-        let row = link.row(&self.shared.subject, &sql, &[]).await?;
+        let (subject, by_role) = (&self.shared.subject, self.shared.by_role());
+        if by_role {
+            link.execute(subject, NAMES_OF_ROLE).await?;
+        }
+        let row = link.row(subject, &sql, &[]).await?;
+        if by_role {
+            link.execute(subject, OWN_NAMES).await?;
+        }
         u64::try_from(row.get::<_, i64>(0)).map_err(|error| SourceError::Protocol {
             target: self.shared.target().to_owned(),
             why: format!("count(*): {error}"),
@@ -116,7 +123,7 @@ async fn freeze(shared: &mut Shared) -> Result<Link> {
     let mut failure = None;
     let mut tries = 0;
     while tries < TRIES {
-        let opening = format!("{BEGIN}{}{}", shared.pins(), shared.holding());
+        let opening = format!("{BEGIN}{}{}{OWN_NAMES}", shared.pins(), shared.holding());
         match link.attempt(&opening).await {
             Ok(()) => match shared.check_files(&link).await {
                 Ok(()) => return Ok(link),
@@ -167,7 +174,7 @@ const FACTS: &str = "
            to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
            coalesce(row_security_active(to_regclass($1)), false),
            pg_is_in_recovery(),
-           current_setting('search_path'),
+           (SELECT reset_val FROM pg_settings WHERE name = 'search_path'),
            (SELECT coalesce(bool_or(row_security_active(l.relation)), false) FROM pg_locks l
             WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'),
            (SELECT string_agg(DISTINCT c.oid::regclass::text, ', ') FROM pg_class c WHERE c.relkind = 'f'
@@ -318,7 +325,7 @@ impl Snapshot for PgSnapshot {
         let ours = self.shared.registry.pids();
         let link = self.shared.base.link().await?;
         let rows = link
-            .rows(&self.shared.subject, sql, &[(&ours, Type::INT4_ARRAY)])
+            .ask(&self.shared.subject, sql, &[(&ours, Type::INT4_ARRAY)])
             .await?;
         Ok(rows
             .iter()

@@ -8,7 +8,7 @@ use super::super::Result;
 use super::super::dialect::quote_relation;
 use super::Base;
 use super::classify::Subject;
-use super::connect::Link;
+use super::connect::{BEGIN_LOOK, Link, OWN_NAMES};
 use super::leaves;
 use super::query::Query;
 use super::shared::OUTPUT;
@@ -64,7 +64,10 @@ const FILES: &str = "
 /// The relation's files as they are now.
 pub(super) async fn files(link: &Link, subject: &Subject, table: &Table) -> Result<Files> {
     let name = quote_relation(&table.relation);
-    let row = link.row(subject, FILES, &[(&name, Type::TEXT)]).await?;
+    let rows = link.ask(subject, FILES, &[(&name, Type::TEXT)]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(Files::default());
+    };
     let count = |index| u64::try_from(row.get::<_, i64>(index)).unwrap_or(0);
     Ok(Files {
         blocks: count(0),
@@ -129,7 +132,7 @@ fn unknown() -> Estimate {
 async fn foreign(link: &Link, subject: &Subject, table: &Table) -> Result<Estimate> {
     let name = quote_relation(&table.relation);
     let sql = "SELECT reltuples::float8 FROM pg_class WHERE oid = to_regclass($1)::oid";
-    let rows = link.rows(subject, sql, &[(&name, Type::TEXT)]).await?;
+    let rows = link.ask(subject, sql, &[(&name, Type::TEXT)]).await?;
     Ok(match rows.first().map(|row| row.get::<_, f64>(0)) {
         Some(tuples) if tuples > 0.0 => Estimate {
             rows: tuples.round() as u64,
@@ -203,15 +206,33 @@ pub(super) fn sample_percent(blocks: u64) -> f64 {
     }
 }
 
-/// Runs a question in a read-only transaction of its own, with a time limit and row security as the
-/// role has it; a question that takes too long, or that the role may not ask, has no answer.
+/// Runs a question of ours in a read-only transaction of its own, with a time limit and row security
+/// as the role has it; a question that takes too long, or that the role may not ask, has no answer.
 pub(super) async fn bounded(
     link: &Link,
     subject: &Subject,
     sql: &str,
 ) -> Result<Vec<Vec<Option<String>>>> {
+    bounded_where(link, subject, OWN_NAMES, sql).await
+}
+
+/// As [`bounded`], with a statement of the user's, whose names mean what they mean to the role.
+pub(super) async fn bounded_for_role(
+    link: &Link,
+    subject: &Subject,
+    sql: &str,
+) -> Result<Vec<Vec<Option<String>>>> {
+    bounded_where(link, subject, "", sql).await
+}
+
+async fn bounded_where(
+    link: &Link,
+    subject: &Subject,
+    names: &str,
+    sql: &str,
+) -> Result<Vec<Vec<Option<String>>>> {
     let opening = format!(
-        "BEGIN READ ONLY;{OUTPUT}SET LOCAL statement_timeout = {QUESTION_LIMIT_MS};\
+        "{BEGIN_LOOK}{OUTPUT}{names}SET LOCAL statement_timeout = {QUESTION_LIMIT_MS};\
          SET LOCAL lock_timeout = {QUESTION_LIMIT_MS};SET LOCAL enable_seqscan = off;\
          SET LOCAL max_parallel_workers_per_gather = 0;SET LOCAL jit = off"
     );
@@ -245,7 +266,7 @@ async fn counters(link: &Link, subject: &Subject, table: &Table) -> Result<Chang
                 FROM pg_stat_database d WHERE d.datname = current_database())
         FROM tree JOIN pg_stat_all_tables s ON s.relid = tree.oid";
     let name = quote_relation(&table.relation);
-    let row = link.row(subject, sql, &[(&name, Type::TEXT)]).await?;
+    let rows = link.ask(subject, sql, &[(&name, Type::TEXT)]).await?;
     let names = [
         "n_tup_ins",
         "n_tup_upd",
@@ -260,7 +281,7 @@ async fn counters(link: &Link, subject: &Subject, table: &Table) -> Result<Chang
         .iter()
         .enumerate()
         .filter_map(|(index, name)| {
-            let value: Option<String> = row.get(index);
+            let value: Option<String> = rows.first()?.get(index);
             Some(((*name).to_owned(), value?))
         })
         .collect();
@@ -288,8 +309,11 @@ pub(super) async fn load(base: &Base) -> Result<ConnectionLoad> {
         FROM active";
     let link = base.link().await?;
     let subject = Subject::catalogue(base.connector.place());
-    let row = link.row(&subject, sql, &[]).await?;
-    let number = |index| u32::try_from(row.get::<_, i64>(index)).unwrap_or(0);
+    let rows = link.ask(&subject, sql, &[]).await?;
+    let number = |index| {
+        let count = rows.first().map_or(0, |row| row.get::<_, i64>(index));
+        u32::try_from(count).unwrap_or(0)
+    };
     Ok(ConnectionLoad {
         active: number(0),
         max: number(1),

@@ -7,6 +7,7 @@ use super::keys;
 use super::query;
 use super::sql::{self, Part, Reading};
 use super::types::Storage;
+use crate::model::nearest;
 use crate::model::{
     Column, ColumnOptions, FieldType, Key, QUERY_SCHEMA, ReadAs, ReadSpec, Relation, RelationKind,
     Selection, Table, TypeOptions,
@@ -195,14 +196,15 @@ fn resolve(connection: &Connection, database: &str, table: &str) -> Result<Liste
     let names = relations
         .iter()
         .map(|listed| listed.name.as_str())
-        .filter(|name| !name.starts_with("sqlite_"));
+        .filter(|name| !name.starts_with("sqlite_"))
+        .map(|name| (name, name));
     let wanted = readings
         .first()
         .map_or(table, |reading| reading.name.text.as_str());
     Err(SourceError::TableMissing {
         table: table.to_owned(),
         source_name: database.to_owned(),
-        near: sql::nearest(wanted, names),
+        near: nearest(wanted, names),
     })
 }
 
@@ -249,7 +251,12 @@ fn find(relation: &Relation, columns: &[Declared], wanted: &str) -> Result<usize
         .ok_or_else(|| SourceError::ColumnMissing {
             column: wanted.to_owned(),
             table: relation.to_string(),
-            near: sql::nearest(wanted, columns.iter().map(|column| column.name.as_str())),
+            near: nearest(
+                wanted,
+                columns
+                    .iter()
+                    .map(|column| (column.name.as_str(), column.name.as_str())),
+            ),
         })
 }
 

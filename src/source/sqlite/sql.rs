@@ -105,38 +105,6 @@ fn part(text: &str) -> Option<(Part, &str)> {
     None
 }
 
-/// How far apart two names are: insertions, deletions and replacements of characters, case ignored.
-pub(super) fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().flat_map(char::to_lowercase).collect();
-    let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != right);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-/// The names nearest to `wanted`, nearest first, at most three; far ones are left out.
-pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let limit = (wanted.chars().count() / 3).max(2);
-    let mut ranked: Vec<(usize, &str)> = names
-        .map(|name| (distance(wanted, name), name))
-        .filter(|(far, _)| *far <= limit)
-        .collect();
-    ranked.sort_unstable();
-    ranked
-        .into_iter()
-        .take(3)
-        .map(|(_, name)| name.to_owned())
-        .collect()
-}
-
 /// `WHERE …` from a chunk's condition and the user's filter; empty when there is neither.
 ///
 /// The filter ends with a newline, so that a comment at its end hides nothing of ours.
@@ -231,13 +199,6 @@ mod tests {
     }
 
     #[test]
-    fn near_names_are_ranked_and_far_ones_left_out() {
-        let names = ["orders", "order_items", "customers", "Order"];
-        assert_eq!(nearest("ordrs", names.into_iter()), ["orders", "Order"]);
-        assert!(nearest("zzz", names.into_iter()).is_empty());
-    }
-
-    #[test]
     fn a_comment_at_the_filters_end_hides_nothing() {
         assert_eq!(
             where_clause(Some("\"id\" < 5"), Some("a = 1 -- all of them")),
@@ -250,12 +211,6 @@ mod tests {
         #[test]
         fn a_quoted_name_is_read_back(name in "\\PC{1,12}") {
             prop_assert_eq!(&readings(&quote(&name))[0].name, &literal(&name));
-        }
-
-        #[test]
-        fn distance_is_symmetric_and_zero_only_between_equals(a in "[a-d]{0,6}", b in "[a-d]{0,6}") {
-            prop_assert_eq!(distance(&a, &b), distance(&b, &a));
-            prop_assert_eq!(distance(&a, &b) == 0, a == b);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::oracle::{Kind, expect_same};
 use super::table::PINNED;
+use crate::extraction::Extraction;
 use crate::ixtract::Cli;
 use crate::published::extract;
 use crate::readers::{Engine, Row};
@@ -14,7 +15,7 @@ const HOSTILE: &[&str] = &[
     "bytea_output = escape",
     "extra_float_digits = -15",
     "IntervalStyle = sql_standard",
-    "search_path = evil, public",
+    "search_path = evil, pg_catalog, public",
     "default_transaction_read_only = on",
     "default_transaction_isolation = 'serializable'",
     "default_transaction_deferrable = on",
@@ -37,9 +38,47 @@ const HOSTILE: &[&str] = &[
     "plan_cache_mode = force_generic_plan",
 ];
 
-/// The table's name, shadowed.
+/// Names shadowed: the table's, and, in a schema before the server's own, relations, functions, types
+/// and operators that whoever asks the catalogue is likely to use.
 const EVIL: &str = "CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC;
     CREATE TABLE evil.t (id int PRIMARY KEY, wrong text);
+    CREATE FUNCTION evil.format_type(oid, int4) RETURNS text LANGUAGE sql RETURN 'wrong';
+    CREATE FUNCTION evil.current_setting(text) RETURNS text LANGUAGE sql RETURN '90000';
+    CREATE FUNCTION evil.to_regclass(text) RETURNS regclass LANGUAGE sql RETURN 'evil.t'::regclass;
+    CREATE FUNCTION evil.pg_backend_pid() RETURNS int4 LANGUAGE sql RETURN -1;
+    CREATE FUNCTION evil.pg_export_snapshot() RETURNS text LANGUAGE sql RETURN 'wrong';
+    CREATE FUNCTION evil.pg_relation_size(oid) RETURNS int8 LANGUAGE sql RETURN 0;
+    CREATE FUNCTION evil.pg_typeof(int8) RETURNS regtype LANGUAGE sql RETURN 'int2'::regtype;
+    CREATE FUNCTION evil.lower(text) RETURNS text LANGUAGE sql RETURN 'wrong';
+    CREATE FUNCTION evil.current_schemas(bool) RETURNS name[] LANGUAGE sql RETURN '{evil}'::name[];
+    CREATE FUNCTION evil.row_security_active(oid) RETURNS bool LANGUAGE sql RETURN true;
+    CREATE FUNCTION evil.has_schema_privilege(oid, text) RETURNS bool LANGUAGE sql RETURN false;
+    CREATE FUNCTION evil.eight(int8) RETURNS int8 LANGUAGE sql RETURN 7;
+    CREATE AGGREGATE evil.count(*) (SFUNC = evil.eight, STYPE = int8, INITCOND = '7');
+    CREATE FUNCTION evil.never(name, name) RETURNS bool LANGUAGE sql RETURN false;
+    CREATE FUNCTION evil.never(oid, oid) RETURNS bool LANGUAGE sql RETURN false;
+    CREATE FUNCTION evil.never(int8, int8) RETURNS bool LANGUAGE sql RETURN false;
+    CREATE FUNCTION evil.never(tid, tid) RETURNS bool LANGUAGE sql RETURN false;
+    CREATE FUNCTION evil.never(name, text) RETURNS bool LANGUAGE sql RETURN false;
+    CREATE OPERATOR evil.= (FUNCTION = evil.never, LEFTARG = name, RIGHTARG = name);
+    CREATE OPERATOR evil.= (FUNCTION = evil.never, LEFTARG = name, RIGHTARG = text);
+    CREATE OPERATOR evil.= (FUNCTION = evil.never, LEFTARG = oid, RIGHTARG = oid);
+    CREATE OPERATOR evil.>= (FUNCTION = evil.never, LEFTARG = int8, RIGHTARG = int8);
+    CREATE OPERATOR evil.< (FUNCTION = evil.never, LEFTARG = int8, RIGHTARG = int8);
+    CREATE OPERATOR evil.>= (FUNCTION = evil.never, LEFTARG = tid, RIGHTARG = tid);
+    CREATE OPERATOR evil.< (FUNCTION = evil.never, LEFTARG = tid, RIGHTARG = tid);
+    CREATE TABLE evil.pg_class (oid oid, relname name, relnamespace oid);
+    CREATE TABLE evil.pg_attribute (attrelid oid, attname name);
+    CREATE TABLE evil.pg_type (oid oid, typname name);
+    CREATE TABLE evil.pg_namespace (oid oid, nspname name);
+    CREATE TABLE evil.pg_index (indexrelid oid);
+    CREATE TABLE evil.pg_locks (pid int4);
+    CREATE TABLE evil.pg_stats (attname name);
+    CREATE TABLE evil.pg_stat_activity (pid int4);
+    CREATE TABLE evil.pg_stat_all_tables (relid oid);
+    CREATE DOMAIN evil.text AS pg_catalog.int2; CREATE DOMAIN evil.int8 AS pg_catalog.int2;
+    CREATE DOMAIN evil.oid AS pg_catalog.int2; CREATE DOMAIN evil.tid AS pg_catalog.int2;
+    CREATE DOMAIN evil.regclass AS pg_catalog.int2; CREATE DOMAIN evil.bool AS pg_catalog.int2;
     GRANT SELECT ON ALL TABLES IN SCHEMA evil TO PUBLIC";
 
 /// The last column takes long: 40 ms a row, so that a chunk outlasts the time limits above.
@@ -131,6 +170,23 @@ fn expect_output(role: &Address, before: &[Row]) {
         expect_same(chunking, &NAMES, &KINDS, before, &read);
         assert!(run.chunks().len() > 1, "{chunking}: {:?}", run.chunks());
     }
+    // What the user writes means what it means to the role; what is ours stays ours.
+    for (what, chunking) in [("filter by key", "key"), ("filter by ctid", "ctid")] {
+        let flags = ["--chunk-rows", "20", "--chunking", chunking];
+        let filter = ["--workers", "2", "--where", "x IS NOT NULL"];
+        let run = extract(
+            &cli,
+            &url,
+            "public.t",
+            what,
+            &[&flags[..], &filter].concat(),
+        );
+        run.expect_exact_cover(300);
+        assert!(run.chunks().len() > 1, "{what}: {:?}", run.chunks());
+    }
+    let query = Extraction::of_query(&url, "SELECT id, x, tz FROM public.t", "q");
+    query.run(&["--workers", "2"]).expect_code(0);
+    assert_eq!(query.rows().len(), 300);
     let slow = extract(&cli, &url, "public.slow", "slow", &[]);
     slow.expect_exact_cover(12);
 }

@@ -1,5 +1,6 @@
 //! PostgreSQL's arrays: lists of what their elements are.
 
+use super::casts;
 use super::oracle::Kind;
 use super::table::{Column, Filled, column};
 use crate::ixtract::Cli;
@@ -7,18 +8,18 @@ use crate::published::{Failure, attempt, extract};
 use crate::readers::{self, Engine};
 use crate::servers::postgres;
 
-const TYPES: &str = "
-    CREATE TYPE mood AS ENUM ('sad', 'so so', 'glücklich');
-    CREATE TYPE pair AS (number int, word text);
-    CREATE DOMAIN percent AS numeric(5,2);
+/// What the columns need beside [`casts::TYPES`].
+pub(super) const TYPES: &str = "
+    CREATE TYPE couple AS (number int, word text);
     CREATE DOMAIN codes AS text[];
     CREATE DOMAIN more_codes AS codes";
 
 #[test]
 fn arrays_arrive_element_by_element() {
     let database = postgres().fresh_database();
+    database.exec(casts::TYPES);
     database.exec(TYPES);
-    let columns = [plain(), made()].concat();
+    let columns = columns();
     let table = Filled::create(&database, &columns, 120, "");
     let cli = Cli::new();
     let run = |name: &str, flags: &[&str]| extract(&cli, &database.url(), "public.t", name, flags);
@@ -38,6 +39,11 @@ fn arrays_arrive_element_by_element() {
     assert_eq!(kind("moments"), "list<item: timestamp[us, tz=UTC]>");
     assert_eq!(kind("percents"), "list<item: decimal128(5, 2)>");
     assert_eq!(kind("nets"), "list<item: string>");
+}
+
+/// One column for each of these types.
+pub(super) fn columns() -> Vec<Column> {
+    [plain(), made()].concat()
 }
 
 fn plain() -> Vec<Column> {
@@ -110,7 +116,7 @@ fn made() -> Vec<Column> {
             "percents",
             "percent[]",
             Kind::List(&Kind::Exact),
-            &["{0.5,NULL,-100}"],
+            &["{0.5,NULL,100}"],
             |random| format!("{{{}.{}}}", random.below(100), random.digits(2)),
         ),
         column(
@@ -135,8 +141,8 @@ fn made() -> Vec<Column> {
             |random| format!("{{10.0.0.{}/32}}", random.below(256)),
         ),
         column(
-            "pairs",
-            "pair[]",
+            "couples",
+            "couple[]",
             Kind::List(&Kind::Exact),
             &["{\"(1,a)\",NULL}"],
             |random| format!("{{\"({},b)\"}}", random.below(256)),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use super::results::expect_page;
 use crate::ixtract::Cli;
 use crate::published::{Failure, attempt, extract, sqlite_url};
 use crate::random::{Random, seed};
@@ -175,6 +176,7 @@ fn every_affinity_arrives_as_it_is_stored() {
     expect_same(&connection, "t", &many.dataset, "id", &[Engine::Pyarrow]);
     many.expect_exact_cover(154);
     assert!(many.chunks().len() > 2, "{:?}", many.chunks());
+    expect_page("SQLite", &[&one, &many], 154, "pyarrow, DuckDB, Polars");
 
     let kinds: Vec<String> = readers::schema(Engine::Pyarrow, &one.dataset)
         .into_iter()

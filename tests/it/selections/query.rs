@@ -52,8 +52,8 @@ fn a_query_is_extracted_with_the_servers_types() {
         [
             ("id", "bigint", "int64"),
             ("Who, exactly?", "character varying(30)", "string"),
-            ("mood", "feeling", "string"),
-            ("total", "fair_price", "decimal128(12, 2)"),
+            ("mood", "public.feeling", "string"),
+            ("total", "public.fair_price", "decimal128(12, 2)"),
             ("raw", "numeric(7,3)", "decimal128(7, 3)"),
             ("at", "timestamp(0) with time zone", "timestamp[us, tz=UTC]"),
             ("doubled", "numeric", "string"),

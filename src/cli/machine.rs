@@ -1,0 +1,68 @@
+//! What this machine has and how busy it is.
+
+use std::num::NonZero;
+
+/// Processors that this process may use; 4 where nobody says.
+pub(super) fn cpus() -> u32 {
+    let cpus = std::thread::available_parallelism().map_or(4, NonZero::get);
+    u32::try_from(cpus).unwrap_or(u32::MAX)
+}
+
+/// The load of the last minute divided by the machine's processors. `None` where the system does
+/// not tell, as anywhere but on Linux.
+pub(super) fn load_per_core() -> Option<f64> {
+    let load = load(&std::fs::read_to_string("/proc/loadavg").ok()?)?;
+    // The load is the whole machine's, so all of its processors count, not only those that this
+    // process may use.
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").ok();
+    let processors = online.and_then(|text| processors(&text)).unwrap_or(cpus());
+    Some(load / f64::from(processors))
+}
+
+/// The first figure of `/proc/loadavg`: the last minute's.
+fn load(text: &str) -> Option<f64> {
+    let load: f64 = text.split_whitespace().next()?.parse().ok()?;
+    (load.is_finite() && load >= 0.0).then_some(load)
+}
+
+/// How many a list such as `0-3,8` names; `None` where that is none, or it is no such list.
+fn processors(list: &str) -> Option<u32> {
+    let mut count = 0u32;
+    for range in list.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        count = count.checked_add(last.checked_sub(first)?.checked_add(1)?)?;
+    }
+    (count > 0).then_some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_load_is_the_first_figure() {
+        assert_eq!(load("0.52 0.58 0.59 2/345 6789\n"), Some(0.52));
+        assert_eq!(load("17.00"), Some(17.0));
+        for strange in ["", "nan 1 2", "-1 0 0", "up 3 days"] {
+            assert_eq!(load(strange), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn processors_are_counted() {
+        assert_eq!(processors("0-3\n"), Some(4));
+        assert_eq!(processors("0"), Some(1));
+        assert_eq!(processors("0,2-4,7"), Some(5));
+        for strange in ["", "3-1", "a", "0-", "0-4294967295"] {
+            assert_eq!(processors(strange), None, "{strange}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_machine_tells_its_load() {
+        assert!(cpus() > 0);
+        assert!(load_per_core().is_some_and(|load| load >= 0.0));
+    }
+}

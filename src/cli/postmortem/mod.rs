@@ -1,0 +1,36 @@
+//! Commands that look back: they read the store and open no connection to a source.
+
+pub(super) mod history;
+
+use super::args::StoreArgs;
+use super::context::Context;
+use super::history::{host, is_alive, nowhere};
+use super::settings;
+use crate::error::Failure;
+use crate::state::Store;
+
+/// A store that holds runs: here it is what the command is about, so without one there is no going
+/// on.
+pub(super) struct Archive {
+    /// The store.
+    pub(super) store: Store,
+    /// Its file.
+    pub(super) file: String,
+}
+
+impl Archive {
+    /// Opens the store and marks runs whose process died.
+    ///
+    /// # Errors
+    /// 64 where there is no store, and whatever keeps it from being read.
+    pub(super) fn open(context: &Context, args: &StoreArgs) -> Result<Self, Failure> {
+        let file = settings::state_file(args.state.as_deref(), &context.environment)
+            .ok_or_else(nowhere)?;
+        let store = Store::open_existing(&file)?;
+        store.sweep_crashed(&host(), context.clock.now(), &is_alive)?;
+        Ok(Self {
+            store,
+            file: file.display().to_string(),
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! Everything the store knows of one run, for the commands that look back.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::plan::{ExecutionPlan, Scheduling, Strategy};
+use super::run::{ChangeCounters, ChunkRecord, RunId, RunStatus, WorkerRecord};
+use super::snapshot::SnapshotFacts;
+
+/// What a plan predicted, as its run's row has it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Predicted {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes at the source.
+    pub bytes: u64,
+    /// Rows per second.
+    pub throughput: f64,
+    /// Seconds.
+    pub duration_s: f64,
+    /// How the throughput was estimated: `cold_start`, `ewma`, ….
+    pub method: String,
+}
+
+/// What the source looked like when a run was planned; it cannot be found out later.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SourceThen {
+    /// Estimated rows of the relation.
+    pub rows: Option<u64>,
+    /// Bytes of the relation.
+    pub bytes: Option<u64>,
+    /// Smallest key, as text.
+    pub key_min: Option<String>,
+    /// Largest key, as text.
+    pub key_max: Option<String>,
+    /// Time to open a session, in microseconds.
+    pub connect_us: Option<u64>,
+    /// Round trips of small queries, ascending, in microseconds.
+    pub latency_us: Vec<u64>,
+    /// The source's own counters of changes.
+    pub counters: ChangeCounters,
+}
+
+impl SourceThen {
+    /// The middle round trip, in microseconds; `None` where none was measured.
+    pub fn latency_p50_us(&self) -> Option<u64> {
+        self.latency_us.get(self.latency_us.len() / 2).copied()
+    }
+}
+
+/// A run's row: all but its plan, chunks and workers, so that many of them are cheap to read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunRow {
+    /// Its id.
+    pub id: RunId,
+    /// The key of its history; see [`Scope`](super::Scope).
+    pub scope: String,
+    /// The database, without secrets.
+    pub source: String,
+    /// The relation, `schema.name`.
+    pub relation: String,
+    /// How it ended, or that it has not.
+    pub status: RunStatus,
+    /// Its process.
+    pub pid: u32,
+    /// The host of that process.
+    pub host: String,
+    /// Its start.
+    pub started_at: Timestamp,
+    /// Its end; of a crashed run, when that was found out.
+    pub ended_at: Option<Timestamp>,
+    /// The ixtract that executed it.
+    pub version: String,
+    /// Fingerprint of its plan.
+    pub fingerprint: String,
+    /// How rows were cut into chunks.
+    pub strategy: Strategy,
+    /// In which order workers took chunks.
+    pub scheduling: Scheduling,
+    /// The consistency that was asked for.
+    pub consistency: String,
+    /// Planned workers.
+    pub workers: u32,
+    /// Planned chunks.
+    pub chunks: u64,
+    /// Whether hints, `--workers`, a given plan or the like shaped it, so that it must not teach.
+    pub constrained: bool,
+    /// Whether later plans are made from it.
+    pub teaches: bool,
+    /// The run whose plan it executed again.
+    pub replay_of: Option<RunId>,
+    /// Where its output went.
+    pub output: String,
+    /// What was predicted.
+    pub predicted: Predicted,
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes of the finished files.
+    pub bytes: u64,
+    /// Wall time of the read, in seconds.
+    pub duration_s: f64,
+    /// Rows per second.
+    pub throughput: f64,
+    /// Mean number of busy workers.
+    pub effective_workers: f64,
+    /// `full`, `moderate` or `low` (facts sheet, section 8); empty where nothing was read.
+    pub confidence: String,
+    /// Rules that fired and deviations from the plan, one line each.
+    pub adaptations: Vec<String>,
+    /// What the snapshot achieved, where one was opened.
+    pub snapshot: Option<SnapshotFacts>,
+    /// The error, one line, where there was one.
+    pub error: Option<String>,
+    /// What it was expected to cost, where rates were given.
+    pub estimated_cost: Option<f64>,
+    /// What it cost by those rates.
+    pub actual_cost: Option<f64>,
+    /// Values written as NULL because their output type cannot hold them, by column.
+    pub nulled: BTreeMap<String, u64>,
+    /// The source at planning.
+    pub source_then: SourceThen,
+    /// The execution context measured at planning; an empty object where none was.
+    pub context: serde_json::Value,
+    /// The hints it was given, where there were any.
+    pub hints: Option<serde_json::Value>,
+}
+
+/// One run with everything that was recorded of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StoredRun {
+    /// Its row.
+    pub run: RunRow,
+    /// What it executed. Before it is executed again it should pass `planner::verify`.
+    pub plan: ExecutionPlan,
+    /// Its chunks in plan order; none where the run was not closed.
+    pub chunks: Vec<ChunkRecord>,
+    /// Its workers; none where the run was not closed.
+    pub workers: Vec<WorkerRecord>,
+}

@@ -1,0 +1,5 @@
+CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT NOT NULL, total NUMERIC, note TEXT);
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+INSERT INTO orders SELECT i * 3, 'customer ' || (i % 17), i * 1.25, CASE WHEN i % 5 THEN 'n' || i END FROM n;
+CREATE TABLE odd (id INTEGER PRIMARY KEY, n INTEGER);
+INSERT INTO odd VALUES (1, 1), (2, 'two');
