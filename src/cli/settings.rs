@@ -21,7 +21,9 @@ pub use environment::Environment;
 pub use hints::hints;
 pub use template::{Names, check as check_output, directory, literal};
 
-use super::args::{OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs, WorkArgs};
+use super::args::{
+    ColumnNames, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs, WorkArgs,
+};
 use crate::clock::SharedClock;
 use crate::error::{ExitCode, Failure};
 use crate::model::{
@@ -100,13 +102,18 @@ pub fn selection(args: &TableArgs) -> Result<Selection, Failure> {
     let templates = [("--where", &args.filter), ("--query", &args.query)];
     let [filter, query] = template::fill_parameters(templates, &args.params)?;
     Ok(Selection {
-        columns: args.columns.clone(),
-        exclude: args.exclude_columns.clone(),
+        columns: every(&args.columns),
+        exclude: every(&args.exclude_columns),
         filter_template: args.filter.clone(),
         filter,
         query_template: args.query.clone(),
         query,
     })
+}
+
+/// The names of a flag that was repeated.
+fn every(lists: &[ColumnNames]) -> Vec<String> {
+    lists.iter().flat_map(|list| list.0.clone()).collect()
 }
 
 /// How columns are mapped.

@@ -1,7 +1,8 @@
 //! The verdict on a plan: what its last line says, and whether it needs `--force`.
 
 use crate::model::{
-    About, Advice, ExecutionPlan, HintWarning, Objection, RuntimeContext, Standing, Verdict,
+    About, Advice, ExecutionPlan, FieldType, FileCompression, FormatOptions, HintWarning,
+    Objection, RuntimeContext, Standing, Verdict,
 };
 
 /// Room that must be free, as a multiple of the estimated output: six fifths.
@@ -126,13 +127,32 @@ pub fn verdict(plan: &ExecutionPlan, free_bytes: Option<u64>) -> Verdict {
     }
 }
 
-/// Too little room at the output.
+/// Too little room at the output, which is taken to be as large as the source's data, or twice as large
+/// where its bytes are spelled in hexadecimal digits.
 fn room(plan: &ExecutionPlan, free: u64) -> Option<Objection> {
-    let needed = u128::from(plan.forecast.bytes) * ROOM.0 / ROOM.1;
+    let needed = u128::from(plan.forecast.bytes) * spelling(plan) * ROOM.0 / ROOM.1;
     (u128::from(free) < needed).then(|| Objection::Room {
         needed: u64::try_from(needed).unwrap_or(u64::MAX),
         free,
     })
+}
+
+/// How many times as long as at the source values may be: binary ones in CSV that is not compressed.
+fn spelling(plan: &ExecutionPlan) -> u128 {
+    let plain = match &plan.spec.format {
+        FormatOptions::Csv(csv) => csv.compression == FileCompression::None,
+        FormatOptions::Parquet(_) => false,
+    };
+    let binary = |field: &FieldType| match field {
+        FieldType::List(element) => **element == FieldType::Binary,
+        field => *field == FieldType::Binary,
+    };
+    let mut columns = plan.spec.read.columns.iter();
+    if plain && columns.any(|column| binary(&column.field)) {
+        2
+    } else {
+        1
+    }
 }
 
 #[cfg(test)]
@@ -140,7 +160,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::model::Amount;
+    use crate::model::{Amount, CsvOptions};
     use crate::planner::fixtures;
 
     const MB: u64 = 1_000_000;
@@ -149,6 +169,22 @@ mod tests {
         let mut plan = fixtures::plan(fixtures::profile(3_000_000));
         plan.forecast.bytes = bytes;
         plan
+    }
+
+    #[test]
+    fn bytes_that_csv_spells_take_twice_the_room() {
+        let mut plan = plan_of_bytes(1_000 * MB);
+        if let Some(column) = plan.spec.read.columns.first_mut() {
+            column.field = FieldType::List(Box::new(FieldType::Binary));
+        }
+        assert_eq!(room(&plan, 1_200 * MB), None);
+        let mut csv = CsvOptions::default();
+        plan.spec.format = FormatOptions::Csv(csv.clone());
+        assert!(room(&plan, 2_400 * MB - 1).is_some());
+        assert_eq!(room(&plan, 2_400 * MB), None);
+        csv.compression = FileCompression::Gzip;
+        plan.spec.format = FormatOptions::Csv(csv);
+        assert_eq!(room(&plan, 1_200 * MB), None);
     }
 
     /// Six million rows at 600,000 a second by six workers take ten seconds; the output is 10 GiB.

@@ -10,12 +10,11 @@ use arrow::array::{
 };
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType,
-    Time64NanosecondType, TimestampMicrosecondType, TimestampNanosecondType, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type, i256,
+    Float64Type, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType,
+    TimestampNanosecondType, i256,
 };
 
-use super::moment;
+use super::{for_integer, moment};
 use crate::model::{FieldType, TimeUnit};
 
 /// A value as a source may have it.
@@ -46,16 +45,11 @@ pub(super) trait Convert: Send {
 /// A converter into an output type; `None` where there is none.
 pub(super) fn converter(field: &FieldType, lossy: bool) -> Option<Box<dyn Convert>> {
     let to = field.arrow();
+    if let Some(integer) = for_integer!(field, integer(lossy)) {
+        return Some(integer);
+    }
     Some(match *field {
         FieldType::Bool => Box::new(Flags(BooleanBuilder::new())),
-        FieldType::Int8 => integer::<Int8Type>(lossy),
-        FieldType::Int16 => integer::<Int16Type>(lossy),
-        FieldType::Int32 => integer::<Int32Type>(lossy),
-        FieldType::Int64 => integer::<Int64Type>(lossy),
-        FieldType::UInt8 => integer::<UInt8Type>(lossy),
-        FieldType::UInt16 => integer::<UInt16Type>(lossy),
-        FieldType::UInt32 => integer::<UInt32Type>(lossy),
-        FieldType::UInt64 => integer::<UInt64Type>(lossy),
         FieldType::Float32 => primitive::<Float32Type>(to, move |raw| {
             let near = float(raw, lossy)?;
             let narrow = near as f32;
@@ -89,7 +83,7 @@ pub(super) fn converter(field: &FieldType, lossy: bool) -> Option<Box<dyn Conver
         FieldType::Uuid => Box::new(Uuids(FixedSizeBinaryBuilder::new(16))),
         FieldType::Json => Box::new(Json(StringBuilder::new())),
         FieldType::Binary => Box::new(Binary(BinaryBuilder::new())),
-        FieldType::Utf8 | FieldType::List(_) => return None,
+        _ => return None,
     })
 }
 

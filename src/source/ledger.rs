@@ -114,7 +114,8 @@ impl Ledger {
             "{} to write and count NULLs",
             nulls.collect::<Vec<_>>().join(" ")
         ));
-        ways.push(flag("--exclude-columns", &names.join(",")));
+        let listed: Vec<String> = names.iter().map(|name| in_list(name)).collect();
+        ways.push(flag("--exclude-columns", &listed.join(",")));
         let mut others = names.iter().skip(1).copied().collect::<Vec<_>>().join(", ");
         if !others.is_empty() {
             others = format!("; so with values of {others}");
@@ -139,6 +140,15 @@ pub(super) fn flag(name: &str, value: &str) -> String {
         format!("{name} {value}")
     } else {
         format!("{name} '{}'", value.replace('\'', "'\\''"))
+    }
+}
+
+/// A name as one of `--exclude-columns`: in quotes where it would be read as another, or as several.
+fn in_list(name: &str) -> String {
+    if name.contains(',') || name.starts_with('"') {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    } else {
+        name.to_owned()
     }
 }
 
@@ -216,5 +226,12 @@ mod tests {
              --on-unrepresentable 'c d=null' to write and count NULLs, or --exclude-columns 'a,c d'"
         );
         assert_eq!(ledger.close(), Ok(vec![]));
+    }
+
+    #[test]
+    fn names_that_lists_would_cut_are_quoted() {
+        let listed = ["plain", "two words", "a,b", "\"q", "in \"side\""].map(in_list);
+        let wanted = ["plain", "two words", "\"a,b\"", "\"\"\"q\"", "in \"side\""];
+        assert_eq!(listed, wanted);
     }
 }

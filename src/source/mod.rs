@@ -33,6 +33,27 @@ use crate::model::{
 
 pub use error::SourceError;
 
+/// Calls a function that is generic over Arrow's integer types with that of an output type; `None` where
+/// that is no integer.
+macro_rules! for_integer {
+    ($field:expr, $call:ident($($argument:expr),*)) => {{
+        use arrow::datatypes as a;
+        use $crate::model::FieldType as F;
+        match $field {
+            F::Int8 => Some($call::<a::Int8Type>($($argument),*)),
+            F::Int16 => Some($call::<a::Int16Type>($($argument),*)),
+            F::Int32 => Some($call::<a::Int32Type>($($argument),*)),
+            F::Int64 => Some($call::<a::Int64Type>($($argument),*)),
+            F::UInt8 => Some($call::<a::UInt8Type>($($argument),*)),
+            F::UInt16 => Some($call::<a::UInt16Type>($($argument),*)),
+            F::UInt32 => Some($call::<a::UInt32Type>($($argument),*)),
+            F::UInt64 => Some($call::<a::UInt64Type>($($argument),*)),
+            _ => None,
+        }
+    }};
+}
+use for_integer;
+
 /// Names that more than one column of a query has, as the reason for refusing it: a file's columns
 /// are found by name.
 fn duplicate_columns(names: &[String]) -> Option<String> {

@@ -6,10 +6,13 @@
 
 mod casts; // Types that the server turns into text.
 mod hostile; // Defaults of databases and roles that must not matter.
+mod large; // Values of fifty megabytes.
 mod lists; // Arrays.
+mod money; // Under other locales.
 mod oracle; // From a server's text to the readers'.
 mod overrides; // What the user wants of a column.
 mod results; // docs/types.md, as the comparison writes it.
+mod shaken; // Random tables, read in random ways.
 mod sqlite; // SQLite, where a column's type promises little.
 mod table; // A table of many types, and what it must become.
 mod unrepresentable; // Values that stop the run.

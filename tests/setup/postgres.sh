@@ -37,16 +37,29 @@ start_servers() {
     for version in "${!postgres_releases[@]}"; do names+=("PG$version"); done
     make_certificates "$tls"
     export IXTRACT_TEST_CA=$tls/ca.crt IXTRACT_TEST_OTHER_CA=$tls/other-ca.crt
+    make_locales "$IXTRACT_TEST_DIR/locale"
     password=$(openssl rand -hex 12)
     mapfile -t ports < <(free_ports ${#names[@]})
 
     # Side by side: initdb takes seconds.
     for i in "${!names[@]}"; do
-        start_shared_server "${names[i]}" "$password" "${ports[i]}" &
+        LOCPATH=$IXTRACT_TEST_DIR/locale start_shared_server "${names[i]}" "$password" "${ports[i]}" &
         pids+=($!)
         export "IXTRACT_TEST_${names[i]}=postgresql://postgres:$password@localhost:${ports[i]}/postgres"
     done
     for pid in "${pids[@]}"; do wait "$pid" || die "a server did not start"; done
+}
+
+# make_locales DIR: locales whose money has two, no, and three digits after the point.
+make_locales() {
+    local name
+    mkdir -p "$1"
+    for name in de_DE ja_JP ar_KW; do
+        # It warns of characters that a locale of all of Unicode does not care for.
+        localedef --force -i "$name" -f UTF-8 "$1/$name.UTF-8" 2>/dev/null || true
+        [ -d "$1/$name.UTF-8" ] || die "localedef made no $name.UTF-8"
+    done
+    chmod -R a+rX "$1"
 }
 
 # start_shared_server NAME PASSWORD PORT: NAME is PG for the distribution's, PG13 for version 13.

@@ -45,6 +45,7 @@ missing_packages() {
     command -v sqlite3 >/dev/null || echo sqlite3
     command -v openssl >/dev/null || echo openssl
     [ -x /usr/bin/time ] || echo time
+    [ -e /usr/share/i18n/locales/ar_KW ] || echo locales
     command -v valgrind >/dev/null || echo valgrind
     [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::parse;
+use super::parse::{self, ColumnNames};
 use crate::model::{
     Chunking, Compression, Consistency, FieldType, Format, Layout, OnUnrepresentable, TypeMode,
 };
@@ -34,17 +34,12 @@ pub struct Common {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Table")]
 pub struct TableArgs {
-    /// Only these columns, comma-separated or repeated
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub columns: Vec<String>,
-    /// All columns but these, comma-separated or repeated
-    #[arg(
-        long,
-        value_name = "NAMES",
-        value_delimiter = ',',
-        conflicts_with = "columns"
-    )]
-    pub exclude_columns: Vec<String>,
+    /// Only these columns, comma-separated or repeated; a name with a comma in double quotes
+    #[arg(long, value_name = "NAMES", value_parser = parse::names)]
+    pub columns: Vec<ColumnNames>,
+    /// All columns but these, comma-separated or repeated; a name with a comma in double quotes
+    #[arg(long, value_name = "NAMES", value_parser = parse::names, conflicts_with = "columns")]
+    pub exclude_columns: Vec<ColumnNames>,
     /// Only rows for which this SQL condition holds; may use {NAME} of --param
     #[arg(long = "where", value_name = "SQL")]
     pub filter: Option<String>,

@@ -16,6 +16,7 @@ pub use groups::{
     StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
+pub use parse::ColumnNames;
 
 use crate::model::Layout;
 

@@ -1,5 +1,7 @@
 //! Parsers of single flag values. Their errors say what this version supports.
 
+use std::convert::Infallible;
+
 use crate::model::{Chunking, Consistency, FieldType, Format, Layout, OnUnrepresentable, TypeMode};
 
 /// `NAME=TEXT`, the name an identifier.
@@ -35,6 +37,45 @@ pub(super) fn name(text: &str) -> Result<String, String> {
         Err("a name has at least one character".to_owned())
     } else {
         Ok(text.to_owned())
+    }
+}
+
+/// Names of one `--columns` or `--exclude-columns`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnNames(pub Vec<String>);
+
+/// `NAME,NAME,…`. A name in double quotes, doubled inside, may hold a comma; quotes that do not enclose
+/// a whole name belong to it.
+pub(super) fn names(text: &str) -> Result<ColumnNames, Infallible> {
+    let mut names = Vec::new();
+    let mut rest = Some(text);
+    while let Some(list) = rest {
+        let (name, after) = quoted_name(list).unwrap_or_else(|| match list.split_once(',') {
+            Some((name, after)) => (name.to_owned(), Some(after)),
+            None => (list.to_owned(), None),
+        });
+        names.push(name);
+        rest = after;
+    }
+    Ok(ColumnNames(names))
+}
+
+/// The name in quotes that a list begins with, and the list behind its comma.
+fn quoted_name(list: &str) -> Option<(String, Option<&str>)> {
+    let mut rest = list.strip_prefix('"')?;
+    let mut name = String::new();
+    loop {
+        let (part, after) = rest.split_once('"')?;
+        name.push_str(part);
+        match after.as_bytes().first() {
+            None => return Some((name, None)),
+            Some(b',') => return Some((name, Some(&after[1..]))),
+            Some(b'"') => {
+                name.push('"');
+                rest = &after[1..];
+            }
+            Some(_) => return None,
+        }
     }
 }
 
@@ -222,6 +263,19 @@ mod tests {
         for wrong in ["a", "=x", "1a=x", "a b=x"] {
             assert!(param(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_name_with_a_comma_is_written_in_quotes() {
+        let list = |text| names(text).map(|names| names.0);
+        let is = |names: &[&str]| Ok(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(list("a,b c,Ü"), is(&["a", "b c", "Ü"]));
+        assert_eq!(list("\"a,b\",c"), is(&["a,b", "c"]));
+        assert_eq!(list("c,\"a \"\"b\"\",\""), is(&["c", "a \"b\","]));
+        assert_eq!(list("\"open,b"), is(&["\"open", "b"]));
+        assert_eq!(list("\"a\"b,c"), is(&["\"a\"b", "c"]));
+        // That there is no such column the source says.
+        assert_eq!(list("a,"), is(&["a", ""]));
     }
 
     #[test]

@@ -31,7 +31,7 @@ enum Decoder {
     /// Values of any kind as the user wants them.
     Converted {
         to: Box<dyn Convert>,
-        /// Text that is not UTF-8 is wanted too, as its bytes.
+        /// Bytes are wanted, of whatever is stored: of text as it is, of a number its text's.
         takes_bytes: bool,
     },
 }
@@ -151,6 +151,13 @@ fn convert(to: &mut dyn Convert, takes_bytes: bool, value: ValueRef<'_>) -> Opti
             to.append_null();
             return Some(SMALL);
         }
+        // The bytes of a number are those of its text, as they are to SQLite's own CAST.
+        ValueRef::Integer(value) if takes_bytes => return append_text(to, &value.to_string()),
+        ValueRef::Real(value) if takes_bytes => {
+            let mut text = String::new();
+            write_real(&mut text, value).ok()?;
+            return append_text(to, &text);
+        }
         ValueRef::Integer(value) => (Raw::Integer(value), SMALL),
         ValueRef::Real(value) => (Raw::Real(value), SMALL),
         ValueRef::Blob(value) => (Raw::Bytes(value), value.len()),
@@ -158,6 +165,11 @@ fn convert(to: &mut dyn Convert, takes_bytes: bool, value: ValueRef<'_>) -> Opti
         ValueRef::Text(value) => (Raw::Text(std::str::from_utf8(value).ok()?), value.len()),
     };
     to.append(raw).then_some(bytes)
+}
+
+/// Appends the bytes of a text.
+fn append_text(to: &mut dyn Convert, text: &str) -> Option<usize> {
+    to.append(Raw::Bytes(text.as_bytes())).then_some(text.len())
 }
 
 /// The real that equals an integer, where there is one.

@@ -76,6 +76,8 @@ impl Storage {
             (_, F::List(_)) => false,
             (Self::Blob, _) => *field == F::Uuid,
             (_, F::Utf8) => true,
+            // Blobs that a column of numbers holds, and its numbers as their text.
+            (Self::Integer | Self::Real, F::Binary) => true,
             (Self::Integer | Self::Real, _) => number,
             // Hardly a decimal is a double: that is for the user to allow.
             (Self::Text, F::Float32 | F::Float64) => lossy,

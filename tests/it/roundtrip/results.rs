@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use super::oracle::Kind;
-use super::table::{Column, Filled};
+use super::table::{Column, Filled, column};
 use super::{casts, lists, wire};
 use crate::csv;
 use crate::ixtract::Cli;
@@ -104,7 +104,9 @@ fn postgresql(version: u32) {
     filled.expect_in(&native, &[Engine::Pyarrow]);
     let csv = run("csv", &["--workers", "1", "--format", "csv"]);
     csv.expect_exact_cover(filled.rows());
-    expect_loads_back(&database, &cli, &columns);
+    let id = column("id", "int8", Kind::Exact, &[], |_| String::new());
+    let columns = [vec![id], columns].concat();
+    expect_loads_back(&database, (&cli, "csv"), "public.t", &columns);
 
     expect_page(
         &format!("PostgreSQL {version}"),
@@ -153,43 +155,55 @@ fn element(column: &Column) -> Option<&'static str> {
 
 /// Fails the test unless COPY loads the CSV files into a table that is equal, as the server prints it:
 /// to the last bit of a float. Lists are JSON in CSV, whose elements are cast to their type.
-fn expect_loads_back(database: &Database, cli: &Cli, columns: &[Column]) {
+pub(super) fn expect_loads_back(
+    database: &Database,
+    (cli, dataset): (&Cli, &str),
+    table: &str,
+    columns: &[Column],
+) {
     let session = database.session();
-    let selected = |from: &str, list: &dyn Fn(&Column, &str) -> String| {
+    let quoted = |column: &Column| format!("\"{}\"", column.name.replace('"', "\"\""));
+    let selected = |from: &str, list: &dyn Fn(&str, &str) -> String| {
         let columns: Vec<String> = columns
             .iter()
-            .map(|column| match element(column) {
-                Some(element) => format!("{} AS {}", list(column, element), column.name),
-                None => column.name.to_owned(),
+            .map(|column| (quoted(column), element(column)))
+            .map(|(name, element)| match element {
+                Some(element) => format!("{} AS {name}", list(&name, element)),
+                None => name,
             })
             .collect();
-        format!("SELECT id, {} FROM {from}", columns.join(", "))
+        format!("SELECT {} FROM {from}", columns.join(", "))
     };
-    let empty = selected("t", &|column, _| format!("{}::text", column.name));
-    session.exec(&format!("CREATE TABLE loaded AS {empty} WITH NO DATA"));
-    for file in csv::files(cli, "csv") {
+    let empty = selected(table, &|name, _| format!("{name}::text"));
+    session.exec(&format!(
+        "DROP TABLE IF EXISTS loaded; CREATE TABLE loaded AS {empty} WITH NO DATA"
+    ));
+    for file in csv::files(cli, dataset) {
         let text = csv::text(&file);
         session.copy_in(
             "COPY loaded FROM STDIN WITH (FORMAT csv, HEADER)",
             text.into_bytes(),
         );
     }
-    let ours = selected("loaded", &|column, element| {
+    let ours = selected("loaded", &|name, element| {
         format!(
             "CASE WHEN {name} IS NOT NULL THEN array_to_json(ARRAY(SELECT e::{element}
              FROM json_array_elements_text({name}::json) WITH ORDINALITY AS u(e, n) ORDER BY n)
-             ::text[])::text END",
-            name = column.name
+             ::text[])::text END"
         )
     });
-    let theirs = selected("t", &|column, _| {
-        format!("array_to_json({}::text[])::text", column.name)
+    let theirs = selected(table, &|name, _| {
+        format!("array_to_json({name}::text[])::text")
     });
     for (left, right) in [(&ours, &theirs), (&theirs, &ours)] {
         let lost = session.query_text(&format!(
             "SELECT x::text FROM ({left}) AS x EXCEPT ALL SELECT x::text FROM ({right}) AS x LIMIT 1"
         ));
-        assert_eq!(lost, Vec::<Vec<Option<String>>>::new(), "{left}");
+        assert_eq!(
+            lost,
+            Vec::<Vec<Option<String>>>::new(),
+            "{table} AS CSV: {left}"
+        );
     }
 }
 

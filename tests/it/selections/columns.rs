@@ -10,8 +10,9 @@ fn odd() -> Database {
     let database = postgres().fresh_database();
     database.exec(
         "CREATE TABLE odd (id int PRIMARY KEY, \"Id\" text, \"ID\" text, \"a b\" int,
-             \"qu\"\"ote\" int, \"select\" int, \"📦\" int, \"a.b\" int, amount int);
-         INSERT INTO odd SELECT i, 'Id' || i, 'ID' || i, i, i * 2, i * 3, i * 4, i * 5, i * 6
+             \"qu\"\"ote\" int, \"select\" int, \"📦\" int, \"a.b\" int, amount int,
+             \"com,ma\" int);
+         INSERT INTO odd SELECT i, 'Id' || i, 'ID' || i, i, i * 2, i * 3, i * 4, i * 5, i * 6, i * 7
              FROM generate_series(1, 40) AS i",
     );
     database
@@ -45,7 +46,15 @@ fn columns_come_in_the_tables_order_once_each() {
                 "--exclude-columns",
                 "id,Id,AMOUNT",
             ],
-            &["a b", "qu\"ote", "select", "📦", "a.b"],
+            &["a b", "qu\"ote", "select", "📦", "a.b", "com,ma"],
+        ),
+        (
+            &["--columns", "\"com,ma\",\"qu\"\"ote\",id"],
+            &["id", "qu\"ote", "com,ma"],
+        ),
+        (
+            &["--exclude-columns", "\"com,ma\",amount,Id,ID,id,select"],
+            &["a b", "qu\"ote", "📦", "a.b"],
         ),
     ] {
         for chunking in [&["--chunk-rows", "7", "--workers", "3"][..], &[]] {
@@ -94,7 +103,7 @@ fn a_column_that_is_not_there_is_told_with_its_neighbours() {
 fn something_has_to_be_left_to_read() {
     let database = odd();
     database.exec("CREATE TABLE void (); INSERT INTO void DEFAULT VALUES");
-    let all = "id,Id,ID,a b,qu\"ote,select,📦,a.b,amount";
+    let all = "id,Id,ID,a b,qu\"ote,select,📦,a.b,amount,\"com,ma\"";
     let extraction = Extraction::new(database.url(), "odd");
     let outcome = extraction.run(&["--exclude-columns", all]);
     fails(outcome, 2, ["public.odd", "excluded", "--exclude-columns"]);

@@ -8,29 +8,22 @@
 mod parts;
 
 use arrow::array::{ArrayRef, NullBufferBuilder};
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Decimal128Type, Decimal256Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Decimal256Type, Float64Type};
 
 use super::fixed::primitive;
 use super::{Decode, Malformed, Refused, Values};
 use crate::model::FieldType;
+use crate::source::for_integer;
 use parts::{Parts, ten_to};
 
 /// The decoder of numeric into an output type. Integers and decimals hold a value exactly or refuse
 /// it, or round it with `lossy`; the nearest double is always a loss.
 pub(super) fn decoder(field: &FieldType, lossy: bool) -> Option<Box<dyn Decode>> {
+    if let Some(integer) = for_integer!(field, integer(lossy)) {
+        return Some(integer);
+    }
     Some(match field {
         FieldType::Decimal { precision, scale } => decimal(*precision, *scale, lossy),
-        FieldType::Int8 => integer::<Int8Type>(lossy),
-        FieldType::Int16 => integer::<Int16Type>(lossy),
-        FieldType::Int32 => integer::<Int32Type>(lossy),
-        FieldType::Int64 => integer::<Int64Type>(lossy),
-        FieldType::UInt8 => integer::<UInt8Type>(lossy),
-        FieldType::UInt16 => integer::<UInt16Type>(lossy),
-        FieldType::UInt32 => integer::<UInt32Type>(lossy),
-        FieldType::UInt64 => integer::<UInt64Type>(lossy),
         FieldType::Float64 if lossy => nearest(),
         _ => return None,
     })
@@ -147,7 +140,7 @@ mod tests {
     use super::parts::{NAN, NEGATIVE, NEGATIVE_INFINITY, POSITIVE, POSITIVE_INFINITY};
     use super::*;
     use arrow::array::{Array, AsArray};
-    use arrow::datatypes::i256;
+    use arrow::datatypes::{Int8Type, UInt64Type, i256};
     use proptest::prelude::*;
 
     /// The wire form of a plain decimal text, as the server makes it: no zero groups at the ends.
