@@ -27,39 +27,6 @@ pub enum Target {
     Sqlite(PathBuf),
 }
 
-/// `--tls`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// Never encrypted.
-    Disable,
-    /// Encrypted where the server can, unverified.
-    Prefer,
-    /// Encrypted, the server not verified.
-    Require,
-    /// Encrypted, the certificate's chain verified.
-    VerifyCa,
-    /// Encrypted, chain and host name verified.
-    VerifyFull,
-}
-
-impl std::str::FromStr for TlsMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "disable" => Ok(Self::Disable),
-            // libpq's `allow` tries plain text first; encrypting where possible is never less safe.
-            "allow" | "prefer" => Ok(Self::Prefer),
-            "require" => Ok(Self::Require),
-            "verify-ca" => Ok(Self::VerifyCa),
-            "verify-full" => Ok(Self::VerifyFull),
-            _ => Err(format!(
-                "'{text}' is no TLS mode; known are disable, prefer, require, verify-ca, verify-full"
-            )),
-        }
-    }
-}
-
 /// A PostgreSQL address, all parts settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresTarget {
@@ -95,23 +62,6 @@ impl PostgresTarget {
             in_force(self.tls, &self.host)
         }
     }
-}
-
-/// The TLS mode of a connection to a host: as written, else by whether the host is this machine.
-fn in_force(written: Option<TlsMode>, host: &str) -> TlsMode {
-    match written {
-        Some(mode) => mode,
-        None if is_loopback(host) => TlsMode::Prefer,
-        None => TlsMode::VerifyFull,
-    }
-}
-
-/// Whether a host is this machine, by name or address.
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// An address as it was written: what it leaves out is still to be settled.
@@ -561,7 +511,7 @@ mod tests {
         assert_eq!(by_encoding.tls_mode(), TlsMode::Disable);
         let v6 = parsed("postgresql://u@[::1]:99/d").settle(None).unwrap();
         assert_eq!((v6.host.as_str(), v6.port), ("::1", 99));
-        assert!(is_loopback(&v6.host));
+        assert_eq!(v6.tls_mode(), TlsMode::Prefer);
     }
 
     #[test]

@@ -65,12 +65,13 @@ impl Acquisition<'_> {
         if self.request.sessions <= 1 {
             return self.alone(None).await;
         }
-        let why = match self.gate().await {
-            Ok(gate) => match self.together(gate).await? {
-                Ok(acquired) => return Ok(acquired),
-                Err(why) => why,
-            },
-            Err(error @ (SourceError::Consistency { .. } | SourceError::Locked { .. })) => error,
+        let why = match self.together().await {
+            Ok(acquired) => return Ok(acquired),
+            Err(
+                error @ (SourceError::Consistency { .. }
+                | SourceError::Locked { .. }
+                | SourceError::TooManyConnections { .. }),
+            ) => error,
             Err(error) => return Err(error),
         };
         if self.request.consistency == Consistency::Snapshot {
@@ -140,17 +141,24 @@ impl Acquisition<'_> {
         })
     }
 
-    /// Readers that begin while a lock keeps writers out. The inner error is a reason to do with one.
-    async fn together(&self, mut gate: Gate) -> Result<std::result::Result<Acquired, SourceError>> {
+    /// Readers that begin while a lock keeps writers out, for as short a time as can be: they are
+    /// connected before it is taken.
+    async fn together(&self) -> Result<Acquired> {
         let wanted = self.request.sessions as usize + 1;
-        let mut links = match self.open(wanted).await {
-            Ok(links) => links,
-            Err(error @ SourceError::TooManyConnections { .. }) => return Ok(Err(error)),
-            Err(error) => return Err(error),
+        let locker = self.base.connector.open().await?;
+        let mut links = self.open(wanted).await?;
+        let mut gate = match self.gate(locker).await {
+            Ok(gate) => gate,
+            Err(error) => {
+                // There may be room for one more only when these are gone.
+                join_all(links.into_iter().map(Link::close)).await;
+                return Err(error);
+            }
         };
         let begun = join_all(links.iter_mut().map(|link| self.begin(link))).await;
         let taken_at = self.now(&mut gate.link).await?;
         gate.link.run(self.subject, "UNLOCK TABLES").await?;
+        let held_by = gate.held_by;
         gate.link.close().await;
         begun.into_iter().collect::<Result<()>>()?;
         let position = match links.last_mut() {
@@ -168,15 +176,15 @@ impl Acquisition<'_> {
             ));
         }
         notes.extend(self.unsure());
-        Ok(Ok(Acquired {
+        Ok(Acquired {
             readers: links.len() - 1,
             links,
             level: ConsistencyLevel::SharedSnapshot,
-            held_by: gate.held_by,
+            held_by,
             position,
             taken_at,
             notes,
-        }))
+        })
     }
 
     /// One reader for everything; `why` says what keeps several from standing at one point.
@@ -290,7 +298,10 @@ impl Acquisition<'_> {
             }
         }
         match full {
-            Some(error) if links.len() < 2 => Err(error),
+            Some(error) if links.len() < 2 => {
+                join_all(links.into_iter().map(Link::close)).await;
+                Err(error)
+            }
             _ => Ok(links),
         }
     }
@@ -309,27 +320,22 @@ impl Acquisition<'_> {
             .map_err(|error| link.explain(self.subject, &error))
     }
 
-    /// The lock that keeps writers out: of the table, or else of the whole server.
-    async fn gate(&self) -> Result<Gate> {
+    /// The lock that keeps writers out, on a session of its own: of the table, or else of the whole
+    /// server.
+    async fn gate(&self, mut link: Link) -> Result<Gate> {
         if self.read.query.is_some() {
-            return self.global_lock(None).await;
+            return self.global_lock(link, None).await;
         }
-        match self.table_lock().await {
+        match self.lock_table(&mut link, TRIES).await {
+            Ok(()) => Ok(Gate {
+                link,
+                held_by: "LOCK TABLES … READ while all began, metadata locks to the end",
+            }),
             Err(SourceError::Denied { why, grant, .. }) => {
-                self.global_lock(Some((why, grant))).await
+                self.global_lock(link, Some((why, grant))).await
             }
-            other => other,
+            Err(error) => Err(error),
         }
-    }
-
-    /// The lock of the table, which a session of its own holds.
-    async fn table_lock(&self) -> Result<Gate> {
-        let mut link = self.base.connector.open().await?;
-        self.lock_table(&mut link, TRIES).await?;
-        Ok(Gate {
-            link,
-            held_by: "LOCK TABLES … READ while all began, metadata locks to the end",
-        })
     }
 
     async fn lock_table(&self, link: &mut Link, tries: u32) -> Result<()> {
@@ -351,8 +357,7 @@ impl Acquisition<'_> {
     }
 
     /// `refused` is why the table's own lock could not be had, and the grant for it.
-    async fn global_lock(&self, refused: Option<(String, String)>) -> Result<Gate> {
-        let mut link = self.base.connector.open().await?;
+    async fn global_lock(&self, mut link: Link, refused: Option<(String, String)>) -> Result<Gate> {
         let locked = self.lock(&mut link, "FLUSH TABLES WITH READ LOCK", TRIES);
         let locked = locked.await;
         let denied = |error| match error {

@@ -46,11 +46,11 @@ pub(super) async fn density(
 }
 
 /// What is asked of which key.
-struct Question<'a> {
-    link: &'a mut Link,
-    subject: Subject,
+pub(super) struct Question<'a> {
+    pub(super) link: &'a mut Link,
+    pub(super) subject: Subject,
     table: &'a Table,
-    key: &'a Key,
+    pub(super) key: &'a Key,
 }
 
 impl Question<'_> {
@@ -70,16 +70,17 @@ impl Question<'_> {
             Some(bounds) => bounds,
             None => match Axis::of(self.key, &low, &high) {
                 Some(axis) => self.dive(&axis, &low, &high, parts).await?,
-                None => Vec::new(),
+                None => self.probe(&low, &high, parts).await?,
             },
         };
+        let bounds = self.spelt_alike(bounds).await?;
         let origin = if bounds.is_empty() {
             Origin::Unknown
         } else {
             Origin::Sample
         };
         Ok(KeyDensity {
-            null_permille: 0,
+            null_permille: self.null_permille().await?,
             min: Some(low),
             max: Some(high),
             bounds,
@@ -88,7 +89,7 @@ impl Question<'_> {
     }
 
     /// The key's columns as texts that bounds are made of.
-    fn shown(&self) -> Vec<String> {
+    pub(super) fn shown(&self) -> Vec<String> {
         let columns = self.key.columns();
         columns
             .map(|(name, order)| match order {
@@ -100,7 +101,7 @@ impl Question<'_> {
             .collect()
     }
 
-    fn by(&self, direction: &str) -> String {
+    pub(super) fn by(&self, direction: &str) -> String {
         let columns = self.key.columns();
         let terms: Vec<String> = columns
             .map(|(name, _)| format!("{} {direction}", quote_identifier(name)))
@@ -108,7 +109,7 @@ impl Question<'_> {
         terms.join(", ")
     }
 
-    fn value(&self, texts: &[Option<String>]) -> Option<KeyValue> {
+    pub(super) fn value(&self, texts: &[Option<String>]) -> Option<KeyValue> {
         let pairs = self.key.columns().zip(texts);
         let parts: Option<Vec<KeyValue>> = pairs
             .map(|((_, order), text)| {
@@ -127,8 +128,64 @@ impl Question<'_> {
         }
     }
 
-    fn from(&self) -> String {
+    pub(super) fn from(&self) -> String {
         quote_relation(&self.table.relation)
+    }
+
+    /// Values that the server holds equal become the same: two spellings of one word have nothing
+    /// between them.
+    async fn spelt_alike(&mut self, mut bounds: Vec<KeyValue>) -> Result<Vec<KeyValue>> {
+        if self.key.is_integer() {
+            return Ok(bounds);
+        }
+        let mut at = 1;
+        while at < bounds.len() {
+            let end = bounds.len().min(at + RANGES);
+            let questions: Vec<String> = (at..end)
+                .map(|at| {
+                    let range = KeyRange {
+                        lower: Some(bounds[at - 1].clone()),
+                        upper: Some(bounds[at].clone()),
+                    };
+                    let question = sql::ascends(self.key, &range);
+                    question.ok().flatten().unwrap_or_else(|| "0".to_owned())
+                })
+                .collect();
+            let sql = format!("SELECT {}", questions.join(", "));
+            let rows = bounded(self.link, &self.subject, &sql).await?;
+            for (offset, answer) in rows.into_iter().flatten().enumerate() {
+                if answer.as_deref() != Some("1") {
+                    bounds[at + offset] = bounds[at + offset - 1].clone();
+                }
+            }
+            at = end;
+        }
+        Ok(bounds)
+    }
+
+    /// The estimated share of rows without a key.
+    async fn null_permille(&mut self) -> Result<u32> {
+        if !self.key.nullable {
+            return Ok(0);
+        }
+        let column = quote_identifier(&self.key.column);
+        let nulls = self.explain(&format!("{column} IS NULL")).await?;
+        let others = self.explain(&format!("{column} IS NOT NULL")).await?;
+        // Between 0 and 1000.
+        Ok((nulls * 1000.0 / (nulls + others).max(1.0)).round() as u32)
+    }
+
+    /// Estimated rows that fit a predicate on the key.
+    pub(super) async fn explain(&mut self, predicate: &str) -> Result<f64> {
+        let column = quote_identifier(&self.key.column);
+        let sql = format!(
+            "EXPLAIN SELECT {column} FROM {} WHERE {predicate}",
+            self.from()
+        );
+        let rows = bounded(self.link, &self.subject, &sql).await?;
+        let rows = rows.first().and_then(explained).unwrap_or(0);
+        // One is the least that is ever said, of nothing too.
+        Ok(rows.saturating_sub(1) as f64)
     }
 
     fn not_null(&self) -> String {

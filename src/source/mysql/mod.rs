@@ -12,6 +12,7 @@ mod decode;
 mod density;
 mod keys;
 mod lookup;
+mod probe;
 mod query;
 mod seats;
 mod server;

@@ -38,10 +38,17 @@ impl Seat {
         })
     }
 
-    /// Waits until nobody else uses the session; `None` when it is lost.
+    /// Waits until nobody else uses the session; `None` when it is lost, which it is, too, when its
+    /// last user gave up in the middle of an answer.
     pub(super) async fn take(&self) -> Option<Held> {
-        let held = Arc::clone(&self.link).lock_owned().await;
-        (held.is_some() && !self.is_lost()).then_some(held)
+        let mut held = Arc::clone(&self.link).lock_owned().await;
+        let usable = held.as_ref().is_some_and(Link::is_usable);
+        if !usable || self.is_lost() {
+            self.lost.store(true, Ordering::Release);
+            *held = None;
+            return None;
+        }
+        Some(held)
     }
 
     fn is_lost(&self) -> bool {

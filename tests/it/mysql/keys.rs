@@ -105,6 +105,53 @@ fn keys_of_several_columns_and_none_and_nulls() {
     }
 }
 
+/// Tables of more keys than are all looked at.
+#[test]
+fn large_tables_are_cut_evenly_without_reading_them() {
+    for server in both() {
+        let database = server.fresh_database();
+        database.exec(&format!(
+            "{DIGITS};
+             CREATE TABLE ids (id BIGINT PRIMARY KEY);
+             INSERT INTO ids SELECT 3 * (n + 10000 * d) FROM numbers, digits WHERE d < 4;
+             CREATE TABLE words (id VARCHAR(30) PRIMARY KEY);
+             INSERT INTO words SELECT CONCAT('user-', LPAD(id, 9, '0')) FROM ids;
+             CREATE TABLE pairs (a INT, b INT, PRIMARY KEY (a, b));
+             INSERT INTO pairs SELECT id % 4, id FROM ids;
+             CREATE TABLE cased (w VARCHAR(30), KEY (w));
+             INSERT INTO cased SELECT CONCAT(ELT(1 + id % 2, 'x', 'X'), id DIV 4) FROM ids"
+        ));
+        for (table, columns) in [
+            ("ids", "id"),
+            ("words", "id"),
+            ("pairs", "a, b"),
+            ("cased", "w"),
+        ] {
+            let extraction = Extraction::new(database.url(), table);
+            let options = [
+                "--workers",
+                "2",
+                "--chunk-rows",
+                "4000",
+                "--chunking",
+                "key",
+            ];
+            extraction.run(&options).expect_code(0);
+            let expected = database.query_text(&format!("SELECT {columns} FROM {table}"));
+            let sorted = |mut rows: Vec<Vec<Option<String>>>| {
+                rows.sort();
+                rows
+            };
+            assert!(sorted(extraction.rows()) == sorted(expected), "{table}");
+            let manifest = extraction.manifest();
+            let files = manifest["files"].as_array().expect("files");
+            let rows = files.iter().filter_map(|file| file["rows"].as_u64());
+            let largest = rows.max().expect("a file");
+            assert!(files.len() > 5 && largest < 16_000, "{table}: {files:#?}");
+        }
+    }
+}
+
 #[test]
 fn a_wide_table_and_generated_columns_are_read() {
     for server in both() {
