@@ -9,9 +9,12 @@ use std::time::Duration;
 use thiserror::Error;
 
 mod mysql;
+mod tls;
 
 pub(super) use mysql::shown as mysql_place;
 pub use mysql::{MysqlAddress, MysqlTarget};
+pub use tls::TlsMode;
+use tls::in_force;
 
 use super::secrets::Secret;
 use crate::error::{ExitCode, Failure};
