@@ -105,6 +105,21 @@ pub(super) fn ascends(key: &Key, range: &KeyRange) -> Result<Option<String>, Dia
     Ok(Some(expanded(&lower, "<", &upper)))
 }
 
+/// The predicate that holds for the keys between two others, without these; `None` for one that does
+/// not fit the key.
+pub(super) fn inside(key: &Key, lower: &KeyValue, upper: &KeyValue) -> Option<String> {
+    let columns: Vec<String> = key
+        .columns()
+        .map(|(name, _)| quote_identifier(name))
+        .collect();
+    let (lower, upper) = (literals(key, lower).ok()?, literals(key, upper).ok()?);
+    Some(format!(
+        "{} AND {}",
+        expanded(&columns, ">", &lower),
+        expanded(&columns, "<", &upper)
+    ))
+}
+
 /// A range of a key, column after column. NULL keys are in no range, so one that is open at both ends
 /// says so.
 ///
