@@ -178,6 +178,7 @@ fn encode(criterion: &mut Criterion) {
                 compression,
                 row_group_rows: 1_000_000,
                 row_group_bytes: 128 << 20,
+                max_file_bytes: None,
             })
         });
     let csv = [FileCompression::None, FileCompression::Zstd(3)].map(|compression| {

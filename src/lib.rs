@@ -11,7 +11,9 @@ pub mod model;
 
 pub mod controller;
 pub mod cost;
+pub mod diff;
 pub mod estimator;
+pub mod metrics;
 pub mod planner;
 
 pub mod source;

@@ -1,36 +1,47 @@
 //! `ixtract verify` and `ixtract files`: datasets without their database.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::args::DatasetArgs;
 use super::context::Context;
+use super::settings::ObjectStoreSettings;
 use crate::error::Failure;
 use crate::ui::json::{FilesDocument, VerifyDocument};
 use crate::ui::summary;
-use crate::writer::manifest;
 use crate::writer::verify::{self, Verified};
+use crate::writer::{Location, manifest};
 
 /// `verify`: checks every file; a signal ends it at once.
 pub(super) async fn verify(context: &Context, args: &DatasetArgs) -> Result<(), Failure> {
-    let document = verified(context, &args.dataset).await?;
+    let document = verified(context, &located(context, args)?).await?;
     context.printer.document(&document);
     context.printer.show(&summary::verified(&document));
     Ok(())
 }
 
+/// Where the dataset is.
+fn located(context: &Context, args: &DatasetArgs) -> Result<Location, Failure> {
+    ObjectStoreSettings::settle(&args.store, &context.environment).locate(args.dataset.clone())
+}
+
 /// Checks a dataset.
-pub(super) async fn verified(context: &Context, dataset: &Path) -> Result<VerifyDocument, Failure> {
-    let path = dataset.to_owned();
+pub(super) async fn verified(
+    context: &Context,
+    dataset: &Location,
+) -> Result<VerifyDocument, Failure> {
+    let place = dataset.clone();
     let Verified {
         run,
         files,
         rows,
         bytes,
-    } = context.blocking(move || Ok(verify::verify(&path)?)).await?;
+    } = context
+        .blocking(move || Ok(verify::verify(&place)?))
+        .await?;
     Ok(VerifyDocument {
         status: "intact",
-        dataset: dataset.display().to_string(),
+        dataset: dataset.to_string(),
         run: run.to_string(),
         files,
         rows,
@@ -40,7 +51,7 @@ pub(super) async fn verified(context: &Context, dataset: &Path) -> Result<Verify
 
 /// `files`: lists the current files, one a line.
 pub(super) async fn files(context: &Context, args: &DatasetArgs) -> Result<(), Failure> {
-    let files = listed(context, &args.dataset).await?;
+    let files = listed(context, &located(context, args)?).await?;
     // Paths are bytes: what is printed must open the file, whatever its name.
     let mut lines = Vec::new();
     for file in &files {
@@ -59,7 +70,7 @@ pub(super) async fn files(context: &Context, args: &DatasetArgs) -> Result<(), F
 }
 
 /// The current files of a dataset, in key order.
-pub(super) async fn listed(context: &Context, dataset: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let path = dataset.to_owned();
-    context.blocking(move || Ok(manifest::files(&path)?)).await
+pub(super) async fn listed(context: &Context, dataset: &Location) -> Result<Vec<PathBuf>, Failure> {
+    let place = dataset.clone();
+    context.blocking(move || Ok(manifest::files(&place)?)).await
 }

@@ -18,6 +18,7 @@ use super::usage;
 use crate::error::Failure;
 use crate::ui::json::{DemoDocument, RunDocument};
 use crate::ui::{self, Line};
+use crate::writer::Location;
 
 /// The extractions, in order: one table three times, so that something is learned, the others once.
 const TOUR: [&str; 5] = ["orders", "orders", "orders", "customers", "events"];
@@ -56,7 +57,7 @@ pub(super) async fn command(context: &Context, args: &DemoArgs) -> Result<(), Fa
         context.printer.show(&[Line::Blank]);
         runs.push(document);
     }
-    inspect(context, &args.dir.join(TOUR[0])).await?;
+    inspect(context, &Location::from(&args.dir.join(TOUR[0]))).await?;
     let document = DemoDocument {
         database: database.display().to_string(),
         state: runs.last().and_then(|run: &RunDocument| run.state.clone()),
@@ -68,10 +69,10 @@ pub(super) async fn command(context: &Context, args: &DemoArgs) -> Result<(), Fa
 }
 
 /// Checks the first dataset and lists its files.
-async fn inspect(context: &Context, dataset: &Path) -> Result<(), Failure> {
+async fn inspect(context: &Context, dataset: &Location) -> Result<(), Failure> {
     let verified = dataset::verified(context, dataset).await?;
     let files = dataset::listed(context, dataset).await?;
-    let shown = dataset.display();
+    let shown = dataset;
     let mut lines = vec![Line::Heading(format!("$ ixtract verify {shown}"))];
     lines.extend(ui::summary::verified(&verified));
     lines.push(Line::Blank);

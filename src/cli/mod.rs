@@ -151,6 +151,9 @@ fn execute(command: Command, printer: &Printer, environment: Environment) -> Res
             Command::Demo(args) => demo::command(&context, &args).await,
             Command::Verify(args) => dataset::verify(&context, &args).await,
             Command::Files(args) => dataset::files(&context, &args).await,
+            Command::Explain(args) => postmortem::explain::command(&context, &args),
+            Command::Metrics(args) => postmortem::metrics::command(&context, &args),
+            Command::Diff(args) => postmortem::diff::command(&context, &args),
             Command::History(args) => postmortem::history::command(&context, &args),
         }
     });

@@ -6,12 +6,13 @@ use super::args::PlanArgs;
 use super::context::Context;
 use super::history::History;
 use super::price;
-use super::settings::{self, SourceSettings, StateSettings};
+use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::ExecutionPlan;
 use crate::planner::verdict;
 use crate::ui;
+use crate::writer::Location;
 
 /// Shows what `run` would do.
 pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
@@ -30,7 +31,13 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     let source = survey::connect(context, &source_settings, None).await?;
     let survey = Survey::of_request(context, &mut history, source, &request).await?;
     let output = survey.output(&request.output.directory, &source_settings, context);
-    let verdict = verdict(&survey.plan, free_bytes(&output));
+    let store = ObjectStoreSettings::settle(&args.output.store, &context.environment);
+    let room = match store.locate(output.clone())? {
+        Location::Local(directory) => free_bytes(&directory),
+        // It has no end, and a plan asks it nothing.
+        Location::Store(_) => None,
+    };
+    let verdict = verdict(&survey.plan, room);
     let shown = output.display().to_string();
     let mut document = survey.document(&shown, &verdict, history.warnings().to_vec());
     document.cost = rates.as_ref().map(|rates| price::document(rates, &survey));

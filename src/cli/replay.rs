@@ -10,13 +10,15 @@ use super::args::ReplayArgs;
 use super::context::Context;
 use super::postmortem::Archive;
 use super::run::{self, Given, Goal, Job, Original};
-use super::settings::{self, SourceSettings, StateSettings};
+use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use crate::error::Failure;
 use crate::model::{ExecutionPlan, Layout, OutputOptions, RunId, RunRow, RunStatus, Scope};
 use crate::planner::{self, PlanError};
 use crate::state::{StateError, Store};
 use crate::ui;
-use crate::ui::json::{GUARANTEE, OriginalDocument, OutcomeDocument, ReplayDocument, RunDocument};
+use crate::ui::json::{
+    GUARANTEE, Measured, OriginalDocument, OutcomeDocument, ReplayDocument, RunDocument,
+};
 use crate::writer::manifest::Manifest;
 
 /// Executes a stored plan and compares.
@@ -104,12 +106,12 @@ fn job(
     row: &RunRow,
     plan: &ExecutionPlan,
 ) -> Result<Job, Failure> {
-    let directory = match &args.output {
+    let (directory, there) = match &args.output {
         Some(template) => {
             settings::check_output(template)?;
-            template.clone()
+            (template.clone(), template)
         }
-        None => settings::literal(&row.output),
+        None => (settings::literal(&row.output), &row.output),
     };
     let planned = &plan.spec.source;
     Ok(Job {
@@ -121,11 +123,12 @@ fn job(
             scope: None,
         },
         output: OutputOptions {
-            layout: args.layout.unwrap_or_else(|| layout_at(&directory)),
+            layout: args.layout.unwrap_or_else(|| layout_at(there)),
             directory,
             format: plan.spec.format.clone(),
             keep: args.keep,
         },
+        store: ObjectStoreSettings::settle(&args.object_store, &context.environment),
         consent: args.yes,
         rates: None,
         shown_before: false,
@@ -156,19 +159,17 @@ fn document_of(
     replay: RunDocument,
 ) -> ReplayDocument {
     let published = row.status == RunStatus::Success;
+    let measured = Measured::from(&row);
     let original = OriginalDocument {
+        measured,
         run: row.id,
         status: row.status,
         started_at: row.started_at,
         version: row.version,
         dataset: row.output,
-        rows: row.rows,
-        bytes: row.bytes,
-        duration_s: row.duration_s,
-        throughput: row.throughput,
     };
     ReplayDocument {
-        outcome: published.then(|| OutcomeDocument::between(&original, &replay)),
+        outcome: published.then(|| OutcomeDocument::between(measured, (&replay).into())),
         original,
         chain,
         integrity: "intact",

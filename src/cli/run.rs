@@ -5,7 +5,7 @@
 
 mod attempt;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::attempt::Attempt;
 use super::args::RunArgs;
@@ -13,7 +13,7 @@ use super::context::Context;
 use super::history::{self, History};
 use super::plan;
 use super::price;
-use super::settings::{self, SourceSettings, StateSettings};
+use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
@@ -44,6 +44,8 @@ pub(super) struct Job {
     pub(super) goal: Goal,
     /// Where the dataset goes; the directory is still a template.
     pub(super) output: OutputOptions,
+    /// How an object store is reached.
+    pub(super) store: ObjectStoreSettings,
     /// `--force` or `--yes`: a plan that is not recommended is run without a question.
     pub(super) consent: bool,
     /// What things cost, where they cost anything.
@@ -117,6 +119,7 @@ impl Job {
             source: SourceSettings::settle(&args.source, &context.environment, planned)?,
             state: StateSettings::settle(&args.state, &context.environment),
             output: settings::output_options(&args.output)?,
+            store: ObjectStoreSettings::settle(&args.output.store, &context.environment),
             consent: args.force || args.yes,
             rates: settings::rates(&args.cost)?,
             shown_before: false,
@@ -138,7 +141,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         Goal::Given(given) => Survey::of_plan(context, &mut history, source, given).await?,
     };
     let output = survey.output(&job.output.directory, &job.source, context);
-    let dataset = Dataset::prepare(&output, &id, job.output.layout, job.output.keep)?;
+    let dataset = take(context, job, output.clone(), &id).await?;
 
     let open = RunOpen {
         id,
@@ -161,7 +164,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
             .map(|profile| profile.statistics.counters.clone())
             .unwrap_or_default(),
         profile: survey.profile.clone(),
-        output: dataset.directory().display().to_string(),
+        output: dataset.location().to_string(),
     };
     let agreed = match agree(context, job, &survey, &dataset, &output).await {
         Ok(()) => history.begin(&open),
@@ -172,6 +175,26 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         return Err(failure);
     }
     conclude(context, job, &survey, &mut history, Ready { open, dataset }).await
+}
+
+/// Takes the output; a store may be far away, so a signal ends the wait for it.
+async fn take(
+    context: &Context,
+    job: &Job,
+    output: PathBuf,
+    id: &RunId,
+) -> Result<Dataset, Failure> {
+    let location = job.store.locate(output)?;
+    let (id, options) = (id.clone(), job.output.clone());
+    let prepare = move || {
+        Ok(Dataset::prepare(
+            &location,
+            &id,
+            options.layout,
+            options.keep,
+        )?)
+    };
+    context.blocking(prepare).await
 }
 
 /// A run whose row is written and whose output is held.
@@ -233,7 +256,7 @@ async fn agree(
     dataset: &Dataset,
     output: &Path,
 ) -> Result<(), Failure> {
-    let verdict = verdict(&survey.plan, Some(dataset.free_bytes()?));
+    let verdict = verdict(&survey.plan, dataset.free_bytes()?);
     let shown = output.display().to_string();
     let mut document = survey.document(&shown, &verdict, Vec::new());
     document.cost = job

@@ -11,6 +11,7 @@ mod hints;
 mod libpq;
 mod option_file;
 mod place;
+mod store;
 mod template;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub use cost::rates;
 pub use environment::Environment;
 pub use hints::hints;
+pub use store::ObjectStoreSettings;
 pub use template::{Names, check as check_output, directory, literal};
 
 use super::args::{
@@ -27,10 +29,11 @@ use super::args::{
 use crate::clock::SharedClock;
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    FieldType, OutputOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity,
+    FieldType, Layout, OutputOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity,
     TypeOptions, TypeOverride, WorkOptions,
 };
 use crate::source::ConnectOptions;
+use crate::writer::store::Address;
 
 /// Everything about the source, settled.
 #[derive(Clone, Debug)]
@@ -212,9 +215,23 @@ pub fn output_options(args: &OutputArgs) -> Result<OutputOptions, Failure> {
     Ok(OutputOptions {
         directory: args.output.clone(),
         format: format::settle(&args.format)?,
-        layout: args.layout,
+        layout: layout(args)?,
         keep: args.keep,
     })
+}
+
+/// The layout that is asked for; on an object store there is one only.
+fn layout(args: &OutputArgs) -> Result<Layout, Failure> {
+    match (Address::service_of(&args.output), args.layout) {
+        (None, layout) => Ok(layout.unwrap_or_default()),
+        (Some(_), None | Some(Layout::Runs)) => Ok(Layout::Runs),
+        (Some(_), Some(Layout::Replace)) => Err(Failure::new(
+            ExitCode::Usage,
+            "--layout replace does not go with an object store",
+            "a store has no directories that could be exchanged in one step",
+            "leave --layout out: stores keep each run's files under _runs/",
+        )),
+    }
 }
 
 /// Where the history lives, settled.

@@ -276,7 +276,12 @@ impl Worker {
         let result = match copied {
             Ok(()) => {
                 let begun = self.clock.monotonic();
-                let finished = writer.finish().await;
+                // A store may take its time, which a stop does not have.
+                let finished = tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Err(Interruption::Stopped),
+                    finished = writer.finish() => finished,
+                };
                 tally.wrote += self.clock.monotonic().saturating_sub(begun);
                 finished.map_err(Interruption::from)
             }
@@ -355,7 +360,11 @@ impl Worker {
             };
             tally.waited += spent.saturating_sub(batch.decode);
             tally.decoded += batch.decode;
-            writer.write(&batch.rows).await?;
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(Interruption::Stopped),
+                written = writer.write(&batch.rows) => written?,
+            }
             tally.wrote += lap();
             let rows = batch.rows.num_rows() as u64;
             tally.rows += rows;

@@ -134,6 +134,9 @@ pub struct ParquetOptions {
     pub row_group_rows: u64,
     /// `--row-group-bytes`: a row group ends when its encoded size reaches this.
     pub row_group_bytes: u64,
+    /// `--max-file-size`: a file ends before it is longer than this, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_file_bytes: Option<u64>,
 }
 
 impl Default for ParquetOptions {
@@ -142,6 +145,7 @@ impl Default for ParquetOptions {
             compression: Compression::Snappy,
             row_group_rows: 1_048_576,
             row_group_bytes: 64_000_000,
+            max_file_bytes: None,
         }
     }
 }
@@ -159,6 +163,9 @@ pub struct CsvOptions {
     pub quote_all: bool,
     /// Whether each file begins with the columns' names; not with `--csv-no-header`.
     pub header: bool,
+    /// `--max-file-size`: a file ends before it is longer than this, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_file_bytes: Option<u64>,
 }
 
 impl Default for CsvOptions {
@@ -169,6 +176,7 @@ impl Default for CsvOptions {
             delimiter: ',',
             quote_all: false,
             header: true,
+            max_file_bytes: None,
         }
     }
 }
@@ -197,6 +205,9 @@ impl CsvOptions {
         }
     }
 }
+
+/// The least that `--max-file-size` may be: smaller files are all overhead.
+pub const MIN_FILE_BYTES: u64 = 1_000_000;
 
 /// A format and its options. In JSON both are one object, `format` beside the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -231,11 +242,27 @@ impl FormatOptions {
         }
     }
 
+    /// The most bytes of a file, where there is a limit.
+    pub fn max_file_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Parquet(options) => options.max_file_bytes,
+            Self::Csv(options) => options.max_file_bytes,
+        }
+    }
+
     /// Checks the options against each other.
     ///
     /// # Errors
     /// One line on what does not go together.
     pub fn check(&self) -> Result<(), String> {
+        if let Some(bytes) = self
+            .max_file_bytes()
+            .filter(|bytes| *bytes < MIN_FILE_BYTES)
+        {
+            return Err(format!(
+                "files of at most {bytes} bytes are too small; the least is 1 MB"
+            ));
+        }
         match self {
             Self::Parquet(_) => Ok(()),
             Self::Csv(options) => options.check(),

@@ -6,12 +6,14 @@
 mod context;
 mod cost;
 mod decisions;
+mod difference;
 mod field;
 mod format;
 mod given;
 mod grounds;
 mod hints;
 mod key;
+mod metrics;
 mod nearest;
 mod plan;
 mod profile;
@@ -32,12 +34,16 @@ pub use context::{
 };
 pub use cost::{Alternative, Comparison, Cost, Extra, Rates};
 pub use decisions::{Both, Decisions};
+pub use difference::{Aspect, Difference};
 pub use field::{FieldType, TimeUnit, arrow_schema};
-pub use format::{Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions};
+pub use format::{
+    Compression, CsvOptions, FileCompression, Format, FormatOptions, MIN_FILE_BYTES, ParquetOptions,
+};
 pub use given::{Amount, Given};
 pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
 pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
+pub use metrics::{ChunkCounts, ChunkMetrics, Metrics, OfChunk, WorkerMetrics};
 pub use nearest::nearest;
 pub use plan::{
     BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,

@@ -1,13 +1,16 @@
-//! Requests, profiles and plans for tests.
+//! Requests, profiles, plans and runs for tests.
+
+use std::collections::BTreeMap;
 
 use super::{Inputs, Limits, plan as make_plan};
 use crate::estimator::ThroughputEstimate;
 use crate::model::{
-    ChangeCounters, Chunking, Column, ConnectionLoad, Consistency, Estimate, ExecutionPlan,
-    FieldType, FormatOptions, Key, KeyDensity, KeyOrder, KeyProfile, KeyValue, LatencySample,
-    Layout, OnUnrepresentable, Origin, OutputOptions, ProofLevel, ReadAs, Relation, RelationKind,
-    RunRequest, Selection, SourceIdentity, SourceKind, SourceProfile, Statistics, Table,
-    TypeOptions, WorkOptions,
+    ChangeCounters, ChunkRecord, ChunkStatus, Chunking, Column, ConnectionLoad, Consistency,
+    Estimate, ExecutionPlan, FieldType, FormatOptions, Key, KeyDensity, KeyOrder, KeyProfile,
+    KeyValue, LatencySample, Layout, OnUnrepresentable, Origin, OutputOptions, Predicted,
+    ProofLevel, ReadAs, Relation, RelationKind, RunId, RunRequest, RunRow, RunStatus, Selection,
+    SourceIdentity, SourceKind, SourceProfile, SourceThen, Statistics, StoredRun, Table,
+    TypeOptions, WorkOptions, WorkerRecord,
 };
 
 /// `public.orders` of a PostgreSQL server.
@@ -149,4 +152,96 @@ pub(crate) fn try_plan(
         limits: Limits { cpus: 8 },
     })
     .map(|planned| planned.plan)
+}
+
+/// A run of [`plan`] over 3,000,000 rows: twelve chunks of a second each, by six workers in turn.
+pub(crate) fn stored() -> StoredRun {
+    let plan = plan(profile(3_000_000));
+    let workers = plan.spec.workers;
+    let chunks = plan
+        .spec
+        .chunks
+        .iter()
+        .zip(0..)
+        .map(|(chunk, index)| ChunkRecord {
+            number: chunk.number,
+            worker: index % workers + 1,
+            status: ChunkStatus::Success,
+            started_ms: u64::from(index / workers) * 1000,
+            duration_ms: 1000,
+            query_ms: 600,
+            answer_ms: 10,
+            decode_ms: 200,
+            write_ms: 100,
+            rows: 250_000,
+            bytes: 10_000_000,
+            retries: 0,
+            files: Vec::new(),
+            nulled: BTreeMap::new(),
+            error: None,
+        });
+    let workers = (1..=workers).map(|worker| WorkerRecord {
+        worker,
+        chunks: 2,
+        rows: 500_000,
+        bytes: 20_000_000,
+        busy_ms: 2000,
+        blocked_ms: 1200,
+        idle_ms: 0,
+    });
+    StoredRun {
+        chunks: chunks.collect(),
+        workers: workers.collect(),
+        run: row(&plan),
+        plan,
+    }
+}
+
+/// The row of a run of a plan, published and clean.
+fn row(plan: &ExecutionPlan) -> RunRow {
+    let started_at = "2026-01-31T12:00:00Z".parse().expect("a time");
+    RunRow {
+        id: RunId::new(started_at, 0x0bad_cafe),
+        scope: "f00d".to_owned(),
+        source: source().to_string(),
+        relation: plan.spec.read.relation.to_string(),
+        status: RunStatus::Success,
+        pid: 42,
+        host: "etl-1".to_owned(),
+        started_at,
+        ended_at: "2026-01-31T12:00:02Z".parse().ok(),
+        version: "0.1.0".to_owned(),
+        fingerprint: plan.fingerprint.clone(),
+        strategy: plan.spec.strategy,
+        scheduling: plan.spec.scheduling,
+        consistency: "auto".to_owned(),
+        workers: plan.spec.workers,
+        chunks: plan.spec.chunks.len() as u64,
+        constrained: false,
+        teaches: true,
+        replay_of: None,
+        output: "/srv/out/public.orders".to_owned(),
+        predicted: Predicted {
+            rows: plan.forecast.rows,
+            bytes: plan.forecast.bytes,
+            throughput: plan.forecast.throughput,
+            duration_s: plan.forecast.duration_s,
+            method: plan.forecast.method.clone(),
+        },
+        rows: 3_000_000,
+        bytes: 120_000_000,
+        duration_s: 2.0,
+        throughput: 1_500_000.0,
+        effective_workers: 6.0,
+        confidence: "full".to_owned(),
+        adaptations: Vec::new(),
+        snapshot: None,
+        error: None,
+        estimated_cost: None,
+        actual_cost: None,
+        nulled: BTreeMap::new(),
+        source_then: SourceThen::default(),
+        context: serde_json::json!({}),
+        hints: None,
+    }
 }

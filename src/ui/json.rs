@@ -12,7 +12,7 @@ use crate::model::{
     ProofLevel, Rates, RunId, RuntimeContext, SnapshotFacts, SourceProfile,
 };
 
-pub use replay::{GUARANTEE, OriginalDocument, OutcomeDocument, ReplayDocument};
+pub use replay::{GUARANTEE, Measured, OriginalDocument, OutcomeDocument, ReplayDocument};
 
 /// Any failure.
 #[derive(Debug, Serialize)]

@@ -5,10 +5,14 @@
 //! reasons become sentences, [`json`] holds the documents of `--json`.
 
 mod cost;
+pub mod diff;
 pub mod estimate;
+pub mod explain;
 pub mod hints;
 pub mod history;
 pub mod json;
+mod measured;
+pub mod metrics;
 pub mod plan;
 mod printer;
 pub mod profile;
@@ -16,6 +20,7 @@ mod progress;
 pub mod replay;
 pub mod summary;
 mod table;
+mod timeline;
 pub mod units;
 pub mod wording;
 

@@ -16,11 +16,6 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     let plan = document.plan;
     let spec = &plan.spec;
     let heading = format!("Plan for {} on {}", document.table, document.server);
-    let order = because(
-        plan,
-        Topic::Scheduling,
-        wording::scheduling(spec.scheduling),
-    );
     let consistency = wording::consistency(spec.consistency);
     let mut lines = vec![
         Line::Heading(heading),
@@ -30,17 +25,14 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     lines.extend(spec.read.filter.iter().map(|f| Line::fact("where", f)));
     lines.push(Line::fact("output", document.output));
     lines.push(Line::fact("format", wording::format(&spec.format)));
-    lines.push(Line::fact("strategy", strategy(plan)));
-    lines.push(Line::fact("workers", workers(plan)));
-    lines.push(Line::fact("scheduling", order));
+    lines.extend(decided(plan));
     // A file has no connections to share.
     if spec.source.kind != SourceKind::Sqlite {
         lines.push(Line::fact("connections", connections(document)));
     }
     lines.push(Line::fact("consistency", consistency));
     lines.push(Line::fact("proof", wording::proof(spec.proof)));
-    lines.push(Line::fact("expected", expected(plan)));
-    lines.push(Line::fact("estimate", estimate::brief(&plan.forecast)));
+    lines.extend(foreseen(plan));
     lines.extend(document.cost.iter().map(cost::expected));
     lines.push(Line::fact("context", context(document.context)));
     lines.push(Line::fact("fingerprint", &plan.fingerprint));
@@ -100,6 +92,27 @@ pub fn full(document: &PlanDocument<'_>) -> Vec<Line> {
     lines
 }
 
+/// What was decided and why, and what that was expected to give and why.
+pub(super) fn decisions(plan: &ExecutionPlan) -> impl Iterator<Item = Line> {
+    decided(plan).into_iter().chain(foreseen(plan))
+}
+
+fn decided(plan: &ExecutionPlan) -> [Line; 3] {
+    let order = wording::scheduling(plan.spec.scheduling);
+    [
+        Line::fact("strategy", strategy(plan)),
+        Line::fact("workers", workers(plan)),
+        Line::fact("scheduling", because(plan, Topic::Scheduling, order)),
+    ]
+}
+
+fn foreseen(plan: &ExecutionPlan) -> [Line; 2] {
+    [
+        Line::fact("expected", expected(plan)),
+        Line::fact("estimate", estimate::brief(&plan.forecast)),
+    ]
+}
+
 fn strategy(plan: &ExecutionPlan) -> String {
     let spec = &plan.spec;
     let chunks = units::plural(spec.chunks.len() as u64, "chunk");
@@ -150,7 +163,7 @@ fn expected(plan: &ExecutionPlan) -> String {
 }
 
 /// The circumstances as they were measured.
-fn context(context: &ExecutionContext) -> String {
+pub(super) fn context(context: &ExecutionContext) -> String {
     let load = context.source_load.map_or("unknown", wording::load);
     let network = context.network_quality.map_or("unknown", wording::network);
     let beside = match context.concurrent_extractions {

@@ -1,9 +1,7 @@
 //! A replay: whether its decisions were those of the run it repeats, and what came out otherwise.
 
-use std::time::Duration;
-
-use super::json::{OutcomeDocument, ReplayDocument};
-use super::{Line, summary, table, units, wording};
+use super::json::ReplayDocument;
+use super::{Line, measured, summary, units, wording};
 use crate::model::RunId;
 
 /// Hex digits of a fingerprint that people compare.
@@ -75,47 +73,13 @@ fn decisions(document: &ReplayDocument) -> Vec<Line> {
 
 fn comparison(document: &ReplayDocument) -> String {
     let (original, replay) = (&document.original, &document.replay);
-    let seconds = |seconds: f64| units::elapsed(Duration::from_secs_f64(seconds.max(0.0)));
-    let change = |say: &dyn Fn(&OutcomeDocument) -> String| {
-        document.outcome.as_ref().map_or_else(String::new, say)
-    };
-    let rows = vec![
-        vec![
-            "status".to_owned(),
-            original.status.name().to_owned(),
-            replay.status.to_owned(),
-            String::new(),
+    measured::side_by_side(
+        [
+            ("original", original.status.name(), original.measured),
+            ("replay", replay.status, replay.into()),
         ],
-        vec![
-            "rows".to_owned(),
-            units::exact(original.rows),
-            units::exact(replay.rows),
-            change(&|outcome| units::signed(outcome.rows, units::exact)),
-        ],
-        vec![
-            "size".to_owned(),
-            units::bytes(original.bytes),
-            units::bytes(replay.bytes),
-            change(&|outcome| units::signed(outcome.bytes, units::bytes)),
-        ],
-        vec![
-            "duration".to_owned(),
-            seconds(original.duration_s),
-            seconds(replay.duration_s),
-            change(&|outcome| format!("{:+.1}s", outcome.duration_s)),
-        ],
-        vec![
-            "speed".to_owned(),
-            units::rate(original.throughput),
-            units::rate(replay.throughput),
-            change(&|outcome| {
-                let percent = outcome.throughput_percent;
-                percent.map_or_else(String::new, |percent| format!("{percent:+.1} %"))
-            }),
-        ],
-    ];
-    let header = ["", "original", "replay", "change"];
-    table::grid(&header, rows, &[1, 2, 3])
+        document.outcome,
+    )
 }
 
 /// What the numbers say about the data, and what they do not.
@@ -131,7 +95,7 @@ fn data(document: &ReplayDocument) -> &'static str {
 mod tests {
     use super::*;
     use crate::model::RunStatus;
-    use crate::ui::json::{GUARANTEE, OriginalDocument};
+    use crate::ui::json::{GUARANTEE, Measured, OriginalDocument, OutcomeDocument};
     use crate::ui::plain;
 
     fn document() -> ReplayDocument {
@@ -141,14 +105,19 @@ mod tests {
             started_at: "2026-01-30T12:00:00Z".parse().expect("a time"),
             version: "0.1.0".to_owned(),
             dataset: "/srv/out/public.orders".to_owned(),
-            rows: 6_001_213,
-            bytes: 231_500_000,
-            duration_s: 7.0,
-            throughput: 857_316.1,
+            measured: Measured {
+                rows: 6_001_213,
+                bytes: 231_500_000,
+                duration_s: 7.0,
+                throughput: 857_316.1,
+            },
         };
         let replay = summary::tests::run();
         ReplayDocument {
-            outcome: Some(OutcomeDocument::between(&original, &replay)),
+            outcome: Some(OutcomeDocument::between(
+                original.measured,
+                (&replay).into(),
+            )),
             original,
             chain: Vec::new(),
             integrity: "intact",

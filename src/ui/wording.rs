@@ -234,6 +234,15 @@ pub fn origin(origin: Origin) -> &'static str {
     }
 }
 
+/// How uneven chunks were, by the slowest over the median (facts sheet, section 10.5).
+pub fn skew(ratio: f64) -> &'static str {
+    match ratio {
+        ratio if ratio > 3.0 => "HIGH",
+        ratio if ratio > 1.5 => "MODERATE",
+        _ => "LOW",
+    }
+}
+
 /// How the table is cut.
 pub fn strategy(strategy: Strategy) -> &'static str {
     match strategy {
@@ -473,6 +482,7 @@ mod tests {
             delimiter: '\t',
             quote_all: true,
             header: false,
+            max_file_bytes: None,
         };
         assert_eq!(
             words(&unusual),

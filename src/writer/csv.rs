@@ -14,17 +14,17 @@ mod scan;
 mod text;
 mod value;
 
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
+use super::folder::Blob;
 use super::format::{Contents, Encoder, FileFormat, Target};
-use super::stable::HashingFile;
+use super::outlet::Outlet;
 use super::{Result, WriteError};
 use crate::error::one_line;
 use crate::model::{CsvOptions, FileCompression};
@@ -33,6 +33,9 @@ use value::Column;
 
 /// The buffer leaves when it has so many bytes: many writes' worth, and less than the cache.
 const PIECE: usize = 256 << 10;
+
+/// What a compressor may hold back, compressed: a block of zstd's and its buffer.
+const HELD_BACK: u64 = 160 << 10;
 
 /// From this level on, zstd would take hundreds of megabytes a file; level 19's window bounds that.
 const ZSTD_LARGE: std::ops::RangeFrom<i32> = 20..;
@@ -127,29 +130,32 @@ impl FileFormat for Csv {
         schema: &SchemaRef,
         _first: Option<&RecordBatch>,
     ) -> Result<Box<dyn Encoder>> {
-        let stream = Stream::new(target.file, self.compression)
+        let stream = Stream::new(target.outlet, self.compression)
             .map_err(WriteError::io("write", target.path))?;
         Ok(Box::new(CsvEncoder {
             style: self.style.clone(),
             stream,
             path: target.path.to_owned(),
             buffer: self.head(schema),
+            fed: 0,
         }))
     }
 
     /// Counts rows, and holds each against the number of columns.
-    fn inspect(&self, path: &Path, schema: &Schema) -> std::result::Result<Contents, String> {
+    fn inspect(&self, file: &dyn Blob, schema: &Schema) -> std::result::Result<Contents, String> {
         let said = |error: io::Error| one_line(&error.to_string());
-        let file = File::open(path).map_err(said)?;
-        let bytes = file.metadata().map_err(said)?.len();
+        let reader = file.reader(0).map_err(said)?;
         let rows = match self.compression {
-            FileCompression::None => self.scan(file, schema)?,
-            FileCompression::Gzip => self.scan(MultiGzDecoder::new(file), schema)?,
+            FileCompression::None => self.scan(reader, schema)?,
+            FileCompression::Gzip => self.scan(MultiGzDecoder::new(reader), schema)?,
             FileCompression::Zstd(_) => {
-                self.scan(zstd::Decoder::new(file).map_err(said)?, schema)?
+                self.scan(zstd::Decoder::new(reader).map_err(said)?, schema)?
             }
         };
-        Ok(Contents { bytes, rows })
+        Ok(Contents {
+            bytes: file.length(),
+            rows,
+        })
     }
 }
 
@@ -159,6 +165,8 @@ struct CsvEncoder {
     stream: Stream,
     path: PathBuf,
     buffer: Vec<u8>,
+    /// Bytes given to the stream.
+    fed: u64,
 }
 
 impl CsvEncoder {
@@ -167,6 +175,7 @@ impl CsvEncoder {
         self.stream
             .write_all(&self.buffer)
             .map_err(WriteError::io("write", &self.path))?;
+        self.fed += self.buffer.len() as u64;
         self.buffer.clear();
         self.buffer.shrink_to(4 * PIECE);
         Ok(())
@@ -199,30 +208,42 @@ impl Encoder for CsvEncoder {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<HashingFile> {
+    fn finish(mut self: Box<Self>) -> Result<Outlet> {
         self.flush()?;
         self.stream
             .finish()
             .map_err(WriteError::io("write", &self.path))
     }
+
+    fn size(&self) -> u64 {
+        let (left, waiting) = (self.stream.outlet().bytes(), self.buffer.len() as u64);
+        match self.stream {
+            Stream::Plain(_) => left + waiting,
+            // What waits will shrink as what has left did; until anything has, it is taken as it is.
+            Stream::Gzip(_) | Stream::Zstd(_) => {
+                let shrunk = waiting * left / self.fed.max(1);
+                left + HELD_BACK + if left > 0 { shrunk } else { waiting }
+            }
+        }
+    }
 }
 
 /// The way from the buffer to the file.
 enum Stream {
-    Plain(HashingFile),
-    Gzip(GzEncoder<HashingFile>),
-    Zstd(zstd::Encoder<'static, HashingFile>),
+    Plain(Outlet),
+    Gzip(GzEncoder<Outlet>),
+    Zstd(zstd::Encoder<'static, Outlet>),
 }
 
 impl Stream {
-    fn new(file: HashingFile, compression: FileCompression) -> io::Result<Self> {
+    fn new(outlet: Outlet, compression: FileCompression) -> io::Result<Self> {
         Ok(match compression {
-            FileCompression::None => Self::Plain(file),
+            FileCompression::None => Self::Plain(outlet),
             FileCompression::Gzip => {
-                Self::Gzip(GzEncoder::new(file, flate2::Compression::default()))
+                Self::Gzip(GzEncoder::new(outlet, flate2::Compression::default()))
             }
             FileCompression::Zstd(level) => {
-                let mut encoder = zstd::Encoder::new(file, level)?;
+                let mut encoder = zstd::Encoder::new(outlet, level)?;
                 // As gzip always has; without one a reader would not notice a flipped bit.
                 encoder.include_checksum(true)?;
                 if ZSTD_LARGE.contains(&level) {
@@ -235,15 +256,23 @@ impl Stream {
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Plain(file) => file.write_all(bytes),
+            Self::Plain(outlet) => outlet.write_all(bytes),
             Self::Gzip(encoder) => encoder.write_all(bytes),
             Self::Zstd(encoder) => encoder.write_all(bytes),
         }
     }
 
-    fn finish(self) -> io::Result<HashingFile> {
+    fn outlet(&self) -> &Outlet {
         match self {
-            Self::Plain(file) => Ok(file),
+            Self::Plain(outlet) => outlet,
+            Self::Gzip(encoder) => encoder.get_ref(),
+            Self::Zstd(encoder) => encoder.get_ref(),
+        }
+    }
+
+    fn finish(self) -> io::Result<Outlet> {
+        match self {
+            Self::Plain(outlet) => Ok(outlet),
             Self::Gzip(encoder) => encoder.finish(),
             Self::Zstd(encoder) => encoder.finish(),
         }

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::store::{Address, Service, Trouble};
 use crate::error::{ExitCode, Failure};
 
 /// An error of a writer, of publishing or of verification.
@@ -17,6 +18,48 @@ pub enum WriteError {
         /// The system's error.
         #[source]
         source: std::io::Error,
+    },
+    /// An object store did not do what it was asked.
+    #[error("cannot {action} {at}")]
+    Store {
+        /// `read`, `write`, `list`, …
+        action: &'static str,
+        /// The object's URL.
+        at: String,
+        /// Whose language was spoken.
+        service: Service,
+        /// What kind of trouble it is.
+        trouble: Trouble,
+        /// The store's words, or the transport's; no secrets.
+        why: String,
+    },
+    /// The options for a store make no sense.
+    #[error("cannot set up the client for {path}")]
+    Setting {
+        /// The store.
+        path: String,
+        /// Which, and why; no values.
+        why: String,
+    },
+    /// The store puts objects whatever the condition.
+    #[error("{path} cannot be published to safely")]
+    NoCondition {
+        /// The dataset.
+        path: String,
+    },
+    /// Another run published while this one was reading.
+    #[error("another run has published {path} meanwhile; this one published nothing")]
+    Overtaken {
+        /// The dataset.
+        path: String,
+    },
+    /// The store fell silent in the very moment of publishing.
+    #[error("it is not known whether this run has published {path}")]
+    Unknown {
+        /// The dataset.
+        path: String,
+        /// What went wrong.
+        why: String,
     },
     /// The directory holds files that no manifest of ours lists.
     #[error("{path} is not ours to replace")]
@@ -93,6 +136,15 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// The error with its cause in one line, for a warning.
+    pub(super) fn line(&self) -> String {
+        match (self, std::error::Error::source(self)) {
+            (Self::Store { why, .. }, _) => format!("{self}: {why}"),
+            (_, Some(cause)) => format!("{self}: {cause}"),
+            (_, None) => self.to_string(),
+        }
+    }
+
     /// An [`WriteError::Io`] for `path`; to be used in `map_err`.
     pub fn io(
         action: &'static str,
@@ -129,6 +181,40 @@ impl From<WriteError> for Failure {
                 };
                 (source.to_string(), fix.to_owned(), ExitCode::Output)
             }
+            E::Store {
+                service,
+                trouble,
+                why,
+                ..
+            } => {
+                let (fix, exit) = remedy(service, trouble);
+                (why, fix, exit)
+            }
+            E::Setting { why, .. } => (
+                why,
+                "correct the option or the variable that it comes from".to_owned(),
+                ExitCode::Config,
+            ),
+            E::NoCondition { .. } => (
+                "the store puts an object although it is there and the request forbids that, so \
+                 two runs could both publish"
+                    .to_owned(),
+                "use a store that honours If-None-Match and If-Match, as S3 does".to_owned(),
+                ExitCode::Output,
+            ),
+            E::Overtaken { .. } => (
+                "its manifest is not the one that this run began with".to_owned(),
+                "run again if the newer version will not do; keep two runs from overlapping"
+                    .to_owned(),
+                ExitCode::TryLater,
+            ),
+            E::Unknown { why, .. } => (
+                why,
+                "look at the dataset with ixtract verify; nothing was removed, and running again \
+                 is safe"
+                    .to_owned(),
+                ExitCode::Unreachable,
+            ),
             E::Foreign { file, .. } => (
                 format!("it holds '{file}', which no manifest of ixtract lists"),
                 "choose an empty or new --output directory, or move the files away".to_owned(),
@@ -144,11 +230,16 @@ impl From<WriteError> for Failure {
                 "pass --layout runs, which needs no exchange of directories".to_owned(),
                 ExitCode::Output,
             ),
-            E::OtherLayout { layout, .. } => (
-                format!("it was published with --layout {layout}"),
-                format!("pass --layout {layout}, or choose a new --output directory"),
-                ExitCode::Output,
-            ),
+            E::OtherLayout { path, layout } => {
+                // A copy of a local dataset, on a store: there is only one layout there.
+                let other = if Address::service_of(&path).is_some() {
+                    "choose a new --output prefix".to_owned()
+                } else {
+                    format!("pass --layout {layout}, or choose a new --output directory")
+                };
+                let why = format!("it was published with --layout {layout}");
+                (why, other, ExitCode::Output)
+            }
             E::NoRoom { need, free, .. } => (
                 format!(
                     "about {} MB are needed and {} MB are free",
@@ -175,7 +266,7 @@ impl From<WriteError> for Failure {
             ),
             E::Manifest { why, .. } => (
                 why,
-                "give the directory that a run published".to_owned(),
+                "give the directory or URL that a run published".to_owned(),
                 ExitCode::Config,
             ),
         };
@@ -186,4 +277,67 @@ impl From<WriteError> for Failure {
             exit,
         }
     }
+}
+
+/// What to do about trouble with a store, and the exit code.
+fn remedy(service: Service, trouble: Trouble) -> (String, ExitCode) {
+    let bucket = service.container();
+    let (fix, exit) = match trouble {
+        Trouble::Unreachable => (
+            "check the endpoint and the network, and run again".to_owned(),
+            ExitCode::Unreachable,
+        ),
+        Trouble::Throttled => (
+            "run again later, or with fewer --workers".to_owned(),
+            ExitCode::TryLater,
+        ),
+        Trouble::Denied => {
+            let rights = match service {
+                Service::S3 => {
+                    "s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject, \
+                     s3:AbortMultipartUpload and s3:ListBucketMultipartUploads"
+                }
+                Service::Gcs => "the role Storage Object User",
+                Service::Azure => "the role Storage Blob Data Contributor",
+            };
+            (
+                format!("check the credentials; they need {rights} here"),
+                ExitCode::Denied,
+            )
+        }
+        Trouble::NoCredentials => {
+            let where_from = match service {
+                Service::S3 => {
+                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or use a machine \
+                     with a role"
+                }
+                Service::Gcs => {
+                    "GOOGLE_APPLICATION_CREDENTIALS, or use a machine with a service account"
+                }
+                Service::Azure => {
+                    "AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN or the AZURE_CLIENT_… \
+                     variables, or use a machine with a managed identity"
+                }
+            };
+            (format!("set {where_from}"), ExitCode::Denied)
+        }
+        Trouble::Clock => ("set the clock of this machine".to_owned(), ExitCode::Denied),
+        Trouble::NoBucket => (
+            format!("create the {bucket}, or correct its name or the endpoint"),
+            ExitCode::Output,
+        ),
+        Trouble::Region => (
+            format!("set AWS_REGION to the {bucket}'s own region"),
+            ExitCode::Output,
+        ),
+        Trouble::Missing | Trouble::Condition => (
+            "something else changes this place; keep it for this dataset alone".to_owned(),
+            ExitCode::TryLater,
+        ),
+        Trouble::Refused => (
+            format!("check the {bucket}'s name and settings"),
+            ExitCode::Output,
+        ),
+    };
+    (fix, exit)
 }

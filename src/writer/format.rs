@@ -9,9 +9,10 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 use super::Result;
 use super::csv::Csv;
+use super::folder::Blob;
+use super::outlet::Outlet;
 use super::parquet::Parquet;
 use super::publish::WriteBudget;
-use super::stable::HashingFile;
 use crate::model::FormatOptions;
 
 /// Every ending that a file of ours may have, without the first dot.
@@ -36,13 +37,13 @@ pub(super) trait FileFormat: Send + Sync {
     /// # Errors
     /// One line on why it is not a whole file of this format and schema; the caller knows whether
     /// that is a failed proof or a difference.
-    fn inspect(&self, path: &Path, schema: &Schema) -> std::result::Result<Contents, String>;
+    fn inspect(&self, file: &dyn Blob, schema: &Schema) -> std::result::Result<Contents, String>;
 }
 
 /// A new file, and its name for errors.
 pub(super) struct Target<'a> {
     /// Where bytes go.
-    pub(super) file: HashingFile,
+    pub(super) outlet: Outlet,
     /// Its path.
     pub(super) path: &'a Path,
 }
@@ -53,7 +54,10 @@ pub(super) trait Encoder: Send {
     fn write(&mut self, batch: &RecordBatch) -> Result<()>;
 
     /// Ends the file: every byte has left when this returns.
-    fn finish(self: Box<Self>) -> Result<HashingFile>;
+    fn finish(self: Box<Self>) -> Result<Outlet>;
+
+    /// About how long the file would be if it ended now.
+    fn size(&self) -> u64;
 }
 
 /// What a file was found to hold.

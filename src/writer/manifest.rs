@@ -2,14 +2,14 @@
 //! for readers that follow it and for `ixtract verify`.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::folder::{Directory, Folder};
+use super::location::Location;
 use super::{PartReceipt, Result, WriteError, names};
 use crate::model::{
     ChunkBounds, Column, FormatOptions, Layout, ProofLevel, Relation, RelationKind, RunId,
@@ -130,35 +130,35 @@ impl Manifest {
     /// # Errors
     /// [`WriteError::Manifest`] when there is none, or it cannot be understood, or it names files
     /// outside the dataset; [`WriteError::Io`] when it cannot be read.
-    pub fn load(dataset: &Path) -> Result<Self> {
-        let refuse = |why: String| WriteError::Manifest {
-            path: dataset.display().to_string(),
-            why,
-        };
-        Self::find(dataset)?.ok_or_else(|| refuse(format!("there is no {}", names::MANIFEST)))
+    pub fn load(dataset: impl Into<Location>) -> Result<Self> {
+        Self::of(dataset.into().folder().as_ref())
     }
 
-    /// Reads the manifest of a dataset that may have none.
-    pub(super) fn find(dataset: &Path) -> Result<Option<Self>> {
-        let path = dataset.join(names::MANIFEST);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(WriteError::io("read", &path)(error)),
-        };
-        Self::parse(&bytes)
-            .map(Some)
-            .map_err(|why| WriteError::Manifest {
-                path: dataset.display().to_string(),
-                why: format!("{}: {why}", names::MANIFEST),
-            })
+    /// Reads the manifest of a folder that must have one.
+    pub(super) fn of(folder: &dyn Folder) -> Result<Self> {
+        let found = folder.read(names::MANIFEST)?;
+        let bytes = found.ok_or_else(|| WriteError::Manifest {
+            path: folder.shown(),
+            why: format!("there is no {}", names::MANIFEST),
+        })?;
+        Self::read(&bytes, &folder.shown())
+    }
+
+    /// Reads the manifest of a directory that may have none.
+    pub(super) fn find(directory: &Path) -> Result<Option<Self>> {
+        let folder = Directory(directory.to_owned());
+        let found = folder.read(names::MANIFEST)?;
+        found
+            .map(|bytes| Self::read(&bytes, &folder.shown()))
+            .transpose()
+    }
+
+    /// Understands the manifest of the dataset that is shown so.
+    pub(super) fn read(bytes: &[u8], shown: &str) -> Result<Self> {
+        Self::parse(bytes).map_err(|why| WriteError::Manifest {
+            path: shown.to_owned(),
+            why: format!("{}: {why}", names::MANIFEST),
+        })
     }
 
     fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
@@ -215,15 +215,13 @@ fn is_inside(path: &str) -> bool {
     parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// The current files of a dataset, in key order.
+/// The current files of a dataset, in key order: paths, or on a store URLs.
 ///
 /// # Errors
 /// [`WriteError::Manifest`] when the directory has no manifest that can be understood.
-pub fn files(dataset: &Path) -> Result<Vec<PathBuf>> {
-    let manifest = Manifest::load(dataset)?;
-    Ok(manifest
-        .files
-        .iter()
-        .map(|file| dataset.join(&file.path))
-        .collect())
+pub fn files(dataset: impl Into<Location>) -> Result<Vec<PathBuf>> {
+    let dataset = dataset.into();
+    let manifest = Manifest::of(dataset.folder().as_ref())?;
+    let files = manifest.files.iter();
+    Ok(files.map(|file| dataset.file(&file.path)).collect())
 }

@@ -6,9 +6,12 @@
 mod csv;
 mod dictionary;
 mod error;
+mod folder;
 mod format;
+mod location;
 pub mod manifest;
 mod names;
+mod outlet;
 mod parquet;
 mod part;
 mod place;
@@ -17,6 +20,8 @@ pub mod publish;
 mod replace;
 mod runs;
 mod stable;
+mod staging;
+pub mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -28,6 +33,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use error::WriteError;
+pub use location::Location;
 
 /// The result of writing.
 pub type Result<T> = std::result::Result<T, WriteError>;

@@ -12,6 +12,9 @@ pub(super) const MANIFEST: &str = "_manifest.json";
 /// The empty marker that a dataset is whole; Hadoop's convention.
 pub(super) const SUCCESS: &str = "_SUCCESS";
 
+/// An object of a run that only tries whether it may write, with a condition.
+pub(super) const PROBE: &str = "_probe";
+
 /// Where `--layout runs` keeps its runs; Spark and Hive ignore the name.
 pub(super) const RUNS: &str = "_runs";
 
@@ -57,7 +60,7 @@ fn finished(name: &str) -> Option<&str> {
 /// Whether a file of this name, in a directory of ours that has no manifest, is ours to remove.
 pub(super) fn is_ours(name: &str) -> bool {
     let name = finished(name).unwrap_or(name);
-    is_part(name) || name == MANIFEST || name == SUCCESS
+    is_part(name) || [MANIFEST, SUCCESS, PROBE].contains(&name)
 }
 
 /// A hidden sibling of the dataset `name`: `.<name>.ixtract-<role>…`. `role` ends in `-` where a

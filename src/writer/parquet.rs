@@ -7,7 +7,6 @@
 //! the encoder's working set leaves the cache. So pages keep the crate's 20 000 rows, and write
 //! batches its 1 024. SHA-256 takes 17 ns of each row.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -18,9 +17,10 @@ use parquet::basic::{Compression as Codec, GzipLevel, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use super::folder::{Blob, Chunks};
 use super::format::{Contents, Encoder, FileFormat, Target};
+use super::outlet::Outlet;
 use super::publish::WriteBudget;
-use super::stable::HashingFile;
 use super::{Result, WriteError, dictionary};
 use crate::error::one_line;
 use crate::model::{Compression, ParquetOptions};
@@ -30,6 +30,9 @@ const CREATED_BY: &str = concat!("ixtract version ", env!("CARGO_PKG_VERSION"));
 
 /// Bounds of a column's page and dictionary; between them, wide tables share the budget.
 const PAGE_BYTES: std::ops::RangeInclusive<usize> = 32 << 10..=1 << 20;
+
+/// What a footer takes for each column of each row group, and besides; about.
+const FOOTER_BYTES: usize = 150;
 
 /// Parquet files.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +129,7 @@ impl FileFormat for Parquet {
         let begun = self
             .properties(schema, first)
             .and_then(|properties| {
-                ArrowWriter::try_new(target.file, schema.clone(), Some(properties))
+                ArrowWriter::try_new(target.outlet, schema.clone(), Some(properties))
             })
             .map_err(|error| failed(&path, error));
         Ok(Box::new(ParquetEncoder {
@@ -136,8 +139,8 @@ impl FileFormat for Parquet {
         }))
     }
 
-    fn inspect(&self, path: &Path, schema: &Schema) -> std::result::Result<Contents, String> {
-        let footer = read_footer(path)?;
+    fn inspect(&self, file: &dyn Blob, schema: &Schema) -> std::result::Result<Contents, String> {
+        let footer = read_footer(file)?;
         match schema_difference(&footer.schema, schema) {
             Some(difference) => Err(difference),
             None => Ok(footer.contents),
@@ -147,7 +150,7 @@ impl FileFormat for Parquet {
 
 /// One Parquet file under way.
 struct ParquetEncoder {
-    writer: ArrowWriter<HashingFile>,
+    writer: ArrowWriter<Outlet>,
     path: PathBuf,
     memory: u64,
 }
@@ -165,9 +168,16 @@ impl Encoder for ParquetEncoder {
         encode().map_err(|error| failed(&self.path, error))
     }
 
-    fn finish(self: Box<Self>) -> Result<HashingFile> {
+    fn finish(self: Box<Self>) -> Result<Outlet> {
         let Self { writer, path, .. } = *self;
         writer.into_inner().map_err(|error| failed(&path, error))
+    }
+
+    fn size(&self) -> u64 {
+        let written = self.writer.bytes_written() + self.writer.in_progress_size();
+        let groups = self.writer.flushed_row_groups();
+        let columns = groups.first().map_or(0, |group| group.num_columns());
+        (written + FOOTER_BYTES * (1 + columns * groups.len())) as u64
     }
 }
 
@@ -178,10 +188,8 @@ struct Footer {
 }
 
 /// Reads a file's footer.
-fn read_footer(path: &Path) -> std::result::Result<Footer, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let bytes = file.metadata().map_err(|error| error.to_string())?.len();
-    let metadata = ArrowReaderMetadata::load(&file, Default::default())
+fn read_footer(file: &dyn Blob) -> std::result::Result<Footer, String> {
+    let metadata = ArrowReaderMetadata::load(&Chunks(file), Default::default())
         .map_err(|error| one_line(&error.to_string()))?;
     let groups = metadata.metadata().row_groups();
     let rows: i64 = groups.iter().map(|group| group.num_rows()).sum();
@@ -193,7 +201,7 @@ fn read_footer(path: &Path) -> std::result::Result<Footer, String> {
     }
     Ok(Footer {
         contents: Contents {
-            bytes,
+            bytes: file.length(),
             rows: u64::try_from(rows).map_err(|error| error.to_string())?,
         },
         schema: metadata.schema().clone(),

@@ -2,15 +2,15 @@
 //! against what it does not itself rest on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZero;
 use std::panic::resume_unwind;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, available_parallelism};
+use std::thread;
 
+use super::folder::Folder;
 use super::manifest::ProofRecord;
 use super::publish::{Evidence, WriteBudget};
-use super::{PartReceipt, Result, WriteError, format, names, place, stable};
+use super::staging::Staging;
+use super::{PartReceipt, Result, WriteError, format, names};
 use crate::model::{ChunkStatus, ProofLevel, arrow_schema};
 
 type Held<T> = std::result::Result<T, String>;
@@ -22,45 +22,46 @@ type Held<T> = std::result::Result<T, String>;
 /// to end, hold the rows, columns and bytes that were written, and there is no other file; (d) the
 /// server's own count agrees, unless the plan asks for no count.
 ///
+/// Files land, by `land`, when all but (c) holds: on a store that is what makes them readable at
+/// all, and nothing that is known to be wrong gets so far.
+///
 /// # Errors
-/// [`WriteError::Proof`] with the first part that does not hold, and both numbers.
-pub(super) fn prove(dataset: &Path, staged: &Path, evidence: &Evidence<'_>) -> Result<ProofRecord> {
-    discard_unfinished(staged)?;
-    let present = place::entries(staged)?
-        .into_iter()
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect();
-    let check = || -> Held<ProofRecord> {
-        evidence.plan.spec.check().map_err(|e| e.to_string())?;
-        let by_chunk = chunks_ended(evidence)?;
-        rows_by_chunk_agree(&by_chunk, evidence.receipts)?;
-        files_agree(staged, &present, evidence)?;
-        let rows = evidence.receipts.iter().map(|receipt| receipt.rows).sum();
-        let level = evidence.plan.spec.proof;
-        if level == ProofLevel::Count {
-            count_agrees(evidence.counted, rows)?;
-        }
-        Ok(ProofRecord {
-            level,
-            counted: evidence.counted,
-            rows,
-            chunks: u32::try_from(by_chunk.len()).map_err(|e| e.to_string())?,
-        })
-    };
-    check().map_err(|why| WriteError::Proof {
-        path: dataset.display().to_string(),
+/// [`WriteError::Proof`] with the first part that does not hold, and both numbers; those of `land`.
+pub(super) fn prove(
+    dataset: &str,
+    staging: &dyn Staging,
+    evidence: &Evidence<'_>,
+    landed: &mut dyn FnMut(),
+) -> Result<ProofRecord> {
+    let broken = |why| WriteError::Proof {
+        path: dataset.to_owned(),
         why,
-    })
+    };
+    let record = told(evidence).map_err(broken)?;
+    staging.land(evidence.receipts)?;
+    landed();
+    let folder = staging.folder();
+    let present = folder.names("")?.into_iter().collect();
+    files_agree(folder.as_ref(), &present, evidence).map_err(broken)?;
+    Ok(record)
 }
 
-/// Removes what attempts left that were dropped before they were whole.
-fn discard_unfinished(staged: &Path) -> Result<()> {
-    for name in place::entries(staged)? {
-        if names::is_unfinished(&name.to_string_lossy()) {
-            stable::remove_file(&staged.join(&name))?;
-        }
+/// (a), (b) and (d): what those who read and counted say of each other.
+fn told(evidence: &Evidence<'_>) -> Held<ProofRecord> {
+    evidence.plan.spec.check().map_err(|e| e.to_string())?;
+    let by_chunk = chunks_ended(evidence)?;
+    rows_by_chunk_agree(&by_chunk, evidence.receipts)?;
+    let rows = evidence.receipts.iter().map(|receipt| receipt.rows).sum();
+    let level = evidence.plan.spec.proof;
+    if level == ProofLevel::Count {
+        count_agrees(evidence.counted, rows)?;
     }
-    Ok(())
+    Ok(ProofRecord {
+        level,
+        counted: evidence.counted,
+        rows,
+        chunks: u32::try_from(by_chunk.len()).map_err(|e| e.to_string())?,
+    })
 }
 
 /// (b) Every planned chunk has one record, a success; gives the rows that each read.
@@ -108,7 +109,11 @@ fn rows_by_chunk_agree(read: &BTreeMap<u32, u64>, receipts: &[PartReceipt]) -> H
 }
 
 /// (c) The files are those of the receipts and hold what the receipts say.
-fn files_agree(staged: &Path, present: &BTreeSet<String>, evidence: &Evidence<'_>) -> Held<()> {
+fn files_agree(
+    staged: &dyn Folder,
+    present: &BTreeSet<String>,
+    evidence: &Evidence<'_>,
+) -> Held<()> {
     let mut expected = BTreeSet::new();
     for receipt in evidence.receipts {
         if !names::is_part(&receipt.name) || !expected.insert(receipt.name.clone()) {
@@ -122,7 +127,7 @@ fn files_agree(staged: &Path, present: &BTreeSet<String>, evidence: &Evidence<'_
 }
 
 /// Reads every file back, several at once: a format without a footer is read from end to end.
-fn read_back(staged: &Path, evidence: &Evidence<'_>) -> Held<()> {
+fn read_back(staged: &dyn Folder, evidence: &Evidence<'_>) -> Held<()> {
     let spec = &evidence.plan.spec;
     let format = format::of(&spec.format, WriteBudget::UNBOUNDED);
     let schema = arrow_schema(&spec.read.columns);
@@ -130,8 +135,10 @@ fn read_back(staged: &Path, evidence: &Evidence<'_>) -> Held<()> {
     let work = || -> Held<()> {
         while let Some(receipt) = evidence.receipts.get(next.fetch_add(1, Ordering::Relaxed)) {
             let name = &receipt.name;
-            let found = format
-                .inspect(&staged.join(name), &schema)
+            let found = staged
+                .open(name)
+                .map_err(|error| error.to_string())
+                .and_then(|file| format.inspect(file.as_ref(), &schema))
                 .map_err(|why| format!("{name} cannot be read back as it was written: {why}"))?;
             for (what, found, said) in [
                 ("bytes", found.bytes, receipt.bytes),
@@ -144,7 +151,7 @@ fn read_back(staged: &Path, evidence: &Evidence<'_>) -> Held<()> {
         }
         Ok(())
     };
-    let helpers = available_parallelism().map_or(1, NonZero::get) - 1;
+    let helpers = staged.side_by_side() - 1;
     thread::scope(|scope| {
         let helpers: Vec<_> = (0..helpers.min(evidence.receipts.len()))
             // Where the system gives no thread, this one does all of it.

@@ -7,18 +7,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::format;
+use super::location::Location;
 use super::manifest::{FileEntry, MANIFEST_VERSION, Manifest, ProofRecord};
-use super::part::DirectorySink;
+use super::part::PartSink;
 use super::place::{self, Lock, Spot};
 use super::replace::Replace;
 use super::runs::Runs;
-use super::stable::{self, Backlog};
+use super::staging::Staging;
+use super::store::StoreRuns;
 use super::{PartReceipt, Result, Sink, WriteError, names, proof};
 use crate::model::{
     ChunkBounds, ChunkRecord, ExecutionPlan, FormatOptions, Layout, RunId, SnapshotFacts,
@@ -69,8 +71,8 @@ pub struct Evidence<'a> {
 /// A published dataset.
 #[derive(Clone, Debug)]
 pub struct Published {
-    /// The dataset's real path.
-    pub directory: PathBuf,
+    /// Where it is; a directory's real path.
+    pub dataset: Location,
     /// Its manifest.
     pub manifest: Manifest,
     /// What went wrong after readers could see it, and changes nothing about it.
@@ -82,7 +84,7 @@ pub struct Published {
 pub enum Step {
     /// The dataset is held and its staging directory made; nothing is written yet.
     Prepared,
-    /// Every part is on stable storage.
+    /// Every part is where it stays, on stable storage.
     PartsStable,
     /// Every proof holds.
     Proved,
@@ -156,11 +158,11 @@ impl fmt::Display for Step {
 /// How a dataset is laid out, which is how readers are switched from one version to the next.
 pub(super) trait Arrangement: Send {
     /// The dataset.
-    fn target(&self) -> &Path;
-    /// Where this run's files are gathered.
-    fn staged(&self) -> &Path;
-    /// A directory on the file system that the files go to.
-    fn room(&self) -> &Path;
+    fn location(&self) -> Location;
+    /// What this run has gathered.
+    fn staging(&self) -> &dyn Staging;
+    /// A directory on the file system that the files go to; none where no disk of ours takes them.
+    fn room(&self) -> Option<&Path>;
     /// Puts in place what the switch needs; gives the manifest that readers will see.
     fn ready(&mut self, manifest: Manifest) -> Result<Manifest>;
     /// Shows the new version, in one step.
@@ -177,84 +179,94 @@ pub(super) trait Arrangement: Send {
     fn vacate(&mut self) {}
 }
 
-/// An output directory held by this run, its staging area ready.
+/// An output taken by this run, its staging area ready.
 ///
-/// Dropping it releases the lock and leaves the staging area to the next run's sweep;
-/// [`Dataset::abandon`] removes it at once.
+/// A directory is held by a lock. A store has none: there, whoever publishes first wins, and the
+/// other run, having found another version, publishes nothing. Dropping it releases the lock and
+/// leaves the staging area to the next run's sweep; [`Dataset::abandon`] removes it at once.
 pub struct Dataset {
     arrangement: Box<dyn Arrangement>,
     run: RunId,
-    backlog: Backlog,
     warnings: Vec<String>,
     // Last, so that everything else is over before another run may begin.
-    lock: Lock,
+    lock: Option<Lock>,
 }
 
 impl fmt::Debug for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dataset")
-            .field("target", &self.arrangement.target())
+            .field("location", &self.arrangement.location())
             .field("run", &self.run)
             .finish_non_exhaustive()
     }
 }
 
 impl Dataset {
-    /// Takes the output directory `target` for `run`.
+    /// Takes the output `target` for `run`.
     ///
-    /// Creates parents, takes the dataset's lock, refuses what is not ours to replace, sweeps what
+    /// Of a directory it creates parents, takes the dataset's lock, refuses what is not ours to replace, sweeps what
     /// dead runs left, tries whether the directory can be exchanged, and makes the staging area. A
-    /// symbolic link is followed: the directory it points to is the dataset. `keep` old versions
-    /// stay after publishing.
+    /// symbolic link is followed: the directory it points to is the dataset. On a store it refuses
+    /// what is not ours to replace, and tries whether objects can be put with a condition; `layout`
+    /// is always that of runs. `keep` old versions stay after publishing.
     ///
     /// # Errors
     /// [`WriteError::Foreign`], [`WriteError::Held`], [`WriteError::NoExchange`],
     /// [`WriteError::OtherLayout`], [`WriteError::Manifest`] for a manifest that is broken or newer
-    /// than this program, and [`WriteError::Io`].
-    pub fn prepare(target: &Path, run: &RunId, layout: Layout, keep: u32) -> Result<Self> {
-        let target = place::resolve(target)?;
+    /// than this program, [`WriteError::Io`], and [`WriteError::Store`].
+    pub fn prepare(
+        target: impl Into<Location>,
+        run: &RunId,
+        layout: Layout,
+        keep: u32,
+    ) -> Result<Self> {
         let mut warnings = Vec::new();
-        let (arrangement, lock): (Box<dyn Arrangement>, Lock) = match layout {
-            Layout::Replace => {
-                let spot = Spot::of(target)?;
+        let (arrangement, lock): (Box<dyn Arrangement>, _) = match (target.into(), layout) {
+            (Location::Local(target), Layout::Replace) => {
+                let spot = Spot::of(place::resolve(&target)?)?;
                 let (replace, lock) = Replace::prepare(spot, run, keep, &mut warnings)?;
-                (Box::new(replace), lock)
+                (Box::new(replace), Some(lock))
             }
-            Layout::Runs => {
+            (Location::Local(target), Layout::Runs) => {
+                let target = place::resolve(&target)?;
                 let (runs, lock) = Runs::prepare(target, run, keep, &mut warnings)?;
-                (Box::new(runs), lock)
+                (Box::new(runs), Some(lock))
+            }
+            (Location::Store(store), _) => {
+                let runs = StoreRuns::prepare(store, run, keep, &mut warnings)?;
+                (Box::new(runs), None)
             }
         };
         Ok(Self {
             arrangement,
             run: run.clone(),
-            backlog: Backlog::default(),
             warnings,
             lock,
         })
     }
 
-    /// The dataset's real path.
-    pub fn directory(&self) -> &Path {
-        self.arrangement.target()
+    /// Where the dataset is; a directory's real path.
+    pub fn location(&self) -> Location {
+        self.arrangement.location()
     }
 
-    /// Bytes that this user may still write where the files go.
-    pub fn free_bytes(&self) -> Result<u64> {
-        place::free_bytes(self.arrangement.room())
+    /// Bytes that this user may still write where the files go; `None` on a store, which has no end.
+    pub fn free_bytes(&self) -> Result<Option<u64>> {
+        self.arrangement.room().map(place::free_bytes).transpose()
     }
 
     /// Where rows go: files in the staging area.
     pub fn sink(&self, format: &FormatOptions, budget: WriteBudget) -> Arc<dyn Sink> {
-        Arc::new(self.directory_sink(format, budget))
+        Arc::new(self.part_sink(format, budget))
     }
 
-    fn directory_sink(&self, options: &FormatOptions, budget: WriteBudget) -> DirectorySink {
-        DirectorySink {
-            directory: self.arrangement.staged().to_owned(),
+    fn part_sink(&self, options: &FormatOptions, budget: WriteBudget) -> PartSink {
+        let home = self.arrangement.staging().home();
+        PartSink {
             tag: self.run.tag().to_owned(),
-            format: format::of(options, budget),
-            backlog: self.backlog.clone(),
+            format: format::of(options, home.share(budget)),
+            file_bytes: options.max_file_bytes(),
+            home,
         }
     }
 
@@ -292,21 +304,19 @@ impl Dataset {
         evidence: &Evidence<'_>,
         after: &mut (dyn FnMut(Step) + Send),
     ) -> Result<Manifest> {
-        self.backlog.wait()?;
-        after(Step::PartsStable);
-        let staged = self.arrangement.staged().to_owned();
-        let target = self.arrangement.target().to_owned();
         debug_assert_eq!(evidence.run, &self.run, "evidence of another run");
-        let proof = proof::prove(&target, &staged, evidence)?;
+        let location = self.arrangement.location();
+        let staging = self.arrangement.staging();
+        let mut landed = || after(Step::PartsStable);
+        let proof = proof::prove(&location.to_string(), staging, evidence, &mut landed)?;
         after(Step::Proved);
         let files = self.entries(evidence)?;
-        let (manifest, bytes) = describe(&target, evidence, proof, files).seal();
-        stable::write(&staged.join(names::MANIFEST), &bytes)?;
+        let (manifest, bytes) = describe(&location, evidence, proof, files).seal();
+        staging.write(names::MANIFEST, &bytes)?;
         after(Step::ManifestWritten);
-        stable::write(&staged.join(names::SUCCESS), b"")?;
+        staging.write(names::SUCCESS, b"")?;
         after(Step::MarkerWritten);
-        stable::sync_directory(&staged)?;
-        stable::sync_parent(&staged)?;
+        staging.seal()?;
         after(Step::Sealed);
         let manifest = self.arrangement.ready(manifest)?;
         after(Step::Ready);
@@ -320,7 +330,7 @@ impl Dataset {
         let mut warnings = std::mem::take(&mut self.warnings);
         let warn = |outcome: Result<()>, warnings: &mut Vec<String>| {
             if let Err(error) = outcome {
-                warnings.push(one_line(&error));
+                warnings.push(WriteError::line(&error));
             }
         };
         warn(self.arrangement.settle(), &mut warnings);
@@ -331,11 +341,11 @@ impl Dataset {
         let outcome = self.arrangement.remove_old(&mut warnings);
         warn(outcome, &mut warnings);
         after(Step::OldRemoved);
-        let directory = self.arrangement.target().to_owned();
+        let dataset = self.arrangement.location();
         drop(self.lock);
         after(Step::Released);
         Published {
-            directory,
+            dataset,
             manifest,
             warnings,
         }
@@ -345,10 +355,9 @@ impl Dataset {
     fn entries(&self, evidence: &Evidence<'_>) -> Result<Vec<FileEntry>> {
         let spec = &evidence.plan.spec;
         if evidence.receipts.is_empty() {
-            let sink = self.directory_sink(&spec.format, WriteBudget::UNBOUNDED);
+            let sink = self.part_sink(&spec.format, WriteBudget::UNBOUNDED);
             let schema = arrow_schema(&spec.read.columns);
             let receipt = sink.write_empty(1, &schema)?;
-            self.backlog.wait()?;
             return Ok(vec![FileEntry::of(&receipt, ChunkBounds::All)]);
         }
         let bounds = |chunk: u32| spec.chunks.iter().find(|c| c.number == chunk);
@@ -364,9 +373,6 @@ impl Dataset {
     /// Gives the dataset up: removes what was staged and releases the lock. The old version is as
     /// it was.
     pub fn abandon(mut self) -> Result<()> {
-        // A file that is still on its way is about to be removed: that its sync failed says nothing
-        // any more.
-        let _ = self.backlog.wait();
         let outcome = self.arrangement.discard();
         drop(self.lock);
         self.arrangement.vacate();
@@ -375,20 +381,19 @@ impl Dataset {
 }
 
 fn describe(
-    target: &Path,
+    location: &Location,
     evidence: &Evidence<'_>,
     proof: ProofRecord,
     files: Vec<FileEntry>,
 ) -> Manifest {
     let spec = &evidence.plan.spec;
-    let name = target.file_name().unwrap_or_default();
     Manifest {
         manifest_version: MANIFEST_VERSION,
         ixtract: env!("CARGO_PKG_VERSION").to_owned(),
         run: evidence.run.clone(),
         started_at: evidence.started_at,
         created_at: evidence.now,
-        dataset: name.to_string_lossy().into_owned(),
+        dataset: location.name(),
         layout: Layout::Replace,
         source: spec.source.clone(),
         relation: spec.read.relation.clone(),
@@ -410,13 +415,5 @@ fn describe(
         freshness: evidence.freshness.clone(),
         kept: Vec::new(),
         checksum: String::new(),
-    }
-}
-
-/// An error with its cause, for a warning.
-fn one_line(error: &WriteError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }

@@ -5,16 +5,18 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::location::Location;
 use super::manifest::Manifest;
 use super::place::{self, Lock, Spot};
 use super::publish::Arrangement;
+use super::staging::{LocalStaging, Staging};
 use super::{Result, WriteError, names, stable, sweep};
 use crate::model::{Layout, RunId};
 
 /// A dataset that is exchanged as a whole.
 pub(super) struct Replace {
     spot: Spot,
-    staged: std::path::PathBuf,
+    staging: LocalStaging,
     keep: u32,
     /// After the switch: the staging name holds the version before.
     holds_old: bool,
@@ -41,7 +43,7 @@ impl Replace {
         }
         let arrangement = Self {
             spot,
-            staged,
+            staging: LocalStaging::new(staged),
             keep,
             holds_old: false,
         };
@@ -65,16 +67,16 @@ impl Replace {
 }
 
 impl Arrangement for Replace {
-    fn target(&self) -> &Path {
-        &self.spot.target
+    fn location(&self) -> Location {
+        Location::from(&self.spot.target)
     }
 
-    fn staged(&self) -> &Path {
-        &self.staged
+    fn staging(&self) -> &dyn Staging {
+        &self.staging
     }
 
-    fn room(&self) -> &Path {
-        &self.spot.above
+    fn room(&self) -> Option<&Path> {
+        Some(&self.spot.above)
     }
 
     fn ready(&mut self, manifest: Manifest) -> Result<Manifest> {
@@ -86,12 +88,12 @@ impl Arrangement for Replace {
     fn switch(&mut self) -> Result<()> {
         let target = &self.spot.target;
         if !target.exists() {
-            match stable::move_to_new(&self.staged, target) {
+            match stable::move_to_new(&self.staging.directory, target) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => inspect(target)?,
                 other => return other.map_err(WriteError::io("move", target)),
             }
         }
-        stable::exchange(&self.staged, target)
+        stable::exchange(&self.staging.directory, target)
             .map_err(|error| place::no_exchange(target, &error.to_string()))?;
         self.holds_old = true;
         Ok(())
@@ -103,14 +105,14 @@ impl Arrangement for Replace {
 
     fn set_aside(&mut self, warnings: &mut Vec<String>) -> Result<()> {
         if self.holds_old && self.keep > 0 {
-            self.holds_old = !keep_version(&self.spot, &self.staged, warnings)?;
+            self.holds_old = !keep_version(&self.spot, &self.staging.directory, warnings)?;
         }
         Ok(())
     }
 
     fn remove_old(&mut self, warnings: &mut Vec<String>) -> Result<()> {
         if self.holds_old {
-            sweep::version(&self.staged, warnings)?;
+            sweep::version(&self.staging.directory, warnings)?;
             self.holds_old = false;
         }
         self.prune(warnings)?;
@@ -118,8 +120,9 @@ impl Arrangement for Replace {
     }
 
     fn discard(&mut self) -> Result<()> {
+        self.staging.settle_for_removal();
         let mut left = Vec::new();
-        sweep::version(&self.staged, &mut left)
+        sweep::version(&self.staging.directory, &mut left)
     }
 }
 

@@ -7,16 +7,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::location::Location;
 use super::manifest::Manifest;
 use super::place::{self, Lock};
 use super::publish::Arrangement;
+use super::staging::{LocalStaging, Staging};
 use super::{Result, WriteError, names, stable, sweep};
 use crate::model::{Layout, RunId};
 
 /// A dataset whose manifest names the current run.
 pub(super) struct Runs {
     target: PathBuf,
-    staged: PathBuf,
+    staging: LocalStaging,
     keep: u32,
     /// This run made the dataset's directory, so an abandoned one goes again.
     created: bool,
@@ -38,7 +40,7 @@ impl Runs {
         let staged = target.join(names::RUNS).join(run.as_str());
         let arrangement = Self {
             target,
-            staged,
+            staging: LocalStaging::new(staged),
             keep,
             created,
             aside: None,
@@ -48,7 +50,7 @@ impl Runs {
             stable::remove_file(&arrangement.target.join(names::unfinished(name)))?;
         }
         arrangement.sweep(warnings)?;
-        stable::create_directories(&arrangement.staged)?;
+        stable::create_directories(&arrangement.staging.directory)?;
         Ok((arrangement, lock))
     }
 
@@ -115,16 +117,16 @@ impl Runs {
 }
 
 impl Arrangement for Runs {
-    fn target(&self) -> &Path {
-        &self.target
+    fn location(&self) -> Location {
+        Location::from(&self.target)
     }
 
-    fn staged(&self) -> &Path {
-        &self.staged
+    fn staging(&self) -> &dyn Staging {
+        &self.staging
     }
 
-    fn room(&self) -> &Path {
-        &self.target
+    fn room(&self) -> Option<&Path> {
+        Some(&self.target)
     }
 
     fn ready(&mut self, mut manifest: Manifest) -> Result<Manifest> {
@@ -175,11 +177,12 @@ impl Arrangement for Runs {
     }
 
     fn discard(&mut self) -> Result<()> {
+        self.staging.settle_for_removal();
         if let Some(aside) = self.aside.take() {
             stable::remove_file(&aside)?;
         }
         let mut left = Vec::new();
-        sweep::version(&self.staged, &mut left)?;
+        sweep::version(&self.staging.directory, &mut left)?;
         // Only what is empty goes.
         let _ = fs::remove_dir(self.runs());
         Ok(())

@@ -1,16 +1,14 @@
 //! The one door to stable storage: whatever must survive a power cut is written, renamed and
 //! removed through here, so that no fsync can be forgotten.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use sha2::{Digest, Sha256};
 
 use super::{Result, WriteError, names};
-use crate::model::hex;
 
 /// Makes the names in a directory stable.
 pub(super) fn sync_directory(path: &Path) -> Result<()> {
@@ -76,66 +74,12 @@ pub(super) fn move_to_new(from: &Path, to: &Path) -> io::Result<()> {
     Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
 }
 
-/// Removes a file that may be missing.
-pub(super) fn remove_file(path: &Path) -> Result<()> {
+/// Removes a file that may be missing; whether it was there.
+pub(super) fn remove_file(path: &Path) -> Result<bool> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(WriteError::io("remove", path)),
-    }
-}
-
-/// What left through a [`HashingFile`].
-pub(super) struct Written {
-    /// The file, open for [`Backlog::sync`].
-    pub(super) file: File,
-    /// Its length.
-    pub(super) bytes: u64,
-    /// SHA-256 of its bytes in hex.
-    pub(super) sha256: String,
-}
-
-/// A new file whose checksum is taken as the bytes leave, so that nothing is read twice.
-pub(super) struct HashingFile {
-    file: File,
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl HashingFile {
-    /// Creates `path`, which must not exist. Callers hand over large pieces or buffer themselves.
-    pub(super) fn create(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(WriteError::io("create", path))?;
-        Ok(Self {
-            file,
-            hash: Sha256::new(),
-            bytes: 0,
-        })
-    }
-
-    /// The file and what is known of it.
-    pub(super) fn finish(self) -> Written {
-        Written {
-            file: self.file,
-            bytes: self.bytes,
-            sha256: hex(&self.hash.finalize()),
-        }
-    }
-}
-
-impl Write for HashingFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.file.write(bytes)?;
-        self.hash.update(&bytes[..taken]);
-        self.bytes += taken as u64;
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(WriteError::io("remove", path)(error)),
     }
 }
 
@@ -217,21 +161,6 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hashing_file_knows_its_length_and_checksum() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("data");
-        let mut file = HashingFile::create(&path).unwrap();
-        file.write_all(b"abc").unwrap();
-        let written = file.finish();
-        assert_eq!(written.bytes, 3);
-        assert_eq!(
-            written.sha256,
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
-        assert!(HashingFile::create(&path).is_err(), "never over a file");
-    }
 
     #[test]
     fn a_file_is_replaced_whole_and_leaves_no_litter() {

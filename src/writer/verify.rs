@@ -2,17 +2,17 @@
 //! database is needed.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::folder::{Blob, Folder};
 use super::format::{self, FileFormat};
+use super::location::Location;
 use super::manifest::{FileEntry, Manifest};
 use super::publish::WriteBudget;
-use super::{Result, WriteError, names, place};
+use super::{Result, WriteError, names};
 use crate::model::{Layout, RunId, arrow_schema, hex};
 
 /// What was verified.
@@ -34,24 +34,26 @@ pub struct Verified {
 /// # Errors
 /// [`WriteError::Differs`] with every difference; [`WriteError::Manifest`] when there is no
 /// manifest to verify against; [`WriteError::Io`] when the directory cannot be listed.
-pub fn verify(dataset: &Path) -> Result<Verified> {
-    let manifest = Manifest::load(dataset)?;
+pub fn verify(dataset: impl Into<Location>) -> Result<Verified> {
+    let folder = dataset.into().folder();
+    let folder = folder.as_ref();
+    let manifest = Manifest::of(folder)?;
     let mut differences = Vec::new();
     if manifest.checksum != manifest.expected_checksum() {
         differences.push(format!("{} was edited", names::MANIFEST));
     }
-    if !dataset.join(names::SUCCESS).is_file() {
+    if folder.read(names::SUCCESS)?.is_none() {
         differences.push(format!("{} is missing", names::SUCCESS));
     }
     totals(&manifest, &mut differences);
     let schema = arrow_schema(&manifest.schema);
     let format = format::of(&manifest.format, WriteBudget::UNBOUNDED);
     for file in &manifest.files {
-        if let Err(why) = check_file(&dataset.join(&file.path), file, format.as_ref(), &schema) {
+        if let Err(why) = check_file(folder, file, format.as_ref(), &schema) {
             differences.push(format!("{}: {why}", file.path));
         }
     }
-    for stranger in strangers(dataset, &manifest)? {
+    for stranger in strangers(folder, &manifest)? {
         differences.push(format!("{stranger} is not in the manifest"));
     }
     if differences.is_empty() {
@@ -63,7 +65,7 @@ pub fn verify(dataset: &Path) -> Result<Verified> {
         })
     } else {
         Err(WriteError::Differs {
-            path: dataset.display().to_string(),
+            path: folder.shown(),
             differences,
         })
     }
@@ -90,24 +92,25 @@ fn totals(manifest: &Manifest, differences: &mut Vec<String>) {
 }
 
 fn check_file(
-    path: &Path,
+    folder: &dyn Folder,
     file: &FileEntry,
     format: &dyn FileFormat,
     schema: &arrow::datatypes::Schema,
 ) -> std::result::Result<(), String> {
-    let length = match fs::metadata(path) {
-        Ok(facts) => facts.len(),
+    let blob = match folder.open(&file.path) {
+        Ok(blob) => blob,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err("missing".to_owned()),
         Err(error) => return Err(error.to_string()),
     };
+    let length = blob.length();
     if length != file.bytes {
         return Err(format!("{length} bytes and not {}", file.bytes));
     }
-    let sha256 = hash(path).map_err(|error| error.to_string())?;
+    let sha256 = hash(blob.as_ref()).map_err(|error| error.to_string())?;
     if sha256 != file.sha256 {
         return Err("its SHA-256 differs".to_owned());
     }
-    let found = format.inspect(path, schema)?;
+    let found = format.inspect(blob.as_ref(), schema)?;
     if found.rows == file.rows {
         Ok(())
     } else {
@@ -116,12 +119,12 @@ fn check_file(
 }
 
 /// SHA-256 of a file in hex, read in pieces.
-pub(super) fn hash(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+pub(super) fn hash(file: &dyn Blob) -> io::Result<String> {
+    let mut reader = file.reader(0)?;
     let mut hash = Sha256::new();
     let mut piece = vec![0; 256 << 10];
     loop {
-        match file.read(&mut piece) {
+        match reader.read(&mut piece) {
             Ok(0) => return Ok(hex(&hash.finalize())),
             Ok(taken) => hash.update(&piece[..taken]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -132,12 +135,11 @@ pub(super) fn hash(path: &Path) -> io::Result<String> {
 
 /// Files that the manifest does not list. With `--layout runs` other runs' directories are none of
 /// its business: a run may be writing there now.
-fn strangers(dataset: &Path, manifest: &Manifest) -> Result<Vec<String>> {
+fn strangers(folder: &dyn Folder, manifest: &Manifest) -> Result<Vec<String>> {
     let listed: BTreeSet<&str> = manifest.files.iter().map(|f| f.path.as_str()).collect();
     let mut found = Vec::new();
-    let mut look = |directory: &Path, prefix: &str, allowed: fn(&str) -> bool| -> Result<()> {
-        for name in place::entries(directory)? {
-            let name = name.to_string_lossy();
+    let mut look = |prefix: &str, allowed: fn(&str) -> bool| -> Result<()> {
+        for name in folder.names(prefix)? {
             let path = format!("{prefix}{name}");
             if !allowed(&name) && !listed.contains(path.as_str()) {
                 found.push(path);
@@ -147,14 +149,10 @@ fn strangers(dataset: &Path, manifest: &Manifest) -> Result<Vec<String>> {
     };
     let own = |name: &str| [names::MANIFEST, names::SUCCESS].contains(&name);
     match manifest.layout {
-        Layout::Replace => look(dataset, "", own)?,
+        Layout::Replace => look("", own)?,
         Layout::Runs => {
-            look(dataset, "", names::is_in_runs_root)?;
-            let prefix = names::in_run(&manifest.run, "");
-            let current = dataset.join(&prefix);
-            if current.is_dir() {
-                look(&current, &prefix, own)?;
-            }
+            look("", names::is_in_runs_root)?;
+            look(&names::in_run(&manifest.run, ""), own)?;
         }
     }
     Ok(found)

@@ -23,7 +23,9 @@ mod cost; // What runs cost by the user's rates.
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
 mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
+mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
+mod explain; // Runs explained and measured from the store alone.
 mod first_release; // Files of the first version.
 mod hints; // What the user knows of the circumstances lowers what a run takes.
 mod keys; // Every row once, whatever the keys are like.
@@ -35,11 +37,13 @@ mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.
 mod replay; // Stored plans are executed again, exactly, or not at all.
+mod rotation; // A chunk's rows in files of a bounded size.
 mod roundtrip; // Every type, value by value.
 mod selections; // Queries, columns, conditions and parameters.
 mod sink_contract; // What every sink promises.
 mod source_contract; // What every source promises.
 mod state; // What is remembered, and for whom.
+mod stores; // Object stores: publish, race, crash, fail.
 mod tidy; // Who may know whom, and how long a file may be.
 
 /// What `tests/run` found out about this machine.

@@ -20,6 +20,8 @@ const PURE: &[&str] = &[
     "estimator",
     "diagnosis",
     "cost",
+    "diff",
+    "metrics",
 ];
 
 /// What a room may know beside itself and [`VOCABULARY`], as `ARCHITECTURE.md` has it: a `room`, a
@@ -33,6 +35,8 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("estimator", &["model"]),
     ("diagnosis", PURE),
     ("cost", PURE),
+    ("diff", &["model"]),
+    ("metrics", &["model"]),
     ("source", &["model", "clock"]),
     ("profiler", &["model", "source", "clock"]),
     ("writer", &["model"]),

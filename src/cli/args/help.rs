@@ -4,7 +4,7 @@ use crate::error::ExitCode;
 
 /// Environment variables that are read, with their meaning in one line; `--help` prints them.
 /// `settings` reads no others.
-pub const VARIABLES: [(&str, &str); 23] = [
+pub const VARIABLES: [(&str, &str); 54] = [
     (
         "IXTRACT_SOURCE",
         "the source's URL, where no source flag is given",
@@ -16,7 +16,7 @@ pub const VARIABLES: [(&str, &str); 23] = [
     ("XDG_STATE_HOME", "the history goes to its ixtract/state.db"),
     (
         "HOME",
-        "for ~/.local/state, ~/.pgpass, ~/.pg_service.conf and ~/.my.cnf",
+        "for ~/.local/state, ~/.pgpass, ~/.pg_service.conf, ~/.my.cnf and ~/.aws",
     ),
     ("NO_COLOR", "no colours, whatever its value"),
     ("PGHOST", "as libpq: host"),
@@ -34,10 +34,95 @@ pub const VARIABLES: [(&str, &str); 23] = [
     ("PGCONNECT_TIMEOUT", "as libpq: --connect-timeout-s"),
     ("PGOPTIONS", "as libpq: options for the server"),
     ("MYSQL_PWD", "as MySQL's clients: password"),
+    ("AWS_ACCESS_KEY_ID", "as AWS's tools: key, with its secret"),
+    ("AWS_SECRET_ACCESS_KEY", "as AWS's tools: the key's secret"),
+    ("AWS_SESSION_TOKEN", "as AWS's tools: with temporary keys"),
+    ("AWS_REGION", "as AWS's tools: --store-region"),
+    ("AWS_DEFAULT_REGION", "the same, after AWS_REGION"),
+    ("AWS_PROFILE", "as AWS's tools: --store-profile"),
+    (
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "as AWS's tools: instead of ~/.aws/credentials",
+    ),
+    (
+        "AWS_CONFIG_FILE",
+        "as AWS's tools: instead of ~/.aws/config",
+    ),
+    ("AWS_ENDPOINT_URL_S3", "as AWS's tools: --store-endpoint"),
+    ("AWS_ENDPOINT_URL", "the same, after AWS_ENDPOINT_URL_S3"),
+    ("AWS_ROLE_ARN", "as AWS's tools: role of a web identity"),
+    ("AWS_ROLE_SESSION_NAME", "as AWS's tools: with AWS_ROLE_ARN"),
+    (
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "as AWS's tools: token of a web identity",
+    ),
+    (
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "set by ECS: credentials of the task",
+    ),
+    (
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "set by EKS: credentials of the pod",
+    ),
+    (
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "set by EKS: token of the pod",
+    ),
+    (
+        "AWS_EC2_METADATA_DISABLED",
+        "as AWS's tools: `true` asks no machine for a role",
+    ),
+    (
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "as Google's tools: file of credentials",
+    ),
+    ("GOOGLE_SERVICE_ACCOUNT", "file of a service account's key"),
+    (
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "a service account's key itself, as JSON",
+    ),
+    (
+        "STORAGE_EMULATOR_HOST",
+        "as Google's tools: --store-endpoint of gs://",
+    ),
+    (
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "as Azure's tools: account, key and endpoint in one",
+    ),
+    ("AZURE_STORAGE_ACCOUNT_NAME", "the storage account of az://"),
+    (
+        "AZURE_STORAGE_ACCOUNT",
+        "the same, as Azure's command line spells it",
+    ),
+    ("AZURE_STORAGE_ACCOUNT_KEY", "the account's key"),
+    (
+        "AZURE_STORAGE_KEY",
+        "the same, as Azure's command line spells it",
+    ),
+    (
+        "AZURE_STORAGE_SAS_TOKEN",
+        "as Azure's tools: a shared access signature",
+    ),
+    (
+        "AZURE_TENANT_ID",
+        "as Azure's tools: tenant of a service principal",
+    ),
+    (
+        "AZURE_CLIENT_ID",
+        "as Azure's tools: a service principal or identity",
+    ),
+    (
+        "AZURE_CLIENT_SECRET",
+        "as Azure's tools: the principal's secret",
+    ),
+    (
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "as Azure's tools: token of a workload identity",
+    ),
 ];
 
 /// What a plan has already decided; such flags do not go with `--plan`.
-pub(super) const DECIDED_BY_PLAN: [&str; 39] = [
+pub(super) const DECIDED_BY_PLAN: [&str; 40] = [
     "table",
     "query",
     "name",
@@ -47,6 +132,7 @@ pub(super) const DECIDED_BY_PLAN: [&str; 39] = [
     "params",
     "format",
     "compression",
+    "max_file_size",
     "row_group_rows",
     "row_group_bytes",
     "csv_null",
@@ -106,6 +192,10 @@ Examples:
   As compressed CSV that PostgreSQL's COPY … CSV HEADER reads back:
   $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\
       --format csv --compression gzip
+
+  To a bucket, with the credentials that AWS's own tools would use:
+  $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\
+      --output 's3://lake/{schema}.{table}' --keep 2
 
   From cron, machine-readable, the password from a secret store:
   $ ixtract run public.orders --json --quiet --password-command 'vault read -field=pw db/shop'
@@ -192,6 +282,41 @@ Examples:
   $ ixtract files out/public.orders
   $ ixtract files out/public.orders | xargs ls -l";
 
+pub(super) const EXPLAIN_ABOUT: &str = "\
+Explain a run: what it did, why this many workers, why these chunks, why this estimate, and how it \
+compares with the run before it.
+
+Read from the history alone; no database is asked. With --standard the evidence is shown too: \
+prediction and outcome, every chunk, a timeline with a lane for each worker, and the workers.";
+
+pub(super) const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  $ ixtract explain
+  $ ixtract explain public.orders --standard
+  $ ixtract explain 1badbc4c --json | jq '.reasons[].words'";
+
+pub(super) const METRICS_ABOUT: &str = "\
+Show a run in numbers: average, best and worst speed of its chunks, their times and skew, what \
+each worker did, and the totals.
+
+Read from the history alone; no database is asked.";
+
+pub(super) const METRICS_EXAMPLES: &str = "\
+Examples:
+  $ ixtract metrics
+  $ ixtract metrics public.orders --json | jq '.chunks.skew, .effective_workers'";
+
+pub(super) const DIFF_ABOUT: &str = "\
+Say what changed between two runs: columns added, dropped, retyped or reordered, settings, hints, \
+circumstances, version, chunks, workers, rows, bytes, and how it went.
+
+Read from the history alone; no database is asked.";
+
+pub(super) const DIFF_EXAMPLES: &str = "\
+Examples:
+  $ ixtract diff 1badbc4c last
+  $ ixtract diff 1badbc4c 0ddba115 --json | jq '.differences[] | select(.aspect == \"schema\")'";
+
 pub(super) const HISTORY_ABOUT: &str = "\
 List the runs of a table, oldest first: how fast they were, and how they ended.
 
@@ -213,7 +338,11 @@ pub(super) fn after_long_help() -> String {
     }
     text.push_str("\nEnvironment (a flag wins over a variable, a variable over a default):\n");
     for (name, meaning) in VARIABLES {
-        let _ = writeln!(text, "  {name:<18} {meaning}");
+        // A few clouds' names are as long as two of the others'.
+        let _ = match name.len() {
+            ..=18 => writeln!(text, "  {name:<18} {meaning}"),
+            _ => writeln!(text, "  {name}  {meaning}"),
+        };
     }
     text.push_str(
         "\nA password never has to be in the command line: use IXTRACT_PASSWORD, --password-file, \

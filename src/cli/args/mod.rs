@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use groups::{
-    Common, CostArgs, FormatArgs, HintArgs, OutputArgs, ProofName, RunSelector, SourceArgs,
-    StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
+    Common, CostArgs, FormatArgs, HintArgs, ObjectStoreArgs, OutputArgs, ProofName, RunSelector,
+    SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
 pub use parse::ColumnNames;
@@ -67,6 +67,15 @@ pub enum Command {
     /// List the files of a dataset's current version, one a line, in key order
     #[command(long_about = help::FILES_ABOUT, after_help = help::FILES_EXAMPLES)]
     Files(DatasetArgs),
+    /// Explain a run: why this many workers, why these chunks, why this estimate
+    #[command(long_about = help::EXPLAIN_ABOUT, after_help = help::EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
+    /// Show a run in numbers: speed of chunks and workers, skew, totals
+    #[command(long_about = help::METRICS_ABOUT, after_help = help::METRICS_EXAMPLES)]
+    Metrics(RunSelector),
+    /// Say what changed between two runs
+    #[command(long_about = help::DIFF_ABOUT, after_help = help::DIFF_EXAMPLES)]
+    Diff(DiffArgs),
     /// List the runs of a table, oldest first: how fast they were, and how they ended
     #[command(long_about = help::HISTORY_ABOUT, after_help = help::HISTORY_EXAMPLES)]
     History(HistoryArgs),
@@ -128,7 +137,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Publish here instead of where the run did; may use {source} {schema} {table} {date}
-    #[arg(long, short, value_name = "DIR", help_heading = "Output", value_parser = parse::output)]
+    #[arg(long, short, value_name = "PLACE", help_heading = "Output", value_parser = parse::output)]
     pub output: Option<String>,
     /// replace or runs; default: as the dataset is laid out that is there
     #[arg(long, help_heading = "Output", value_parser = parse::layout)]
@@ -136,6 +145,9 @@ pub struct ReplayArgs {
     /// Old versions that stay beside the new one
     #[arg(long, help_heading = "Output", value_name = "N", default_value_t = 0)]
     pub keep: u32,
+    /// How an object store is reached.
+    #[command(flatten)]
+    pub object_store: ObjectStoreArgs,
     /// State.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -217,9 +229,37 @@ pub struct DemoArgs {
 /// `verify` and `files`.
 #[derive(Debug, Args)]
 pub struct DatasetArgs {
-    /// The directory that a run published
+    /// The directory, or URL of an object store, that a run published
     #[arg(value_name = "DATASET")]
     pub dataset: PathBuf,
+    /// How an object store is reached.
+    #[command(flatten)]
+    pub store: ObjectStoreArgs,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Run.
+    #[command(flatten)]
+    pub selector: RunSelector,
+    /// With the evidence: prediction and outcome, every chunk, a timeline, the workers
+    #[arg(long)]
+    pub standard: bool,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The first run: `last`, an id, the beginning of it or of its last part, or a table
+    #[arg(value_name = "RUN")]
+    pub before: String,
+    /// The second run
+    #[arg(value_name = "RUN")]
+    pub after: String,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
 }
 
 /// `history`.
@@ -259,7 +299,8 @@ mod tests {
     #[test]
     fn every_command_teaches_by_example() {
         for name in [
-            "run", "replay", "plan", "profile", "demo", "verify", "files", "history",
+            "run", "replay", "plan", "profile", "demo", "verify", "files", "history", "diff",
+            "explain", "metrics",
         ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use crate::model::{Chunking, Consistency, FieldType, Format, Layout, OnUnrepresentable, TypeMode};
+use crate::writer::store::Address;
 
 /// `NAME=TEXT`, the name an identifier.
 pub(super) fn param(text: &str) -> Result<(String, String), String> {
@@ -102,8 +103,20 @@ pub(super) fn on_unrepresentable(
     }
 }
 
-/// A local directory, `file:` before it or not.
+/// The URL of a service.
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
+    if text.starts_with("https://") || text.starts_with("http://") {
+        Ok(text.to_owned())
+    } else {
+        Err("write a URL that begins with https:// or http://".to_owned())
+    }
+}
+
+/// A place on an object store, or a local directory, `file:` before it or not.
 pub(super) fn output(text: &str) -> Result<String, String> {
+    if Address::service_of(text).is_some() {
+        return Ok(text.to_owned());
+    }
     if let Some(path) = text.strip_prefix("file:") {
         // `file:///a` has an empty host between the second and third slash.
         let path = path.strip_prefix("//").unwrap_or(path);
@@ -111,7 +124,7 @@ pub(super) fn output(text: &str) -> Result<String, String> {
     }
     match text.split_once("://") {
         Some((scheme, _)) => Err(format!(
-            "'{scheme}://' is not supported by this version, which writes to a local directory"
+            "'{scheme}://' is not supported; known are s3://, gs://, az:// and a local directory"
         )),
         None => nonempty(text),
     }

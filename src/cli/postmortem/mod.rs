@@ -1,6 +1,9 @@
 //! Commands that look back: they read the store and open no connection to a source.
 
+pub(super) mod diff;
+pub(super) mod explain;
 pub(super) mod history;
+pub(super) mod metrics;
 
 use super::args::StoreArgs;
 use super::context::Context;

@@ -173,7 +173,7 @@ impl Attempt {
         };
         let spec = &survey.plan.spec;
         let Published {
-            directory,
+            dataset,
             manifest,
             warnings,
         } = published;
@@ -181,8 +181,8 @@ impl Attempt {
             status: RunStatus::Success.name(),
             run: open.id.clone(),
             table: spec.read.relation.to_string(),
-            manifest: directory.join("_manifest.json").display().to_string(),
-            dataset: directory.display().to_string(),
+            manifest: format!("{dataset}/_manifest.json"),
+            dataset: dataset.to_string(),
             files: manifest.files.len() as u64,
             rows: manifest.rows,
             bytes: manifest.bytes,

@@ -29,7 +29,7 @@ pub fn rates(args: &CostArgs) -> Result<Option<Rates>, Failure> {
     let flags = Rates::take(Given::of_flags(texts));
     let file = match &args.cost_file {
         None => Ok(Rates::default()),
-        Some(path) => Rates::take(read_object(path, "the rates", &Rates::KEYS)?),
+        Some(path) => read_object(path, &Rates::KEYS).and_then(Rates::take),
     };
     match (flags, file) {
         (Ok(flags), Ok(file)) => Ok(flags.over(file).charged()),

@@ -4,7 +4,7 @@
 use crate::cli::args::FormatArgs;
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    Compression, CsvOptions, FileCompression, Format, FormatOptions, ParquetOptions,
+    Compression, CsvOptions, FileCompression, Format, FormatOptions, MIN_FILE_BYTES, ParquetOptions,
 };
 
 /// The format and its options.
@@ -13,6 +13,14 @@ use crate::model::{
 /// 64 for a flag of the other format, a compression that the format does not have, or a delimiter
 /// and a text for NULL that a reader could not tell apart.
 pub(super) fn settle(args: &FormatArgs) -> Result<FormatOptions, Failure> {
+    if let Some(bytes) = args.max_file_size.filter(|bytes| *bytes < MIN_FILE_BYTES) {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            "--max-file-size is too small",
+            format!("{bytes} bytes are less than 1 MB, and small files are slow for every reader"),
+            "pass 1MB or more; 100MB to 1GB is what most readers like",
+        ));
+    }
     match args.format {
         Format::Parquet => parquet(args),
         Format::Csv => csv(args),
@@ -35,6 +43,7 @@ fn parquet(args: &FormatArgs) -> Result<FormatOptions, Failure> {
         compression: args.compression.unwrap_or(ordinary.compression),
         row_group_rows: args.row_group_rows.unwrap_or(ordinary.row_group_rows),
         row_group_bytes: args.row_group_bytes.unwrap_or(ordinary.row_group_bytes),
+        max_file_bytes: args.max_file_size,
     }))
 }
 
@@ -56,6 +65,7 @@ fn csv(args: &FormatArgs) -> Result<FormatOptions, Failure> {
         delimiter: args.csv_delimiter.unwrap_or(ordinary.delimiter),
         quote_all: args.csv_quote_all,
         header: !args.csv_no_header,
+        max_file_bytes: args.max_file_size,
     };
     options.check().map_err(|why| {
         Failure::new(
@@ -132,6 +142,7 @@ mod tests {
             delimiter: '\t',
             quote_all: true,
             header: false,
+            max_file_bytes: None,
         };
         assert_eq!(all.unwrap(), FormatOptions::Csv(want));
     }

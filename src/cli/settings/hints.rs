@@ -18,7 +18,7 @@ pub fn hints(args: &HintArgs) -> Result<Option<RuntimeContext>, Failure> {
     });
     let file = match &args.context_file {
         None => Ok(RuntimeContext::default()),
-        Some(path) => RuntimeContext::take(read_object(path, "the hints", &RuntimeContext::KEYS)?),
+        Some(path) => read_object(path, &RuntimeContext::KEYS).and_then(RuntimeContext::take),
     };
     match (flags, file) {
         (Ok(flags), Ok(file)) => Ok(flags.over(file).given()),
@@ -51,18 +51,12 @@ fn of_flags(args: &HintArgs) -> Given {
 /// Reads a file that holds a JSON object of values with these keys.
 ///
 /// # Errors
-/// 78 where it cannot be read or is no object.
-pub(super) fn read_object(path: &Path, what: &str, known: &[&str]) -> Result<Given, Failure> {
-    let refused = |why: String| {
-        let fix = format!(
-            "give a file with one JSON object; its keys are {}",
-            known.join(", ")
-        );
-        let what = format!("cannot read {what} in {}", path.display());
-        Failure::new(ExitCode::Config, what, why, fix)
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
-    Given::of_json(&text, known).map_err(refused)
+/// One line, where it cannot be read or is no object.
+pub(super) fn read_object(path: &Path, known: &[&str]) -> Result<Given, Vec<String>> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| vec![format!("the file cannot be read: {error}")])?;
+    Given::of_json(&text, known)
+        .map_err(|error| vec![format!("the file is not one JSON object: {error}")])
 }
 
 /// Everything that is wrong with flags and file.
@@ -164,6 +158,22 @@ mod tests {
             context_file: Some("/nonexistent".into()),
             ..HintArgs::default()
         };
-        assert_eq!(hints(&args).expect_err("missing").exit, ExitCode::Config);
+        let failure = hints(&args).expect_err("missing");
+        assert_eq!(failure.exit, ExitCode::Config);
+        assert!(
+            failure.why.starts_with("the file cannot be read"),
+            "{failure}"
+        );
+        // A wrong flag is told beside it.
+        let args = HintArgs {
+            priority: Some("urgent".to_owned()),
+            ..args
+        };
+        let failure = hints(&args).expect_err("wrong");
+        assert_eq!(failure.exit, ExitCode::Usage);
+        assert!(
+            failure.why.contains("/nonexistent: the file cannot"),
+            "{failure}"
+        );
     }
 }

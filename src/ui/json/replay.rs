@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::RunDocument;
-use crate::model::{RunId, RunStatus};
+use crate::model::{RunId, RunRow, RunStatus};
 
 /// `replay`, published.
 #[derive(Debug, Serialize)]
@@ -41,6 +41,14 @@ pub struct OriginalDocument {
     pub version: String,
     /// Where it published.
     pub dataset: String,
+    /// What it came to.
+    #[serde(flatten)]
+    pub measured: Measured,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Measured {
     /// Rows.
     pub rows: u64,
     /// Bytes of the files.
@@ -51,7 +59,29 @@ pub struct OriginalDocument {
     pub throughput: f64,
 }
 
-/// The replay's outcome less the original's.
+impl From<&RunRow> for Measured {
+    fn from(run: &RunRow) -> Self {
+        Self {
+            rows: run.rows,
+            bytes: run.bytes,
+            duration_s: run.duration_s,
+            throughput: run.throughput,
+        }
+    }
+}
+
+impl From<&RunDocument> for Measured {
+    fn from(run: &RunDocument) -> Self {
+        Self {
+            rows: run.rows,
+            bytes: run.bytes,
+            duration_s: run.duration_s,
+            throughput: run.throughput,
+        }
+    }
+}
+
+/// What a run came to less what an earlier one came to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct OutcomeDocument {
     /// Rows more.
@@ -60,7 +90,7 @@ pub struct OutcomeDocument {
     pub bytes: i64,
     /// Seconds more, to a tenth.
     pub duration_s: f64,
-    /// Change of the throughput in percent, to a tenth; `None` where the original has none.
+    /// Change of the throughput in percent, to a tenth; `None` where the earlier run has none.
     pub throughput_percent: Option<f64>,
 }
 
@@ -69,13 +99,13 @@ pub const GUARANTEE: &str =
     "the same decisions; when it runs, and what the data is by then, may differ";
 
 impl OutcomeDocument {
-    /// The difference between a run that is done and the one it replays.
-    pub fn between(original: &OriginalDocument, replay: &RunDocument) -> Self {
-        let change = (replay.throughput - original.throughput) / original.throughput * 100.0;
+    /// What changed from one run to another.
+    pub fn between(before: Measured, after: Measured) -> Self {
+        let change = (after.throughput - before.throughput) / before.throughput * 100.0;
         Self {
-            rows: difference(original.rows, replay.rows),
-            bytes: difference(original.bytes, replay.bytes),
-            duration_s: tenth(replay.duration_s - original.duration_s),
+            rows: difference(before.rows, after.rows),
+            bytes: difference(before.bytes, after.bytes),
+            duration_s: tenth(after.duration_s - before.duration_s),
             throughput_percent: change.is_finite().then(|| tenth(change)),
         }
     }

@@ -352,6 +352,7 @@ proptest! {
             delimiter,
             quote_all,
             header,
+            max_file_bytes: None,
         };
         let text = text_of(columns, &options, &[batch]);
         let mut reader = ::csv::ReaderBuilder::new()

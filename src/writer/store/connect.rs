@@ -1,0 +1,204 @@
+//! Clients of a store from settled options. Nothing here reads the environment.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+
+use super::address::{Address, Service};
+use super::process::CredentialProcess;
+use crate::writer::{Result, WriteError};
+
+/// How a store is reached and as whom.
+#[derive(Clone, Default)]
+pub struct StoreOptions {
+    /// Options by the names that `object_store` gives them, such as `aws_access_key_id`.
+    pub values: Vec<(String, String)>,
+    /// A command that prints credentials for S3, where the values have none.
+    pub credential_process: Option<String>,
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secret, names are not.
+        let names: Vec<&str> = self.values.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("StoreOptions")
+            .field("names", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StoreOptions {
+    /// Whether the endpoint, if one is given, is asked for in plain HTTP.
+    fn plain_http(&self) -> bool {
+        const ENDPOINTS: [&str; 4] = [
+            "aws_endpoint_url",
+            "aws_endpoint_url_s3",
+            "google_base_url",
+            "azure_storage_endpoint",
+        ];
+        self.values
+            .iter()
+            .any(|(name, value)| ENDPOINTS.contains(&name.as_str()) && value.starts_with("http://"))
+    }
+}
+
+/// How long one request may take: a piece of 8 MiB at half a megabit a second.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The same for first looks.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// The clients of one bucket.
+pub(super) struct Clients {
+    pub(super) quick: Arc<dyn ObjectStore>,
+    pub(super) patient: Arc<dyn ObjectStore>,
+    pub(super) lister: Lister,
+}
+
+/// Who can list uploads that are not completed; Azure has none, its blocks end by themselves.
+pub(super) enum Lister {
+    S3(AmazonS3, String),
+    Gcs(GoogleCloudStorage, String),
+    None,
+}
+
+impl Clients {
+    pub(super) fn of(address: &Address, options: &StoreOptions) -> Result<Self> {
+        let wrong = |why: String| WriteError::Setting {
+            path: address.to_string(),
+            why,
+        };
+        let make = |retry: RetryConfig, patience: Duration| {
+            let client = client(options, patience);
+            match address.service {
+                Service::S3 => s3(address, options, retry, client),
+                Service::Gcs => gcs(address, options, retry, client),
+                Service::Azure => azure(address, options, retry, client),
+            }
+        };
+        let (quick, _) = make(quick(), LOOK).map_err(wrong)?;
+        let (patient, lister) = make(patient(), PATIENCE).map_err(wrong)?;
+        Ok(Self {
+            quick,
+            patient,
+            lister,
+        })
+    }
+}
+
+pub(super) fn client(options: &StoreOptions, patience: Duration) -> ClientOptions {
+    ClientOptions::new()
+        .with_allow_http(options.plain_http())
+        .with_connect_timeout(Duration::from_secs(10))
+        .with_timeout(patience)
+}
+
+fn backoff(longest: Duration) -> BackoffConfig {
+    BackoffConfig {
+        init_backoff: Duration::from_millis(100),
+        max_backoff: longest,
+        base: 2.0,
+    }
+}
+
+/// A mistake must show in seconds; a hiccup must not.
+fn quick() -> RetryConfig {
+    RetryConfig {
+        backoff: backoff(Duration::from_secs(2)),
+        max_retries: 3,
+        retry_timeout: Duration::from_secs(15),
+    }
+}
+
+/// A store that throttles is waited for, but not for ever: the source's snapshot is open meanwhile.
+fn patient() -> RetryConfig {
+    RetryConfig {
+        backoff: backoff(Duration::from_secs(15)),
+        max_retries: 10,
+        retry_timeout: Duration::from_secs(120),
+    }
+}
+
+type Made = std::result::Result<(Arc<dyn ObjectStore>, Lister), String>;
+
+/// Every option as the key of one builder.
+fn keys<K: FromStr>(options: &StoreOptions) -> std::result::Result<Vec<(K, String)>, String> {
+    let key = |(name, value): &(String, String)| match name.parse() {
+        Ok(key) => Ok((key, value.clone())),
+        Err(_) => Err(format!("'{name}' is no option of this store")),
+    };
+    options.values.iter().map(key).collect()
+}
+
+/// The innermost text of a builder's error; it names options, never their values.
+fn said(error: object_store::Error) -> String {
+    super::failure::look(&error).1
+}
+
+fn s3(
+    address: &Address,
+    options: &StoreOptions,
+    retry: RetryConfig,
+    client: ClientOptions,
+) -> Made {
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(&address.bucket)
+        .with_retry(retry)
+        .with_client_options(client);
+    for (key, value) in keys::<AmazonS3ConfigKey>(options)? {
+        builder = builder.with_config(key, value);
+    }
+    if let Some(command) = &options.credential_process {
+        builder = builder.with_credentials(Arc::new(CredentialProcess::new(command.clone())));
+    }
+    let region = builder
+        .get_config_value(&AmazonS3ConfigKey::Region)
+        .unwrap_or_else(|| "us-east-1".to_owned());
+    let store = builder.build().map_err(said)?;
+    Ok((Arc::new(store.clone()), Lister::S3(store, region)))
+}
+
+fn gcs(
+    address: &Address,
+    options: &StoreOptions,
+    retry: RetryConfig,
+    client: ClientOptions,
+) -> Made {
+    const ENDPOINT: &str = "https://storage.googleapis.com";
+    let mut builder = GoogleCloudStorageBuilder::new()
+        .with_bucket_name(&address.bucket)
+        .with_retry(retry)
+        .with_client_options(client);
+    for (key, value) in keys::<GoogleConfigKey>(options)? {
+        builder = builder.with_config(key, value);
+    }
+    let base = builder
+        .get_config_value(&GoogleConfigKey::BaseUrl)
+        .unwrap_or_else(|| ENDPOINT.to_owned());
+    let store = builder.build().map_err(said)?;
+    let shared: Arc<dyn ObjectStore> = Arc::new(store.clone());
+    Ok((shared, Lister::Gcs(store, base)))
+}
+
+fn azure(
+    address: &Address,
+    options: &StoreOptions,
+    retry: RetryConfig,
+    client: ClientOptions,
+) -> Made {
+    let mut builder = MicrosoftAzureBuilder::new()
+        .with_container_name(&address.bucket)
+        .with_retry(retry)
+        .with_client_options(client);
+    for (key, value) in keys::<AzureConfigKey>(options)? {
+        builder = builder.with_config(key, value);
+    }
+    let store = builder.build().map_err(said)?;
+    Ok((Arc::new(store), Lister::None))
+}
