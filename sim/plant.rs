@@ -1,38 +1,93 @@
 //! A source as the controller meets it: a number of workers goes in, a throughput comes out (facts
 //! sheet, section 14).
 
-use ixtract::controller::between_runs::{Decision, Room, Sample, State, decide};
+use ixtract::controller::between_runs::{Room, Sample, State, decide};
 use jiff::Timestamp;
+
+use crate::course::Run;
 
 /// Rows per second at the peak of every curve.
 const PEAK: f64 = 50_000.0;
 
-/// How throughput grows up to the best number of workers.
+/// How throughput depends on the number of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Curve {
+    /// Each worker brings as much as the first; past the best each costs 8 %.
     Linear,
+    /// Each worker brings less than the one before; past the best each costs 10 %.
     Logarithmic,
+    /// One worker reaches much already; past the best each costs 15 %.
     Plateau,
+    /// Close to its limit long before the best, and past it slightly slower with each worker.
+    Saturating,
+    /// Linear, and a fifth is lost at once past the best.
+    Step,
+    /// One worker more than the best halves everything.
+    Cliff,
+    /// Nearly flat from half the best to the best, then down.
+    Shelf,
+    /// Linear, and every other count does 8 % worse than its neighbours.
+    Saw,
+    /// Amdahl's law: the most workers are always the best, for ever less.
+    Amdahl,
+    /// Gunther's universal scalability law: contention, and then coherency.
+    Universal,
 }
 
 impl Curve {
+    /// The facts sheet's.
     pub(crate) const ALL: [Self; 3] = [Self::Linear, Self::Logarithmic, Self::Plateau];
 
-    /// The share of the peak that so many workers reach where `best` reach all of it.
+    pub(crate) const EVERY: [Self; 10] = [
+        Self::Linear,
+        Self::Logarithmic,
+        Self::Plateau,
+        Self::Saturating,
+        Self::Step,
+        Self::Cliff,
+        Self::Shelf,
+        Self::Saw,
+        Self::Amdahl,
+        Self::Universal,
+    ];
+
+    /// The share of the peak that so many workers reach where `best` reach all of it; the peak of
+    /// [`Curve::Amdahl`] is at the room's most.
     pub(crate) fn share(self, workers: u32, best: u32) -> f64 {
         let (w, o) = (f64::from(workers), f64::from(best));
-        let fall = match self {
-            Self::Linear => 0.08,
-            Self::Logarithmic => 0.10,
-            Self::Plateau => 0.15,
-        };
-        if workers > best {
-            return (1.0 - fall * (w - o)).max(0.2);
-        }
+        let past = (w - o).max(0.0);
+        let linear = (w / o).min(1.0);
+        let less = |each: f64| (1.0 - each * past).max(0.2);
         match self {
-            Self::Linear => w / o,
-            Self::Logarithmic => (1.0 + w).ln() / (1.0 + o).ln(),
-            Self::Plateau => (0.3 + 0.7 * w / o).min(1.0),
+            Self::Linear => linear * less(0.08),
+            Self::Logarithmic => (1.0 + w.min(o)).ln() / (1.0 + o).ln() * less(0.10),
+            Self::Plateau => (0.3 + 0.7 * linear) * less(0.15),
+            Self::Saturating => {
+                let of = |w: f64| 1.0 - (-3.0 * w / o).exp();
+                of(w.min(o)) / of(o) * less(0.03)
+            }
+            Self::Step if workers > best => 0.8 * less(0.05),
+            Self::Step => linear,
+            Self::Cliff if workers > best => 0.45,
+            Self::Cliff => linear,
+            Self::Shelf => (2.0 * linear).min(0.96 + 0.04 * linear) * less(0.07),
+            Self::Saw => {
+                let tooth = if workers.abs_diff(best) % 2 == 1 {
+                    0.92
+                } else {
+                    1.0
+                };
+                linear * tooth * less(0.06)
+            }
+            Self::Amdahl => {
+                let serial = 0.5 / o;
+                let of = |w: f64| 1.0 / (serial + (1.0 - serial) / w);
+                of(w) / of(f64::from(ROOM.max))
+            }
+            Self::Universal => {
+                let of = |w: f64| w / (1.0 + 0.05 * (w - 1.0) + 0.95 / (o * o) * w * (w - 1.0));
+                of(w) / of(o)
+            }
         }
     }
 }
@@ -55,6 +110,11 @@ impl Random {
         mixed ^= mixed >> 31;
         (mixed >> 11) as f64 / (1u64 << 53) as f64
     }
+
+    /// From 0 up to, but not, `count`.
+    pub(crate) fn below(&mut self, count: u32) -> u32 {
+        (self.share() * f64::from(count)) as u32
+    }
 }
 
 /// What happens at a source, run by run.
@@ -69,6 +129,8 @@ pub(crate) struct Plant {
     pub(crate) level: fn(run: u32) -> f64,
     /// Every throughput is off by up to this share, evenly.
     pub(crate) noise: f64,
+    /// This share of the runs is slowed down by something else, to a third at the worst.
+    pub(crate) disturbed: f64,
     pub(crate) seed: u64,
 }
 
@@ -81,18 +143,14 @@ impl Plant {
             first_best: best,
             level: |_| 1.0,
             noise: 0.10,
+            disturbed: 0.0,
             seed: 42,
         }
     }
 
     /// Lets the real controller steer `runs` runs, the first with `start` workers.
     pub(crate) fn course(&self, start: u32, runs: u32, room: Room) -> Vec<Run> {
-        let mut random = Random::new(
-            self.seed * 1_000_003
-                + u64::from(self.first_best) * 7_919
-                + u64::from(start)
-                + self.curve as u64 * 791_900,
-        );
+        let mut meter = self.meter(start);
         let mut state = State::default();
         let mut history: Vec<Sample> = Vec::new();
         let mut course = Vec::new();
@@ -102,36 +160,62 @@ impl Plant {
             if let Some(decision) = &decision {
                 state = decision.next.clone();
             }
-            let share = self.curve.share(workers, (self.best)(self.first_best, run));
-            let jitter = 1.0 + self.noise * (2.0 * random.share() - 1.0);
             // The store hands out the newest first; the state knows the rest.
-            history.insert(
-                0,
-                Sample {
-                    workers,
-                    throughput: PEAK * (self.level)(run) * share * jitter,
-                    at: Timestamp::from_second(i64::from(run)).unwrap(),
-                },
-            );
+            history.insert(0, meter.measure(run, workers));
             history.truncate(5);
             course.push(Run {
                 workers,
-                share,
+                share: self.share(run, workers),
                 decision,
             });
         }
         course
     }
+
+    /// The share of the oracle's throughput that so many workers reach in a run, without noise.
+    pub(crate) fn share(&self, run: u32, workers: u32) -> f64 {
+        self.curve.share(workers, (self.best)(self.first_best, run))
+    }
+
+    /// What is measured at this source, noise included.
+    pub(crate) fn meter(&self, start: u32) -> Meter<'_> {
+        let case = u64::from(self.first_best) * 7_919 + u64::from(start);
+        let curve = self.curve as u64 * 791_900;
+        Meter {
+            plant: self,
+            random: Random::new(self.seed * 1_000_003 + case + curve),
+        }
+    }
 }
 
-/// One run of a course.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Run {
-    pub(crate) workers: u32,
-    /// The share of the oracle's throughput that so many workers reach, without noise.
-    pub(crate) share: f64,
-    /// `None` for the first, which nothing was known for.
-    pub(crate) decision: Option<Decision>,
+/// Measures runs one after the other; the same runs in the same order measure the same.
+pub(crate) struct Meter<'a> {
+    plant: &'a Plant,
+    random: Random,
+}
+
+impl Meter<'_> {
+    pub(crate) fn measure(&mut self, run: u32, workers: u32) -> Sample {
+        let plant = self.plant;
+        let jitter = 1.0 + plant.noise * (2.0 * self.random.share() - 1.0);
+        let level = (plant.level)(run) * jitter / self.slowed();
+        Sample {
+            workers,
+            throughput: PEAK * level * plant.share(run, workers),
+            at: Timestamp::from_second(i64::from(run)).unwrap(),
+        }
+    }
+
+    /// How many times as long a run takes because of something else. Draws nothing where there is
+    /// nothing else.
+    fn slowed(&mut self) -> f64 {
+        let disturbed = self.plant.disturbed;
+        if disturbed > 0.0 && self.random.share() < disturbed {
+            1.0 + 2.0 * self.random.share().powi(2)
+        } else {
+            1.0
+        }
+    }
 }
 
 /// The most workers of the simulation, and a source at ease.
@@ -141,8 +225,3 @@ pub(crate) const ROOM: Room = Room {
     explore: true,
     upward: true,
 };
-
-/// The mean share of an oracle's throughput.
-pub(crate) fn mean_share(course: &[Run]) -> f64 {
-    course.iter().map(|run| run.share).sum::<f64>() / course.len() as f64
-}

@@ -4,7 +4,8 @@
 //!
 //! 1. `trend` looks at the last runs of the count in use. A fall means that the source has less to
 //!    give, so workers go down and never up; a fall or a rise by far means that the source is another
-//!    one now, and everything measured before is forgotten.
+//!    one now, and everything measured before is forgotten. Until three runs have shown it, the count
+//!    in use is kept.
 //! 2. `curve` weighs every measured count together: which of them is best, and what the counts
 //!    between and beyond them may reach. A measured count that is better beyond noise is adopted; on
 //!    a tie the smaller one is.
@@ -28,7 +29,7 @@ pub use memory::{Memory, Sample};
 use trend::Trend;
 
 /// Runs over which a trial has to pay for itself.
-const HORIZON: f64 = 12.0;
+const HORIZON: f64 = 8.0;
 
 /// Measured counts within this share of the best are as good as it, and the smallest is taken.
 const TIE: f64 = 0.015;
@@ -127,6 +128,7 @@ pub fn decide(history: &[Sample], state: &State, room: Room) -> Option<Decision>
             decision(to, why, next)
         }
         Trend::Changed { permille } => restart(next, room, permille),
+        Trend::Doubtful => hold(next, room),
     })
 }
 
@@ -151,6 +153,20 @@ fn restart(mut next: State, room: Room, permille: i32) -> Decision {
         next.calm(workers);
     }
     decision(workers, Learned::Restarted { workers, permille }, next)
+}
+
+/// The count in use once more. Trials while the source may just be changing would compare counts at
+/// two levels, and the old level's would look worse for good.
+fn hold(mut next: State, room: Room) -> Decision {
+    let workers = room.hold(next.best);
+    next.best = workers;
+    let (runs, counts) = next.memory.size();
+    let why = Learned::Held {
+        workers,
+        runs,
+        counts,
+    };
+    decision(workers, why, next)
 }
 
 impl State {
@@ -205,14 +221,8 @@ fn search(mut next: State, mut room: Room) -> Decision {
             return decision(workers, why, next);
         }
     }
-    let (runs, counts) = next.memory.size();
     if best == from {
-        let why = Learned::Held {
-            workers: best,
-            runs,
-            counts,
-        };
-        return decision(best, why, next);
+        return hold(next, room);
     }
     let why = Learned::Adopted {
         workers: best,
@@ -254,7 +264,7 @@ fn best_trial(belief: &Belief, best: u32, room: Room) -> Option<(u32, f64)> {
         let stake = belief.stake(workers, best);
         // Another run at a count that was measured tells less than the first did.
         let more = f64::from(workers) / f64::from(best) - 1.0;
-        let gain = stake.gain / (1.0 + belief.weight(workers)) - MODESTY * more.max(0.0);
+        let gain = stake.gain * stake.told - MODESTY * more.max(0.0);
         let worth = HORIZON * gain - stake.loss;
         if workers != best && worth > most_worth {
             most_worth = worth;

@@ -1,25 +1,45 @@
 //! Which curves of throughput over workers fit what was measured.
 //!
 //! Reading in parallel becomes faster up to some number of workers and slower past it. How steep it
-//! rises, where its peak is and how fast it falls differ from source to source, so a few thousand
-//! such curves stand side by side, and every measured count makes some of them more credible than
-//! others. No curve is the truth: a count that was measured often is believed more than any of them.
+//! rises, where its peak is and how fast it falls differ from source to source, so hundreds of such
+//! curves stand side by side, and every measured count makes some of them more credible than others.
+//! No curve is the truth: a count that was measured often is believed more than any of them. Nor is
+//! every run: one that is far below a curve may have been disturbed by something else, so a single
+//! slow run speaks against a curve only so loudly, and the count that it was is tried again.
+//!
+//! The constants were chosen by the simulation (`sim/regret.rs`): on the facts sheet's curves, with
+//! noise of 10 and 20 %, with disturbed runs and while the best count wanders.
 //!
 //! All throughputs are natural logarithms here, so that differences are shares and the unknown
 //! height of a curve is one number to be added.
 
 use std::collections::BTreeMap;
+use std::f64::consts::TAU;
 
 use super::memory::{Memory, Seen};
 
 /// Exponents of the rise: throughput grows with `workers^exponent` up to the peak.
 const RISES: [f64; 6] = [0.1, 0.3, 0.5, 0.7, 0.85, 1.0];
 
-/// Share that each worker past the peak costs.
-const FALLS: [f64; 6] = [0.01, 0.04, 0.08, 0.12, 0.17, 0.25];
+/// Share that each worker past the peak costs, and what is left at the least: slow declines, those of
+/// the facts sheet's simulator (section 14: 8 to 15 %, never below a fifth), and cliffs.
+const FALLS: [(f64, f64); 8] = [
+    (0.01, 0.0),
+    (0.04, 0.0),
+    (0.08, 0.2),
+    (0.12, 0.2),
+    (0.17, 0.2),
+    (0.25, 0.2),
+    (0.25, 0.75),
+    (1.00, 0.45),
+];
+
+/// A run is slowed down by something else with this probability, down to anything between its usual
+/// throughput and this share of it.
+const DISTURBANCE: (f64, f64) = (0.03, 0.3);
 
 /// Deviation of one run from its count's mean before anything is known, as a share, and how many runs
-/// that opinion is worth.
+/// that opinion is worth. Even noise of ±14 % deviates by 8 %.
 const NOISE: (f64, f64) = (0.08, 4.0);
 
 /// How far a source may lie off the best curve at one count, as a share.
@@ -28,8 +48,14 @@ const MISFIT: f64 = 0.04;
 /// A run's weight falls by this factor with every later run, down to the least.
 const FADE: (f64, f64) = (0.98, 0.2);
 
-/// A run below this share of its count's median was disturbed by something else, and is passed over.
+/// A run below this share of its count's median was disturbed, and is passed over.
 const DISTURBED: f64 = 0.75;
+
+/// Rounds in which a curve's height and the doubts in what was measured settle each other.
+const ROUNDS: usize = 3;
+
+/// Curves of less credibility, relative to the most credible one, are left out.
+const NEGLIGIBLE: f64 = 1e-6;
 
 /// No number of workers is above this.
 const MOST: u32 = 64;
@@ -40,6 +66,8 @@ struct Curve {
     peak: u32,
     rise: f64,
     fall: f64,
+    /// The logarithm of what is left of the peak at the least.
+    floor: f64,
     /// Its credibility; all together make 1.
     credit: f64,
     /// Its height, as the measured counts place it.
@@ -58,10 +86,11 @@ impl Curve {
                 .flat_map(move |rise| FALLS.iter().map(move |fall| (peak, *rise, *fall)))
         });
         shapes
-            .map(|(peak, rise, fall)| Self {
+            .map(|(peak, rise, (fall, floor))| Self {
                 peak,
                 rise,
                 fall,
+                floor: floor.ln(),
                 credit: 0.0,
                 height: 0.0,
                 reached: Vec::new(),
@@ -74,7 +103,7 @@ impl Curve {
         if workers <= self.peak {
             self.rise * (f64::from(workers) / f64::from(self.peak)).ln()
         } else {
-            -self.fall * f64::from(workers - self.peak)
+            (-self.fall * f64::from(workers - self.peak)).max(self.floor)
         }
     }
 
@@ -99,6 +128,21 @@ struct Measured {
     trust: f64,
     /// One over its variance around the true curve.
     precision: f64,
+    /// How likely it is, relative to the true throughput, that every run was disturbed.
+    doubt: f64,
+}
+
+impl Measured {
+    /// How much less likely than the truth it is to see what is `off` from it by so much, as a
+    /// logarithm; and the probability that it was not disturbed.
+    fn likelihood(&self, off: f64) -> (f64, f64) {
+        let usual = (off * off * self.precision / 2.0).min(500.0);
+        if off >= 0.0 || usual < 0.5 {
+            return (-usual, 1.0);
+        }
+        let either = 1.0 + self.doubt * usual.exp();
+        (either.ln() - usual, 1.0 / either)
+    }
 }
 
 /// What trying a count for a run may bring, as shares of what the best count reaches.
@@ -108,6 +152,8 @@ pub(super) struct Stake {
     pub(super) gain: f64,
     /// Expected loss where it is not, once.
     pub(super) loss: f64,
+    /// The share of what is unknown about the count that one run of it tells.
+    pub(super) told: f64,
 }
 
 /// The curves, weighed by what was measured.
@@ -115,19 +161,25 @@ pub(super) struct Stake {
 pub(super) struct Belief {
     curves: Vec<Curve>,
     measured: BTreeMap<u32, Measured>,
+    /// Variance of one run around its count's mean.
+    noise: f64,
 }
 
 impl Belief {
     /// Weighs the curves up to `most` workers.
     pub(super) fn new(memory: &Memory, most: u32) -> Self {
-        let measured = measure(memory);
+        let (measured, noise) = measure(memory);
         let highest = measured.keys().last().copied().unwrap_or(1);
         let most = most.max(highest).min(MOST);
         let mut curves = weigh(Curve::every(most), &measured);
         for curve in &mut curves {
             curve.reached = reached(curve, most, &measured);
         }
-        Self { curves, measured }
+        Self {
+            curves,
+            measured,
+            noise,
+        }
     }
 
     /// The measured counts, ascending.
@@ -161,9 +213,14 @@ impl Belief {
             }
         }
         let of = self.expected(best);
+        let mean = self.expected(workers);
+        let square = |curve: &Curve| curve.credit * (curve.reached(workers) / mean - 1.0).powi(2);
+        let variance: f64 = self.curves.iter().map(square).sum();
+        let told = (variance / (variance + self.noise)).sqrt();
         Stake {
             gain: gain / of,
             loss: loss / of,
+            told,
         }
     }
 }
@@ -174,16 +231,17 @@ fn reached(curve: &Curve, most: u32, measured: &BTreeMap<u32, Measured>) -> Vec<
     let zero = measured.values().next().map_or(0.0, |first| first.mean);
     let drawn = |workers: u32| {
         let on_curve = curve.at(workers);
-        measured
-            .get(&workers)
-            .map_or(on_curve, |of| on_curve + of.trust * (of.mean - on_curve))
+        measured.get(&workers).map_or(on_curve, |of| {
+            let off = of.mean - on_curve;
+            on_curve + of.trust * of.likelihood(off).1 * off
+        })
     };
     let counts = (1..=most).map(|workers| (drawn(workers) - zero).exp());
     std::iter::once(0.0).chain(counts).collect()
 }
 
 /// Sums up the runs of each count, and how much they vary.
-fn measure(memory: &Memory) -> BTreeMap<u32, Measured> {
+fn measure(memory: &Memory) -> (BTreeMap<u32, Measured>, f64) {
     let mut measured = BTreeMap::new();
     // The opinion held beforehand counts as so many runs.
     let (mut squares, mut freedom) = (NOISE.1 * NOISE.0 * NOISE.0, NOISE.1);
@@ -196,13 +254,15 @@ fn measure(memory: &Memory) -> BTreeMap<u32, Measured> {
         });
         let weight: f64 = weighed.clone().map(|(weight, _)| weight).sum();
         let mean = weighed.clone().map(|(weight, at)| weight * at).sum::<f64>() / weight;
+        let undisturbed = weighed.clone().count();
         squares += weighed.map(|(_, at)| (at - mean).powi(2)).sum::<f64>();
-        freedom += seen.len().saturating_sub(1) as f64;
+        freedom += undisturbed.saturating_sub(1) as f64;
         measured.insert(
             workers,
             Measured {
                 weight,
                 mean,
+                doubt: DISTURBANCE.0.powf(undisturbed as f64),
                 ..Measured::default()
             },
         );
@@ -210,9 +270,10 @@ fn measure(memory: &Memory) -> BTreeMap<u32, Measured> {
     let (noise, misfit) = (squares / freedom, MISFIT * MISFIT);
     for of_count in measured.values_mut() {
         of_count.precision = 1.0 / (misfit + noise / of_count.weight);
+        of_count.doubt *= -1.0 / DISTURBANCE.1.ln() * (TAU / of_count.precision).sqrt();
         of_count.trust = misfit * of_count.precision;
     }
-    measured
+    (measured, noise)
 }
 
 /// The middle throughput, the faster of two middle ones: a disturbance makes slow.
@@ -222,20 +283,22 @@ fn median(seen: &[Seen]) -> f64 {
     all.get(all.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Gives every curve its height and its credibility: Bayes' rule with normal noise, the height
-/// unknown.
+/// Gives every curve its height and its credibility: Bayes' rule, the height unknown, noise normal
+/// but for disturbances. Curves that are next to impossible are dropped.
 fn weigh(mut curves: Vec<Curve>, measured: &BTreeMap<u32, Measured>) -> Vec<Curve> {
-    let precision: f64 = measured.values().map(|of| of.precision).sum();
+    let mut heights: Vec<(f64, Measured)> = Vec::with_capacity(measured.len());
     for curve in &mut curves {
-        let shape = |curve: &Curve, (workers, of): (&u32, &Measured)| {
-            of.precision * (of.mean - curve.shape(*workers))
-        };
-        let heights = measured.iter().map(|of| shape(curve, of));
-        curve.height = heights.sum::<f64>() / precision.max(f64::MIN_POSITIVE);
-        let off = measured
+        heights.clear();
+        heights.extend(
+            measured
+                .iter()
+                .map(|(workers, of)| (of.mean - curve.shape(*workers), *of)),
+        );
+        curve.height = settle(&heights);
+        let each = heights
             .iter()
-            .map(|(workers, of)| of.precision * (of.mean - curve.at(*workers)).powi(2));
-        curve.credit = -off.sum::<f64>() / 2.0 - f64::from(curve.peak).ln();
+            .map(|(height, of)| of.likelihood(height - curve.height).0);
+        curve.credit = each.sum::<f64>() - f64::from(curve.peak).ln();
     }
     let most = curves
         .iter()
@@ -244,9 +307,26 @@ fn weigh(mut curves: Vec<Curve>, measured: &BTreeMap<u32, Measured>) -> Vec<Curv
     for curve in &mut curves {
         curve.credit = (curve.credit - most).exp();
     }
+    curves.retain(|curve| curve.credit > NEGLIGIBLE);
     let all: f64 = curves.iter().map(|curve| curve.credit).sum();
     for curve in &mut curves {
         curve.credit /= all;
     }
     curves
+}
+
+/// The height of a curve, from the heights at which single counts see it: their mean, in which one
+/// counts the less the likelier it was disturbed, as the mean has it.
+fn settle(heights: &[(f64, Measured)]) -> f64 {
+    let mut settled = None;
+    for _ in 0..ROUNDS {
+        let (mut sum, mut all) = (0.0, f64::MIN_POSITIVE);
+        for (height, of) in heights {
+            let faith = settled.map_or(1.0, |settled| of.likelihood(height - settled).1);
+            sum += of.precision * faith * height;
+            all += of.precision * faith;
+        }
+        settled = Some(sum / all);
+    }
+    settled.unwrap_or_default()
 }

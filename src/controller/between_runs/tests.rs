@@ -78,7 +78,7 @@ fn degradation_takes_workers_away() {
 
 #[test]
 fn degradation_is_not_soon_followed_by_more_workers() {
-    let mut runs = vec![(6, 200), (6, 200), (6, 200), (6, 110), (6, 110)];
+    let mut runs = vec![(6, 200), (6, 200), (6, 200), (6, 110), (6, 110), (6, 110)];
     let mut decision = after(6, &runs);
     assert_eq!(step(&decision), (6, "restarted".to_owned()));
     for _ in 0..CALM {

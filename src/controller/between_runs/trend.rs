@@ -13,6 +13,9 @@ const DOWN_SHARE: f64 = 0.8;
 /// A decline: the later half is slower than the earlier by more than this.
 const DECLINE: f64 = -0.10;
 
+/// …and by more than this many deviations of the runs before.
+const SIGNIFICANT: f64 = 2.0;
+
 /// A drop: one run slower than the one before by at least this.
 const DROP: f64 = -0.15;
 
@@ -22,8 +25,9 @@ const DROPS: (usize, f64) = (3, -0.20);
 /// A changed level: slower by more than this, or faster by as much the other way round.
 const CHANGE: f64 = 0.30;
 
-/// Runs that must show the new level; a single slow run is nobody's trend.
-pub(super) const CHANGE_RUNS: usize = 2;
+/// Runs that must all show the new level: one disturbed run in thirty is common, three in a row are
+/// not.
+pub(super) const CHANGE_RUNS: usize = 3;
 
 /// Runs that must have shown the old level.
 const LEVEL_RUNS: usize = 3;
@@ -39,6 +43,8 @@ pub(super) enum Trend {
     Dropping { permille: i32 },
     /// Another level; by how many thousandths.
     Changed { permille: i32 },
+    /// Perhaps another level: too few runs show it to tell it from a disturbance.
+    Doubtful,
 }
 
 /// The trend of throughputs of one count, oldest first.
@@ -47,6 +53,7 @@ pub(super) fn of(throughputs: &[f64]) -> Trend {
     dropping(window)
         .or_else(|| changed(throughputs))
         .or_else(|| declining(throughputs))
+        .or_else(|| doubtful(throughputs))
         .unwrap_or(Trend::Steady)
 }
 
@@ -72,24 +79,36 @@ fn declining(throughputs: &[f64]) -> Option<Trend> {
         usual
     };
     let by = change(from, mean(later));
-    let declines = down / (window.len() - 1) as f64 >= DOWN_SHARE && by < DECLINE;
+    let beyond = DECLINE.min(-SIGNIFICANT * scatter(before));
+    let declines = down / (window.len() - 1) as f64 >= DOWN_SHARE && by < beyond;
     declines.then(|| Trend::Declining {
         permille: super::permille(by),
     })
 }
 
 fn changed(throughputs: &[f64]) -> Option<Trend> {
-    let old = throughputs.len().checked_sub(CHANGE_RUNS)?;
-    let (before, now) = throughputs.split_at(old);
+    let by = another_level(throughputs, CHANGE_RUNS)?;
+    Some(Trend::Changed {
+        permille: super::permille(by),
+    })
+}
+
+fn doubtful(throughputs: &[f64]) -> Option<Trend> {
+    let few = (1..CHANGE_RUNS).find_map(|runs| another_level(throughputs, runs));
+    few.map(|_| Trend::Doubtful)
+}
+
+/// How far the last `runs` runs are from those before, if every one is by more than [`CHANGE`]: the
+/// mean of a disturbed run and a usual one says nothing.
+fn another_level(throughputs: &[f64], runs: usize) -> Option<f64> {
+    let (before, now) = throughputs.split_at(throughputs.len().checked_sub(runs)?);
     if before.len() < LEVEL_RUNS {
         return None;
     }
-    let (before, now) = (mean(before), mean(now));
-    let slower = now < before * (1.0 - CHANGE);
-    let faster = before < now * (1.0 - CHANGE);
-    (slower || faster).then(|| Trend::Changed {
-        permille: super::permille(change(before, now)),
-    })
+    let before = mean(before);
+    let slower = now.iter().all(|now| *now < before * (1.0 - CHANGE));
+    let faster = now.iter().all(|now| before < now * (1.0 - CHANGE));
+    (slower || faster).then(|| change(before, mean(now)))
 }
 
 /// Relative changes from run to run.
@@ -99,6 +118,20 @@ fn steps(values: &[f64]) -> impl Iterator<Item = f64> {
 
 fn change(from: f64, to: f64) -> f64 {
     if from > 0.0 { (to - from) / from } else { 0.0 }
+}
+
+/// Standard deviation as a share of the mean; 0 where it cannot be told.
+fn scatter(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    let squares: f64 = values
+        .iter()
+        .map(|value| (value / mean - 1.0).powi(2))
+        .sum();
+    if values.len() < LEVEL_RUNS {
+        0.0
+    } else {
+        (squares / (values.len() - 1) as f64).sqrt()
+    }
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -125,6 +158,15 @@ mod tests {
     }
 
     #[test]
+    fn a_decline_is_more_than_the_noise_there_was_before() {
+        let declining = Trend::Declining { permille: -124 };
+        let quiet = [200, 204, 196, 200, 205, 195, 190, 175, 168, 163];
+        assert_eq!(of(&quiet), declining);
+        let noisy = [240, 160, 230, 170, 200, 205, 195, 190, 175, 168, 163];
+        assert_eq!(of(&noisy), Trend::Steady);
+    }
+
+    #[test]
     fn sharp_drops_need_four_values() {
         assert_eq!(
             of(&[220, 185, 155, 130]),
@@ -148,22 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn a_level_changes_with_two_runs_by_more_than_thirty_percent() {
-        assert_eq!(
-            of(&[100, 100, 100, 60, 60]),
-            Trend::Changed { permille: -400 }
-        );
-        assert_eq!(
-            of(&[60, 60, 60, 100, 100]),
-            Trend::Changed { permille: 667 }
-        );
-        assert_eq!(of(&[100, 100, 100, 80, 80]), Trend::Steady, "a fifth");
-        assert_eq!(
-            of(&[100, 100, 100, 70, 70]),
-            Trend::Steady,
-            "the limit itself"
-        );
-        assert_eq!(of(&[100, 100, 100, 100, 66]), Trend::Steady, "one slow run");
-        assert_eq!(of(&[100, 100, 60, 60]), Trend::Steady, "too little before");
+    fn a_level_changes_with_three_runs_by_more_than_thirty_percent_each() {
+        let changed = |permille| Trend::Changed { permille };
+        assert_eq!(of(&[100, 100, 100, 60, 60, 60]), changed(-400));
+        assert_eq!(of(&[60, 60, 60, 100, 100, 100]), changed(667));
+        let steady =
+            |thousands: &[u32], why: &str| assert_eq!(of(thousands), Trend::Steady, "{why}");
+        steady(&[100, 100, 100, 80, 80, 80], "a fifth");
+        steady(&[100, 100, 100, 70, 70, 70], "the limit itself");
+        steady(&[100, 100, 100, 30, 30, 75], "two slow runs");
+        steady(&[100, 100, 60], "too little before");
+        assert_eq!(of(&[100, 100, 100, 60]), Trend::Doubtful);
+        assert_eq!(of(&[100, 100, 100, 160, 160]), Trend::Doubtful);
     }
 }
