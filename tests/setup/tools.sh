@@ -47,6 +47,8 @@ distribution_postgres() {
 missing_packages() {
     [ -n "$(distribution_postgres)" ] || printf '%s\n' postgresql postgresql-contrib
     [ -x /usr/sbin/mariadbd ] || echo mariadb-server-core
+    # Its installation script needs it.
+    [ -x /usr/bin/my_print_defaults ] || echo mariadb-client-core
     command -v sqlite3 >/dev/null || echo sqlite3
     command -v openssl >/dev/null || echo openssl
     [ -x /usr/bin/time ] || echo time
