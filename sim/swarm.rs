@@ -94,12 +94,14 @@ fn plan_run(world: &mut World, past: &[PastRun], state: &State) -> Planning {
         .collect();
     let context = circumstances(&profile, past);
     let evidence = Evidence {
+        benchmark: None,
         history: past,
         context: &context,
         now: Timestamp::from_second(past.len() as i64).unwrap(),
     };
     let asked = RefCell::new(None);
     let planned = plan(&Inputs {
+        benchmark: None,
         request: &world.request,
         source: &fixtures::source(),
         profile: &profile,

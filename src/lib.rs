@@ -2,7 +2,7 @@
 //!
 //! The modules stand in the order data flows. Pure rooms ([`model`], [`planner`], [`estimator`],
 //! [`controller`]) know nothing of the world; the shell ([`source`], [`profiler`], [`writer`],
-//! [`engine`], [`state`], [`ui`], [`cli`]) does. `ARCHITECTURE.md` is the map.
+//! [`engine`], [`benchmarker`], [`state`], [`ui`], [`cli`]) does. `ARCHITECTURE.md` is the map.
 
 pub mod clock;
 pub mod error;
@@ -22,6 +22,8 @@ pub mod profiler;
 
 pub mod engine;
 pub mod writer;
+
+pub mod benchmarker;
 
 pub mod state;
 

@@ -8,6 +8,7 @@
     store.py fetch NAME PREFIX DIR   copies everything below the prefix into a directory
     store.py put NAME KEY TEXT       puts an object
     store.py remove NAME KEY         removes one
+    store.py header NAME KEY HEADER  prints a header of an object
     store.py user NAME ACTION...     makes a user of moto's who may do all but this; prints its key
 
 NAME is seaweed, moto, gcs or azure.
@@ -42,6 +43,7 @@ class Plain:
         headers = self.signed(method, url, dict(headers), data)
         request = urllib.request.Request(url, method=method, data=data or None, headers=headers)
         with urllib.request.urlopen(request, timeout=30) as response:
+            self.headers = response.headers
             return response.read()
 
     def get(self, key):
@@ -253,6 +255,12 @@ def uploads(name, prefix):
         print(key)
 
 
+def header(name, key, wanted):
+    one = store(name)
+    one.ask("HEAD", key)
+    print(one.headers.get(wanted, ""))
+
+
 def fetch(name, prefix, directory):
     source = store(name)
     for key, _ in source.objects(prefix):
@@ -271,4 +279,4 @@ def remove(name, key):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {f.__name__: f for f in (ready, bucket, keys, uploads, fetch, put, remove, user)}[command](*arguments)
+    {f.__name__: f for f in (ready, bucket, header, keys, uploads, fetch, put, remove, user)}[command](*arguments)

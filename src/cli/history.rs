@@ -7,7 +7,8 @@ use super::settings::StateSettings;
 use crate::controller::between_runs::State;
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    PastRun, Relation, RunClose, RunId, RunOpen, Scope, Selection, SourceIdentity, SourceProfile,
+    Benchmark, PastRun, Relation, RunClose, RunId, RunOpen, Scope, Selection, SourceIdentity,
+    SourceProfile,
 };
 use crate::state::{StateError, Store};
 use crate::ui::Printer;
@@ -85,6 +86,22 @@ impl History {
     pub(super) fn teachers(&mut self, scope: &Scope) -> Result<Vec<PastRun>, Failure> {
         let past = self.attempt(|store| store.teachers(scope, LOOK_BACK))?;
         Ok(past.unwrap_or_default())
+    }
+
+    /// The latest benchmark; none where there is no history.
+    pub(super) fn benchmark(&mut self, scope: &Scope) -> Result<Option<Benchmark>, Failure> {
+        let benchmark = self.attempt(|store| store.benchmark(scope))?;
+        Ok(benchmark.flatten())
+    }
+
+    /// Keeps a benchmark.
+    pub(super) fn save_benchmark(
+        &mut self,
+        scope: &Scope,
+        benchmark: &Benchmark,
+    ) -> Result<(), Failure> {
+        self.attempt(|store| store.save_benchmark(scope, benchmark))?;
+        Ok(())
     }
 
     /// How many runs are under way on a database; none where there is no history.

@@ -5,6 +5,7 @@
 //! and, for those that look back, `postmortem`.
 
 pub mod args;
+mod benchmark;
 mod context;
 mod dataset;
 mod demo;
@@ -148,6 +149,7 @@ fn execute(command: Command, printer: &Printer, environment: Environment) -> Res
             Command::Replay(args) => replay::command(&context, &args).await,
             Command::Plan(args) => plan::command(&context, &args).await,
             Command::Profile(args) => profile::command(&context, &args).await,
+            Command::Benchmark(args) => benchmark::command(&context, &args).await,
             Command::Demo(args) => demo::command(&context, &args).await,
             Command::Verify(args) => dataset::verify(&context, &args).await,
             Command::Files(args) => dataset::files(&context, &args).await,

@@ -24,13 +24,15 @@ pub use store::ObjectStoreSettings;
 pub use template::{Names, check as check_output, directory, literal};
 
 use super::args::{
-    ColumnNames, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs, WorkArgs,
+    BenchmarkArgs, ColumnNames, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs,
+    WorkArgs,
 };
 use crate::clock::SharedClock;
 use crate::error::{ExitCode, Failure};
+use crate::estimator::curve;
 use crate::model::{
-    FieldType, Layout, OutputOptions, ProofLevel, RunId, RunRequest, Selection, SourceIdentity,
-    TypeOptions, TypeOverride, WorkOptions,
+    Chunking, Consistency, FieldType, FormatOptions, Layout, OutputOptions, ProofLevel, RunId,
+    RunRequest, Selection, SourceIdentity, TypeOptions, TypeOverride, WorkOptions,
 };
 use crate::source::ConnectOptions;
 use crate::writer::store::Address;
@@ -177,6 +179,44 @@ pub fn request(
         types: types(type_args)?,
         work: work_options(work)?,
         output: output_options(output)?,
+        hints: None,
+    })
+}
+
+/// The request that a benchmark cuts a table by: nothing is asked for but the table.
+///
+/// # Errors
+/// 64 for a grid of one number, and those of [`selection`] and [`types`].
+pub fn probing(args: &BenchmarkArgs) -> Result<RunRequest, Failure> {
+    if curve::grid(&args.worker_grid, curve::MOST_WORKERS).len() < curve::LEAST_POINTS {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            "--worker-grid names one number of workers",
+            "a benchmark compares at least two",
+            "name two or more, such as 1,2,4,8",
+        ));
+    }
+    Ok(RunRequest {
+        table: args.selection.subject(args.table.as_deref()).to_owned(),
+        selection: selection(&args.selection)?,
+        types: types(&args.types)?,
+        work: WorkOptions {
+            workers: None,
+            start_workers: None,
+            min_workers: 1,
+            max_workers: args.max_workers,
+            explore: false,
+            chunking: Chunking::Auto,
+            chunk_rows: None,
+            consistency: Consistency::Auto,
+            proof: ProofLevel::Stream,
+        },
+        output: OutputOptions {
+            directory: String::new(),
+            format: FormatOptions::default(),
+            layout: Layout::Replace,
+            keep: 0,
+        },
         hints: None,
     })
 }

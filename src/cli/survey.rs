@@ -11,13 +11,14 @@ use super::history::History;
 use super::machine;
 use super::run::Given;
 use super::settings::{self, Names, SourceSettings};
+use crate::controller::between_runs::benchmarked::{self, After};
 use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
-use crate::estimator::{self, Evidence};
+use crate::estimator::{self, Evidence, curve};
 use crate::model::{
-    Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec, Relation, RunId,
-    RunRequest, RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile, Surroundings,
-    Table, TypeOptions, Verdict,
+    Benchmark, Benchmarked, Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec,
+    Relation, RunId, RunRequest, RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile,
+    Surroundings, Table, TypeOptions, Unfit, Verdict,
 };
 use crate::planner::{self, Inputs, Limits, Planned};
 use crate::profiler::{self, Contact};
@@ -119,6 +120,7 @@ impl Survey {
         let known = Known {
             past: history.teachers(&scope)?,
             state: history.learned(&scope)?,
+            benchmark: history.benchmark(&scope)?,
             circumstances,
             now: context.clock.now(),
         };
@@ -293,26 +295,74 @@ fn circumstances(
 struct Known {
     past: Vec<PastRun>,
     state: State,
+    benchmark: Option<Benchmark>,
     circumstances: ExecutionContext,
     now: Timestamp,
 }
 
+/// Who decides how many workers, and from what.
+struct Deciders {
+    samples: Vec<Sample>,
+    state: State,
+    /// What the benchmark stands for, or why it does not decide.
+    advice: Option<Result<Benchmarked, Unfit>>,
+}
+
+/// Settles it between the runs and the latest benchmark.
+fn deciders(known: &Known, rows: u64) -> Deciders {
+    let samples: Vec<Sample> = known.past.iter().map(sample).collect();
+    let mut deciders = Deciders {
+        samples,
+        state: known.state.clone(),
+        advice: None,
+    };
+    let Some(benchmark) = &known.benchmark else {
+        return deciders;
+    };
+    let advice = curve::advise(benchmark, known.now, rows);
+    deciders.advice = Some(advice);
+    if let Ok(advice) = advice {
+        let Deciders { samples, state, .. } = &deciders;
+        match benchmarked::after(benchmark, advice.workers, samples, state) {
+            After::Benchmark => {}
+            After::Runs {
+                history,
+                state,
+                runs,
+            } => {
+                deciders.samples = history;
+                deciders.state = state;
+                deciders.advice = Some(Err(Unfit::TakenUp { runs }));
+            }
+        }
+    }
+    deciders
+}
+
 impl Known {
-    fn evidence(&self) -> Evidence<'_> {
+    /// What estimates rest on, for a table of about `rows` rows now.
+    fn evidence(&self, rows: u64) -> Evidence<'_> {
+        let holds = |of: &&Benchmark| curve::advise(of, self.now, rows).is_ok();
         Evidence {
             history: &self.past,
             context: &self.circumstances,
             now: self.now,
+            benchmark: self.benchmark.as_ref().filter(holds),
         }
     }
 
-    /// What every number of workers that earlier runs had is expected to reach now.
+    /// What every number of workers that earlier runs or a benchmark had is expected to reach now.
     fn speeds(&self, profile: &SourceProfile) -> BTreeMap<u32, f64> {
-        let counts = self.past.iter().filter(|run| run.teaches);
-        counts
-            .map(|run| {
-                let estimate = estimator::estimate(&self.evidence(), profile, run.workers);
-                (run.workers, estimate.rows_per_s)
+        let evidence = self.evidence(profile.statistics.estimate.rows);
+        let of_runs = self.past.iter().filter(|run| run.teaches);
+        let of_runs = of_runs.map(|run| run.workers);
+        let benchmark = evidence.benchmark.into_iter();
+        let benchmarked = benchmark.flat_map(|of| of.throughput_by_workers().into_keys());
+        of_runs
+            .chain(benchmarked)
+            .map(|workers| {
+                let estimate = estimator::estimate(&evidence, profile, workers);
+                (workers, estimate.rows_per_s)
             })
             .collect()
     }
@@ -324,14 +374,16 @@ fn make_plan(
     profile: &SourceProfile,
     known: &Known,
 ) -> Result<Planned, Failure> {
-    let samples: Vec<Sample> = known.past.iter().map(sample).collect();
-    let evidence = known.evidence();
+    let rows = profile.statistics.estimate.rows;
+    let deciders = deciders(known, rows);
+    let evidence = known.evidence(rows);
     let planned = planner::plan(&Inputs {
         request,
         source,
         profile,
         estimate: &|workers| estimator::estimate(&evidence, profile, workers),
-        learned: &|room| between_runs::decide(&samples, &known.state, room),
+        learned: &|room| between_runs::decide(&deciders.samples, &deciders.state, room),
+        benchmark: deciders.advice,
         limits: Limits {
             cpus: machine::cpus(),
         },

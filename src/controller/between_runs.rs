@@ -17,6 +17,7 @@
 //! Pure: equal inputs give equal decisions. A decision's next state is for the store to keep when,
 //! and only when, the run that was decided teaches; until then the same question has the same answer.
 
+pub mod benchmarked;
 mod curve;
 mod memory;
 mod trend;

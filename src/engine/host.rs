@@ -22,7 +22,7 @@ pub enum WorkerHost {
 impl WorkerHost {
     /// Starts a worker. The receiver resolves when it ended by itself; when it panicked, or its
     /// thread could not be started, the sender is dropped and the receiver gives an error.
-    pub(super) fn start<F>(self, number: u32, worker: F) -> oneshot::Receiver<()>
+    pub(crate) fn start<F>(self, number: u32, worker: F) -> oneshot::Receiver<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {

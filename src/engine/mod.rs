@@ -31,6 +31,7 @@ use crate::writer::{PartReceipt, Sink};
 
 pub use error::EngineError;
 pub use host::WorkerHost;
+pub(crate) use watch::until_blocking;
 
 /// How an execution is carried out; nothing here changes what is read or written.
 #[derive(Clone, Debug)]

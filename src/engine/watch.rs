@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Returns when somebody has waited for us longer than `limit`, with the error that ends the run.
 ///
 /// A failing look is no reason to stop reading; it is logged and made again.
-pub(super) async fn until_blocking(
+pub(crate) async fn until_blocking(
     snapshot: Arc<dyn Snapshot>,
     clock: SharedClock,
     limit: Duration,

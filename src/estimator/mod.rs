@@ -2,12 +2,13 @@
 //!
 //! Speeds are never scaled from one worker count to another by a rule of thumb: what two workers
 //! reached says little about eight. So the planned count comes first: the runs of that count are what
-//! an estimate rests on, and where there are none, those of the nearest count stand in as they are,
-//! with low confidence. Among those runs, circumstances come second: the ones whose circumstances were
+//! an estimate rests on, and where there are none, those of the nearest count stand in, with low
+//! confidence: as they are, or by the ratio of the two counts where a benchmark measured both. Among those runs, circumstances come second: the ones whose circumstances were
 //! like today's (`similarity`) are weighed against the moving average of all (`blend`). The other way
 //! round, alike runs of any count, the estimate would not notice that eight workers became two.
 
 mod blend;
+pub mod curve;
 pub mod similarity;
 
 use std::fmt;
@@ -15,7 +16,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::model::{
-    ConfidenceLevel, ConfidenceNote, ExecutionContext, Grounds, PastRun, SourceProfile,
+    Benchmark, ConfidenceLevel, ConfidenceNote, ExecutionContext, Grounds, PastRun, SourceProfile,
 };
 
 /// Share of the newest run in the moving average.
@@ -36,6 +37,8 @@ pub enum Method {
     Ewma,
     /// That average, blended with the runs under like circumstances.
     Blended,
+    /// From a benchmark: there is no run yet.
+    Benchmarked,
 }
 
 impl fmt::Display for Method {
@@ -44,6 +47,7 @@ impl fmt::Display for Method {
             Self::ColdStart => "cold_start",
             Self::Ewma => "ewma",
             Self::Blended => "blended",
+            Self::Benchmarked => "benchmarked",
         })
     }
 }
@@ -82,6 +86,8 @@ pub struct Evidence<'a> {
     pub context: &'a ExecutionContext,
     /// The time now.
     pub now: Timestamp,
+    /// A benchmark that is fresh and can be trusted.
+    pub benchmark: Option<&'a Benchmark>,
 }
 
 /// The expected speed of `workers` workers.
@@ -97,21 +103,34 @@ pub fn estimate(
         .iter()
         .map(|run| (run.workers.abs_diff(workers), run.workers))
         .min();
+    let benchmarked = |workers| evidence.benchmark.and_then(|of| of.throughput(workers));
     let Some((distance, count)) = nearest else {
-        return ThroughputEstimate::guess(cold_start(profile, workers));
+        return match benchmarked(workers) {
+            Some(rows_per_s) => ThroughputEstimate {
+                method: Method::Benchmarked,
+                ..ThroughputEstimate::guess(similarity::rounded(rows_per_s, 1))
+            },
+            None => ThroughputEstimate::guess(cold_start(profile, workers)),
+        };
     };
     let of_count: Vec<&PastRun> = teachers
         .into_iter()
         .filter(|run| run.workers == count)
         .collect();
     let blend::Blend {
-        rows_per_s,
+        mut rows_per_s,
         mut grounds,
     } = blend::estimate(&of_count, evidence.context, evidence.now);
     if distance > 0 {
         grounds.confidence = ConfidenceLevel::Low;
         grounds.notes.push(ConfidenceNote::OtherWorkers);
         grounds.notes.sort_unstable();
+        // Not a rule of thumb: both counts were measured, in one snapshot.
+        if let (Some(planned), Some(of_count)) = (benchmarked(workers), benchmarked(count)) {
+            let ratio = similarity::rounded(planned / of_count, 4);
+            rows_per_s = similarity::rounded(rows_per_s * ratio, 1);
+            grounds.scaled_by = Some(ratio);
+        }
     }
     ThroughputEstimate {
         rows_per_s,
@@ -186,6 +205,7 @@ mod tests {
             history,
             context: &context(),
             now: Timestamp::UNIX_EPOCH,
+            benchmark: None,
         };
         super::estimate(&evidence, &fixtures::profile(1_000_000), workers)
     }
@@ -247,6 +267,30 @@ mod tests {
         let of_count = estimate(&history, 2);
         assert_eq!(of_count.method, Method::Blended);
         assert_eq!(of_count.grounds.confidence, ConfidenceLevel::Medium);
+    }
+
+    #[test]
+    fn a_benchmark_tells_how_counts_compare() {
+        let benchmark = curve::tests::benchmark(&[(2, 1_000.0), (4, 1_800.0)]);
+        let estimate = |history: &[PastRun], workers| {
+            let evidence = Evidence {
+                history,
+                context: &context(),
+                now: Timestamp::UNIX_EPOCH,
+                benchmark: Some(&benchmark),
+            };
+            super::estimate(&evidence, &fixtures::profile(1_000_000), workers)
+        };
+        let first = estimate(&[], 4);
+        assert_eq!(first.method, Method::Benchmarked);
+        assert_eq!((first.rows_per_s, first.runs), (1_800.0, 0));
+        assert_eq!(estimate(&[], 5).method, Method::ColdStart);
+        let history = [run(2, 500.0, true)];
+        let scaled = estimate(&history, 4);
+        assert_eq!(scaled.rows_per_s, 900.0);
+        assert_eq!(scaled.grounds.scaled_by, Some(1.8));
+        assert_eq!(estimate(&history, 2).rows_per_s, 500.0);
+        assert_eq!(estimate(&history, 8).rows_per_s, 500.0);
     }
 
     #[test]

@@ -114,6 +114,10 @@ pub struct Grounds {
     pub notes: Vec<ConfidenceNote>,
     /// The number of workers whose runs it rests on; `None` where there is no run.
     pub workers: Option<u32>,
+    /// What the speed of those workers was multiplied by, where a benchmark measured how the planned
+    /// number compares.
+    #[serde(default)]
+    pub scaled_by: Option<f64>,
     /// Share of the alike runs against the average of all, 0 to 1; where blended.
     pub blend_weight: Option<f64>,
     /// What it was kept within, where that moved it by more than 1 row/s.
@@ -135,6 +139,7 @@ impl Grounds {
             confidence: ConfidenceLevel::Low,
             notes: vec![ConfidenceNote::FallbackUsed, ConfidenceNote::SparseEvidence],
             workers: None,
+            scaled_by: None,
             blend_weight: None,
             clamped_to: None,
             dominance: None,

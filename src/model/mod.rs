@@ -3,6 +3,7 @@
 //! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
 //! constructors and by the `check` functions beside each type.
 
+mod benchmark;
 mod context;
 mod cost;
 mod decisions;
@@ -28,6 +29,7 @@ mod steps;
 mod stored;
 mod verdict;
 
+pub use benchmark::{BENCHMARK_VERSION, Benchmark, Benchmarked, CurveShape, ProbeResult, Unfit};
 pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
     Surroundings, TIME_BANDS, Weights,

@@ -240,7 +240,7 @@ pub struct Forecast {
     pub throughput: f64,
     /// Seconds.
     pub duration_s: f64,
-    /// `cold_start`, `ewma`, `blended`: how the throughput was estimated.
+    /// `cold_start`, `benchmarked`, `ewma`, `blended`: how the throughput was estimated.
     pub method: String,
     /// Earlier runs that the estimate rests on.
     pub runs: u32,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::benchmark::{Benchmarked, Unfit};
 use super::hints::Priority;
 use super::profile::Origin;
 
@@ -88,6 +89,10 @@ pub enum Reason {
         /// Workers.
         workers: u32,
     },
+    /// What a benchmark stands for.
+    WorkersBenchmarked(Benchmarked),
+    /// There is a benchmark, and it does not decide.
+    BenchmarkPassed(Unfit),
     /// What the controller learned from earlier runs.
     WorkersLearned(Learned),
     /// `--min-workers` raised the workers, before the caps.

@@ -23,9 +23,9 @@ pub use verdict::{advice, verdict};
 use crate::controller::between_runs::{Decision, Room, State};
 use crate::estimator::ThroughputEstimate;
 use crate::model::{
-    BackoffRule, Chunking, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, FormatOptions,
-    PLAN_VERSION, PlannedChunk, ReadSpec, Reason, RetryPolicy, RunRequest, Scheduling,
-    SourceIdentity, SourceProfile, TYPE_MAP_VERSION, TypeMapping,
+    BackoffRule, Benchmarked, Chunking, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk,
+    FormatOptions, PLAN_VERSION, PlannedChunk, ReadSpec, Reason, RetryPolicy, RunRequest,
+    Scheduling, SourceIdentity, SourceProfile, TYPE_MAP_VERSION, TypeMapping, Unfit,
 };
 use chunking::Piece;
 use strategy::Cutting;
@@ -74,6 +74,8 @@ pub struct Inputs<'a> {
     pub estimate: &'a dyn Fn(u32) -> ThroughputEstimate,
     /// What earlier runs say about the number of workers, within a room; `None` before the first.
     pub learned: &'a dyn Fn(Room) -> Option<Decision>,
+    /// What a benchmark stands for, or why it does not decide; `None` where there is none.
+    pub benchmark: Option<Result<Benchmarked, Unfit>>,
     /// This machine.
     pub limits: Limits,
 }
@@ -137,6 +139,12 @@ pub fn constrained(request: &RunRequest) -> bool {
     request.hints.is_some()
         || request.work.workers.is_some()
         || request.work.chunking == Chunking::None
+}
+
+/// The most sessions that may read at once, whatever the table: half of the server's free
+/// connections, `--max-workers`, and what can share a snapshot.
+pub fn most_sessions(inputs: &Inputs<'_>) -> u32 {
+    workers::most_sessions(inputs)
 }
 
 /// Longest chunk first where lengths differ; plan order, which is key or block order, elsewhere.
@@ -476,6 +484,7 @@ mod tests {
             source: &fixtures::source(),
             profile,
             estimate: &|_| ThroughputEstimate::guess(100_000.0),
+            benchmark: None,
             learned: &|room| {
                 rooms.borrow_mut().push(room);
                 learned.map(|workers| Decision {

@@ -117,12 +117,14 @@ pub(super) fn staff(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> Staff {
     staff
 }
 
-/// Whose word counts: the user's, then the controller's, then the start's.
+/// Whose word counts: the user's, then a benchmark's, then the controller's, then the start's.
 fn proposal(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> Staff {
     let work = &inputs.request.work;
     let (workers, reason, next) = if let Some(workers) = work.workers {
         let workers = workers.max(1);
         (workers, Reason::WorkersForced { workers }, None)
+    } else if let Some(Ok(advice)) = inputs.benchmark {
+        (advice.workers, Reason::WorkersBenchmarked(advice), None)
     } else if let Some(decision) = (inputs.learned)(room(inputs, cuts)) {
         let reason = Reason::WorkersLearned(decision.why);
         (decision.workers, reason, Some(decision.next))
@@ -133,9 +135,15 @@ fn proposal(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> Staff {
         let workers = profiled(inputs, !cuts.is_empty());
         (workers, Reason::WorkersProfiled { workers }, None)
     };
+    let mut reasons = vec![reason];
+    if let Some(Err(unfit)) = inputs.benchmark
+        && work.workers.is_none()
+    {
+        reasons.push(Reason::BenchmarkPassed(unfit));
+    }
     Staff {
         workers,
-        reasons: vec![reason],
+        reasons,
         next,
         resolution: None,
     }
@@ -147,10 +155,8 @@ fn room(inputs: &Inputs<'_>, cuts: &[Cut<'_>]) -> Room {
     let work = &inputs.request.work;
     let connections = inputs.profile.connections;
     let max = [
-        work.max_workers,
         connections.available() / 4,
-        safe_workers(inputs),
-        readers(inputs).unwrap_or(u32::MAX),
+        most_sessions(inputs),
         pieces_at_most(inputs, cuts),
     ]
     .into_iter()
@@ -189,6 +195,12 @@ fn profiled(inputs: &Inputs<'_>, cuttable: bool) -> u32 {
         return 1;
     }
     (rows / ROWS_PER_WORKER).clamp(1, MOST_PROFILED) as u32
+}
+
+/// The most sessions that may read at once, whatever the table.
+pub(super) fn most_sessions(inputs: &Inputs<'_>) -> u32 {
+    let most = safe_workers(inputs).min(inputs.request.work.max_workers);
+    most.min(readers(inputs).unwrap_or(u32::MAX)).max(1)
 }
 
 /// Half of the server's free connections, less those that a run needs beside its workers.

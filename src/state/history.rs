@@ -141,14 +141,14 @@ impl Store {
     }
 
     /// The one value of a query that has at most one.
-    fn value<T: FromSql>(&self, sql: &str, params: impl Params) -> Result<Option<T>> {
+    pub(super) fn value<T: FromSql>(&self, sql: &str, params: impl Params) -> Result<Option<T>> {
         self.connection
             .query_row(sql, params, |row| row.get(0))
             .optional()
             .map_err(|error| self.unreadable(&error))
     }
 
-    fn parsed<T: DeserializeOwned>(&self, text: &str) -> Result<T> {
+    pub(super) fn parsed<T: DeserializeOwned>(&self, text: &str) -> Result<T> {
         serde_json::from_str(text).map_err(|error| self.corrupt(error))
     }
 

@@ -5,6 +5,7 @@
 //! starts and closed in every outcome; the row of a process that died is found by
 //! [`Store::sweep_crashed`].
 
+mod benchmark;
 mod error;
 mod history;
 mod migrate;

@@ -133,7 +133,10 @@ impl Store {
 
     /// One transaction that holds the write lock from its start, so that it never fails half-way
     /// because another process wrote first.
-    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
         let run = || {
             let transaction =
                 Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
@@ -155,7 +158,7 @@ fn is_clean(close: &RunClose, workers: u32) -> bool {
 }
 
 /// The scope's row, made or brought up to date.
-fn scope_id(transaction: &Transaction<'_>, scope: &Scope) -> rusqlite::Result<i64> {
+pub(super) fn scope_id(transaction: &Transaction<'_>, scope: &Scope) -> rusqlite::Result<i64> {
     transaction.query_row(
         "INSERT INTO scopes (key, source_kind, host, port, database_name, source_name,
                              schema_name, table_name)
@@ -383,7 +386,7 @@ fn key_ends(profile: &SourceProfile) -> (Option<String>, Option<String>) {
     )
 }
 
-fn json(value: &impl Serialize) -> rusqlite::Result<String> {
+pub(super) fn json(value: &impl Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

@@ -28,15 +28,20 @@ pub fn brief(forecast: &Forecast) -> String {
 pub fn method(forecast: &Forecast) -> String {
     let grounds = &forecast.grounds;
     let runs = units::plural(u64::from(forecast.runs), "earlier run");
+    let scaled = match grounds.scaled_by {
+        Some(ratio) => format!(", times {ratio:.2} by the benchmark's curve"),
+        None => String::new(),
+    };
     match (forecast.runs, forecast.method.as_str(), grounds.workers) {
+        (0, "benchmarked", _) => "no history yet: as the benchmark, which wrote nothing".to_owned(),
         (0, _, _) => "no history yet: a cautious guess".to_owned(),
         (_, "blended", Some(workers)) => format!(
-            "blended from {runs} with {}, {} of them alike",
+            "blended from {runs} with {}, {} of them alike{scaled}",
             units::plural(u64::from(workers), "worker"),
             grounds.matched.len()
         ),
         (_, "ewma", Some(workers)) => format!(
-            "moving average of {runs} with {}",
+            "moving average of {runs} with {}{scaled}",
             units::plural(u64::from(workers), "worker")
         ),
         _ => format!("from {runs}"),
@@ -223,6 +228,7 @@ mod tests {
                 ConfidenceNote::DominantMatch,
             ],
             workers: Some(6),
+            scaled_by: None,
             blend_weight: Some(0.62),
             clamped_to: Some((180_000.0, 300_000.0)),
             dominance: Some(0.75),
@@ -265,6 +271,20 @@ mod tests {
         insta::assert_snapshot!(brief(&forecast), @"
         blended from 7 earlier runs with 6 workers, 2 of them alike
         · confidence MEDIUM: the best match is not very alike, alike runs differ much, and 1 more
+        ");
+    }
+
+    #[test]
+    fn an_estimate_that_a_benchmark_scaled_says_so() {
+        let grounds = Grounds {
+            notes: vec![ConfidenceNote::OtherWorkers],
+            workers: Some(2),
+            scaled_by: Some(1.8),
+            ..Grounds::none()
+        };
+        insta::assert_snapshot!(brief(&forecast("ewma", grounds)), @"
+        moving average of 7 earlier runs with 2 workers, times 1.80 by the benchmark's curve
+        · confidence LOW: no run with as many workers yet
         ");
     }
 

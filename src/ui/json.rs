@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    Advice, Comparison, ConnectionLoad, Cost, Decisions, ExecutionContext, ExecutionPlan,
-    ProofLevel, Rates, RunId, RuntimeContext, SnapshotFacts, SourceProfile,
+    Advice, Benchmark, Comparison, ConnectionLoad, Cost, Decisions, ExecutionContext,
+    ExecutionPlan, ProofLevel, Rates, RunId, RuntimeContext, SnapshotFacts, SourceProfile,
 };
 
 pub use replay::{GUARANTEE, Measured, OriginalDocument, OutcomeDocument, ReplayDocument};
@@ -73,6 +73,33 @@ pub struct PlanDocument<'a> {
     /// Where `--out` wrote it.
     pub written: Option<String>,
     /// What a person should know beside the plan's own warnings.
+    pub warnings: Vec<String>,
+}
+
+/// `benchmark`.
+#[derive(Debug, Serialize)]
+pub struct BenchmarkDocument<'a> {
+    /// `measured` or `skipped`.
+    pub status: &'static str,
+    /// Why nothing was measured, where that is so.
+    pub skipped: Option<String>,
+    /// The relation, `schema.name`.
+    pub table: String,
+    /// The server as it names itself.
+    pub server: &'a str,
+    /// The database, without secrets.
+    pub source: String,
+    /// What was measured.
+    pub benchmark: Option<Benchmark>,
+    /// Rows per second by number of workers.
+    pub throughput_by_workers: Option<BTreeMap<u32, f64>>,
+    /// What the next plan makes of it, in words.
+    pub next_plan: Option<String>,
+    /// What the snapshot achieved that everything was read in.
+    pub consistency: Option<SnapshotFacts>,
+    /// The history's file; `None` when none could be used.
+    pub state: Option<String>,
+    /// What a person should know.
     pub warnings: Vec<String>,
 }
 

@@ -1,9 +1,11 @@
 //! What people and programs see. Nothing outside this module writes to stdout or stderr.
 //!
-//! Views ([`plan`], [`estimate`], [`profile`], [`summary`], [`history`], [`replay`]) turn data into [`Line`]s
-//! and know nothing of terminals; the [`Printer`] decides what may be shown where. [`wording`] is the only place where
+//! Views ([`plan`], [`estimate`], [`benchmark`], [`profile`], [`summary`], [`history`], [`replay`])
+//! turn data into [`Line`]s and know nothing of terminals; the [`Printer`] decides what may be shown
+//! where. [`wording`] is the only place where
 //! reasons become sentences, [`json`] holds the documents of `--json`.
 
+pub mod benchmark;
 mod cost;
 pub mod diff;
 pub mod estimate;

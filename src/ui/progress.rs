@@ -57,6 +57,11 @@ impl Progress {
         }
     }
 
+    /// How many chunks there will be, where nobody says so in an event.
+    pub fn expect(&mut self, chunks: u32) {
+        self.chunks = chunks;
+    }
+
     /// Shows what happened.
     pub fn on_event(&mut self, event: &Event) {
         if let Some(text) = remark(event) {

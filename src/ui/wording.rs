@@ -1,8 +1,8 @@
 //! Reasons, verdicts and levels in words: the only place with prose about decisions.
 
 use crate::model::{
-    Consistency, ConsistencyLevel, FormatOptions, Hinted, Learned, NetworkLevel, Origin,
-    ProofLevel, Reason, Scheduling, SourceLoad, Strategy,
+    Benchmarked, Consistency, ConsistencyLevel, FormatOptions, Hinted, Learned, NetworkLevel,
+    Origin, ProofLevel, Reason, Scheduling, SourceLoad, Strategy, Unfit,
 };
 
 use super::units;
@@ -68,6 +68,8 @@ pub fn reason(reason: &Reason) -> String {
         Reason::WorkersForced { workers } => format!("{workers} asked for by --workers"),
         Reason::WorkersProfiled { workers } => format!("{workers} recommended by the profile"),
         Reason::WorkersStart { workers } => format!("{workers} to begin with, by --start-workers"),
+        Reason::WorkersBenchmarked(advice) => benchmarked(advice),
+        Reason::BenchmarkPassed(unfit) => passed(unfit),
         Reason::WorkersLearned(learned) => self::learned(learned),
         Reason::WorkersRaised { from, to } => {
             format!("raised from {from} to {to} by --min-workers")
@@ -91,6 +93,46 @@ fn bounds_from(known: Origin) -> String {
     match known {
         Origin::Unknown => "the spread of values is not known: bounds are a guess".to_owned(),
         known => format!("bounds at equal numbers of rows, from {}", origin(known)),
+    }
+}
+
+/// What a benchmark stands for.
+fn benchmarked(advice: &Benchmarked) -> String {
+    let Benchmarked {
+        workers, optimal, ..
+    } = advice;
+    let trust = f64::from(advice.confidence_permille) / 1000.0;
+    if advice.conservative {
+        format!(
+            "{workers} benchmarked (conservative): the number of workers matters little, {optimal} did best (confidence {trust:.2})"
+        )
+    } else {
+        format!("{workers} benchmarked: fewest within 5 % of the fastest (confidence {trust:.2})")
+    }
+}
+
+/// Why a benchmark does not decide.
+fn passed(unfit: &Unfit) -> String {
+    match unfit {
+        Unfit::TooOld { days } => format!(
+            "the benchmark is not used: it is {} old",
+            units::plural(u64::from(*days), "day")
+        ),
+        Unfit::RowsChanged { then, now } => format!(
+            "the benchmark is not used: the table had about {} rows then and has {} now",
+            units::count(*then),
+            units::count(*now)
+        ),
+        Unfit::NotTrusted {
+            confidence_permille,
+        } => format!(
+            "the benchmark is not used: its measurements vary too much (confidence {:.2})",
+            f64::from(*confidence_permille) / 1000.0
+        ),
+        Unfit::TakenUp { runs } => format!(
+            "the benchmark's curve has been taken up, and {} since",
+            units::plural(u64::from(*runs), "run")
+        ),
     }
 }
 
@@ -212,6 +254,8 @@ pub fn topic(reason: &Reason) -> Topic {
         | Reason::WorkersProfiled { .. }
         | Reason::WorkersStart { .. }
         | Reason::WorkersLearned(_)
+        | Reason::WorkersBenchmarked(_)
+        | Reason::BenchmarkPassed(_)
         | Reason::WorkersRaised { .. }
         | Reason::WorkersHinted(_)
         | Reason::WorkersCapped { .. } => Topic::Workers,
@@ -391,6 +435,29 @@ mod tests {
         ]
     }
 
+    fn every_reason_of_benchmarks() -> Vec<Reason> {
+        vec![
+            Reason::WorkersBenchmarked(Benchmarked {
+                workers: 4,
+                optimal: 4,
+                conservative: false,
+                confidence_permille: 686,
+            }),
+            Reason::WorkersBenchmarked(Benchmarked {
+                workers: 2,
+                optimal: 4,
+                conservative: true,
+                confidence_permille: 686,
+            }),
+            Reason::BenchmarkPassed(Unfit::TooOld { days: 8 }),
+            Reason::BenchmarkPassed(Unfit::RowsChanged { then: 10, now: 20 }),
+            Reason::BenchmarkPassed(Unfit::NotTrusted {
+                confidence_permille: 310,
+            }),
+            Reason::BenchmarkPassed(Unfit::TakenUp { runs: 2 }),
+        ]
+    }
+
     fn every_reason() -> Vec<Reason> {
         let key = || "id".to_owned();
         vec![
@@ -463,7 +530,13 @@ mod tests {
     #[test]
     fn every_reason_has_words_of_its_own_on_one_line() {
         let mut seen = std::collections::BTreeSet::new();
-        for reason in every_reason().into_iter().chain(every_learned_reason()) {
+        for reason in [
+            every_reason(),
+            every_learned_reason(),
+            every_reason_of_benchmarks(),
+        ]
+        .concat()
+        {
             let words = super::reason(&reason);
             assert!(words.len() > 10 && !words.contains('\n'), "{words}");
             assert!(!words.contains("{") && !words.ends_with('.'), "{words}");

@@ -58,6 +58,7 @@ start_store() {
         "start_$1" "${ports[@]}" >log 2>&1 </dev/null &
         echo $! >pid
         echo "${ports[0]}" >port
+        printf '%s\n' "${ports[@]}" >ports
         export_endpoint "$1" "${ports[0]}"
         if is_listening "$(cat pid)" "${ports[0]}" &&
             "$IXTRACT_TEST_STORE_PYTHON" "$repo/tests/store.py" ready "$1" >ready 2>>log; then
@@ -130,11 +131,15 @@ start_azure() {
 
 # Stops every store that was started for DIR.
 stop_stores() {
-    local file pid
+    local file pid port
     for file in "$1"/stores/*/pid; do
         pid=$(cat "$file" 2>/dev/null) || continue
         # A pid file alone proves nothing, where the process stands does.
         [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$(realpath "${file%/*}")" ] || continue
         kill -KILL "$pid" 2>/dev/null || true
+        # SeaweedFS leaves sockets where nobody told it to.
+        while read -r port; do
+            rm -f /tmp/seaweedfs-*-"$port".sock
+        done <"${file%/*}/ports"
     done
 }

@@ -249,6 +249,20 @@ Examples:
   $ ixtract profile public.orders --source postgresql://etl@db.example.com/shop
   $ ixtract profile orders --source sqlite:shop.db --json | jq .profile.statistics";
 
+pub(super) const BENCHMARK_ABOUT: &str = "\
+Measure how fast a table is read by different numbers of workers.
+
+Reads two or three ranges of the table with 1, 2, 4 and 8 sessions at the same time, all in one \
+snapshot, and drops the rows: nothing is written. The fewest workers within 5 % of the fastest are \
+what the next plan takes, for a week, unless the table changes by a fifth or the measurements vary \
+too much. The first clean run after it takes the curve up and learns on from there.";
+
+pub(super) const BENCHMARK_EXAMPLES: &str = "\
+Examples:
+  $ ixtract benchmark public.orders --source postgresql://etl@db.example.com/shop
+  $ ixtract benchmark public.orders --worker-grid 1,4,16 --max-workers 16 --json
+  $ ixtract benchmark orders --source sqlite:shop.db --force";
+
 pub(super) const DEMO_ABOUT: &str = "\
 Make a small SQLite database and extract it: a tour in under a minute.
 

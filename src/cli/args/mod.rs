@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::estimator::curve::GRID;
+
 pub use groups::{
     Common, CostArgs, FormatArgs, HintArgs, ObjectStoreArgs, OutputArgs, ProofName, RunSelector,
     SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
@@ -58,6 +60,9 @@ pub enum Command {
     /// Show what is known about a table without scanning it
     #[command(long_about = help::PROFILE_ABOUT, after_help = help::PROFILE_EXAMPLES)]
     Profile(ProfileArgs),
+    /// Measure how fast a table is read by different numbers of workers
+    #[command(long_about = help::BENCHMARK_ABOUT, after_help = help::BENCHMARK_EXAMPLES)]
+    Benchmark(BenchmarkArgs),
     /// Make a small SQLite database and extract it: a tour in under a minute
     #[command(long_about = help::DEMO_ABOUT, after_help = help::DEMO_EXAMPLES)]
     Demo(DemoArgs),
@@ -215,6 +220,48 @@ pub struct ProfileArgs {
     pub state: StateArgs,
 }
 
+/// `benchmark`.
+#[derive(Debug, Args)]
+pub struct BenchmarkArgs {
+    /// `schema.table` or `table`; quote a part as the server does to take it literally
+    #[arg(value_name = "TABLE", required_unless_present = "query")]
+    pub table: Option<String>,
+    /// Columns and rows.
+    #[command(flatten)]
+    pub selection: TableArgs,
+    /// Source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Types.
+    #[command(flatten)]
+    pub types: TypeArgs,
+    /// The numbers of workers to try, comma-separated, 1 to 16
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_values_t = GRID,
+        value_parser = clap::value_parser!(u32).range(1..=16),
+        help_heading = "Work"
+    )]
+    pub worker_grid: Vec<u32>,
+    /// Never more sessions than this, whatever the grid
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 8,
+        value_parser = clap::value_parser!(u32).range(1..=64),
+        help_heading = "Work"
+    )]
+    pub max_workers: u32,
+    /// Measure a small table too, where the number of workers hardly matters
+    #[arg(long, help_heading = "Work")]
+    pub force: bool,
+    /// State.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
 /// `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -299,8 +346,18 @@ mod tests {
     #[test]
     fn every_command_teaches_by_example() {
         for name in [
-            "run", "replay", "plan", "profile", "demo", "verify", "files", "history", "diff",
-            "explain", "metrics",
+            "run",
+            "replay",
+            "plan",
+            "profile",
+            "benchmark",
+            "demo",
+            "verify",
+            "files",
+            "history",
+            "diff",
+            "explain",
+            "metrics",
         ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Runs that are kept of each count.
 const KEPT: usize = 12;
 
+/// The place among all runs of what a benchmark found.
+const NO_RUN: u32 = 0;
+
 /// A teaching run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
@@ -36,13 +39,26 @@ pub struct Memory {
 /// One run's measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Seen {
-    /// Which of all runs it was, from 1.
+    /// Which of all runs it was, from 1; [`NO_RUN`] where it was none.
     pub(super) run: u32,
     /// Rows per second, above 0.
     pub(super) throughput: f64,
 }
 
 impl Memory {
+    /// Nothing but what a benchmark says of some counts, in rows per second. It counts for as little
+    /// as the oldest of runs, and only until there is a run of the count.
+    pub(super) fn of_benchmark(counts: impl IntoIterator<Item = (u32, f64)>) -> Self {
+        let run = NO_RUN;
+        let counts = counts.into_iter();
+        Self {
+            counts: counts
+                .map(|(workers, throughput)| (workers, vec![Seen { run, throughput }]))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
     /// Takes in runs that are newer than all before, given newest first. Returns the workers of the
     /// newest run known, `None` when none is.
     pub(super) fn take_in(&mut self, history: &[Sample]) -> Option<u32> {
@@ -56,6 +72,7 @@ impl Memory {
             self.newest = self.newest.max(Some(sample.at));
             self.last = sample.workers;
             let seen = self.counts.entry(sample.workers).or_default();
+            seen.retain(|seen| seen.run != NO_RUN);
             seen.push(Seen {
                 run: self.runs,
                 throughput: sample.throughput,
@@ -63,6 +80,11 @@ impl Memory {
             seen.drain(..seen.len().saturating_sub(KEPT));
         }
         (!self.counts.is_empty()).then_some(self.last)
+    }
+
+    /// Start of the newest run taken in.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.newest
     }
 
     /// Runs taken in, ever.
@@ -73,6 +95,7 @@ impl Memory {
     /// Throughputs of one count, oldest first.
     pub(super) fn at(&self, workers: u32) -> Vec<f64> {
         let seen = self.counts.get(&workers).into_iter().flatten();
+        let seen = seen.filter(|seen| seen.run != NO_RUN);
         seen.map(|seen| seen.throughput).collect()
     }
 
@@ -85,13 +108,22 @@ impl Memory {
 
     /// How many runs lie between `seen` and the newest.
     pub(super) fn age(&self, seen: &Seen) -> u32 {
-        self.runs.saturating_sub(seen.run)
+        match seen.run {
+            NO_RUN => u32::MAX,
+            run => self.runs.saturating_sub(run),
+        }
     }
 
     /// Runs and counts that are remembered.
     pub(super) fn size(&self) -> (u32, u32) {
-        let runs = self.counts.values().map(Vec::len).sum::<usize>();
-        (runs as u32, self.counts.len() as u32)
+        let of_count = |seen: &Vec<Seen>| seen.iter().filter(|seen| seen.run != NO_RUN).count();
+        let counts = self.counts.values().map(of_count);
+        let (runs, counts) = counts
+            .filter(|runs| *runs > 0)
+            .fold((0, 0), |(runs, counts), of_count| {
+                (runs + of_count, counts + 1)
+            });
+        (runs as u32, counts)
     }
 
     /// Forgets everything but the newest `runs` runs of one count, and what came after those.

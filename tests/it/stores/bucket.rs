@@ -194,6 +194,13 @@ impl Bucket {
         listed.lines().map(str::to_owned).collect()
     }
 
+    /// A header that comes with an object.
+    pub(crate) fn header(&self, name: &str, header: &str) -> String {
+        let key = self.below(name);
+        let printed = self.look(&["header", self.store, &key, header]);
+        printed.trim().to_owned()
+    }
+
     /// A copy of everything below the prefix.
     pub(crate) fn fetch(&self) -> TempDir {
         let copy = tempfile::tempdir().expect("a directory");

@@ -266,28 +266,29 @@ fn a_slow_store_is_waited_for() {
     assert_eq!(versions.published(), Some(1));
 }
 
-/// A store that throttles; ends with the test.
-struct Throttling {
+/// A store that does not do all it is asked; ends with the test.
+struct Faulty {
     process: std::process::Child,
     lines: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
     port: u16,
 }
 
-impl Throttling {
-    /// Refuses so many requests of a method, one of every so many.
-    fn start(bucket: &Bucket, times: u32, every: u32, method: &str) -> Self {
+impl Faulty {
+    /// So many PUTs meet the fault, one of every so many, as `tests/peers/faulty.py` has it.
+    fn start(bucket: &Bucket, times: u32, every: u32, how: &[&str]) -> Self {
         use std::io::BufRead;
         let mut process = std::process::Command::new(crate::setting("IXTRACT_TEST_STORE_PYTHON"))
             .arg(concat!(
                 env!("CARGO_MANIFEST_DIR"),
-                "/tests/peers/throttling.py"
+                "/tests/peers/faulty.py"
             ))
             .args([
                 bucket.port().to_string(),
                 times.to_string(),
                 every.to_string(),
-                method.to_owned(),
             ])
+            .arg("PUT")
+            .args(how)
             .stdout(std::process::Stdio::piped())
             .spawn()
             .expect("python");
@@ -305,14 +306,14 @@ impl Throttling {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Ends it; how many requests it refused.
-    fn refused(mut self) -> usize {
+    /// Ends it; how many requests met the fault.
+    fn met(mut self) -> usize {
         self.process.kill().expect("a signal");
         self.lines.by_ref().count()
     }
 }
 
-impl Drop for Throttling {
+impl Drop for Faulty {
     fn drop(&mut self) {
         // It may have ended already.
         self.process.kill().ok();
@@ -323,14 +324,14 @@ impl Drop for Throttling {
 #[test]
 fn throttled_requests_are_sent_again() {
     let mut versions = Versions::large(Bucket::new());
-    let throttling = Throttling::start(&versions.bucket, 6, 2, "PUT");
+    let throttling = Faulty::start(&versions.bucket, 6, 2, &["throttle"]);
     let endpoint = throttling.endpoint();
     versions.change_cli(|cli| {
         cli.unset("AWS_ENDPOINT_URL")
             .env("AWS_ENDPOINT_URL", endpoint)
     });
     versions.publish(1);
-    assert_eq!(throttling.refused(), 6);
+    assert_eq!(throttling.met(), 6);
     let direct = versions.bucket.endpoint();
     versions.change_cli(|cli| {
         cli.unset("AWS_ENDPOINT_URL")
@@ -343,7 +344,7 @@ fn throttled_requests_are_sent_again() {
 #[test]
 fn a_store_that_throttles_for_ever_is_told_before_reading() {
     let mut versions = Versions::small(Bucket::new());
-    let throttling = Throttling::start(&versions.bucket, u32::MAX, 1, "PUT");
+    let throttling = Faulty::start(&versions.bucket, u32::MAX, 1, &["throttle"]);
     let endpoint = throttling.endpoint();
     versions.change_cli(|cli| {
         cli.unset("AWS_ENDPOINT_URL")
@@ -351,6 +352,59 @@ fn a_store_that_throttles_for_ever_is_told_before_reading() {
     });
     let outcome = versions.run(1, &[]).expect_code(75);
     assert_refused(&versions, &outcome, "SlowDown");
-    assert!(throttling.refused() > 1);
+    assert!(throttling.met() > 1);
     assert_eq!(versions.bucket.keys().len(), 0);
+}
+
+/// The next requests to the store go through the faulty one, or not any more.
+fn through(versions: &mut Versions, faulty: Option<&Faulty>) {
+    let endpoint = faulty.map_or_else(|| versions.bucket.endpoint(), Faulty::endpoint);
+    versions.change_cli(|cli| {
+        cli.unset("AWS_ENDPOINT_URL")
+            .env("AWS_ENDPOINT_URL", endpoint)
+    });
+}
+
+#[test]
+fn a_manifest_whose_put_is_not_answered_is_published_all_the_same() {
+    // Heard or not, the put is sent again: the first of these then meets its own manifest.
+    for (how, before) in [
+        ("lose", false),
+        ("lose", true),
+        ("drop", false),
+        ("drop", true),
+    ] {
+        let mut versions = Versions::small(Bucket::new());
+        if before {
+            versions.publish(1);
+        }
+        let faulty = Faulty::start(&versions.bucket, 1, 1, &[how, "_manifest.json"]);
+        through(&mut versions, Some(&faulty));
+        versions.publish(2);
+        assert_eq!(faulty.met(), 1);
+        through(&mut versions, None);
+        assert_eq!(versions.published(), Some(2));
+        versions.assert_swept();
+    }
+}
+
+#[test]
+fn a_manifest_that_may_still_be_under_way_keeps_its_files() {
+    let mut versions = Versions::small(Bucket::new());
+    versions.publish(1);
+    let faulty = Faulty::start(&versions.bucket, u32::MAX, 1, &["drop", "_manifest.json"]);
+    through(&mut versions, Some(&faulty));
+    let outcome = versions.run(2, &[]).expect_code(69);
+    assert!(
+        outcome.stderr.contains("it is not known whether"),
+        "{outcome:#?}"
+    );
+    assert!(faulty.met() > 1);
+    through(&mut versions, None);
+    // Readers have the old version; the files of the new one stay, in case they get to see it.
+    assert_eq!(versions.published(), Some(1));
+    assert_eq!(versions.bucket.runs().len(), 2);
+    versions.publish(3);
+    assert_eq!(versions.published(), Some(3));
+    versions.assert_swept();
 }

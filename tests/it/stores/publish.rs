@@ -253,3 +253,18 @@ fn a_file_url_is_a_directory() {
     versions.extraction.cli.run(words).expect_code(0);
     assert_eq!(Extraction::rows(&versions.extraction).len(), 300);
 }
+
+#[test]
+fn what_is_written_is_encrypted_with_the_key_that_is_named() {
+    let versions = Versions::large(Bucket::on_moto());
+    versions
+        .run(1, &["--store-kms-key", "alias/lake"])
+        .expect_code(0);
+    assert_eq!(versions.published(), Some(1));
+    for name in versions.bucket.keys().into_keys() {
+        let header = |header| versions.bucket.header(&name, header);
+        assert_eq!(header("x-amz-server-side-encryption"), "aws:kms", "{name}");
+        let key = header("x-amz-server-side-encryption-aws-kms-key-id");
+        assert!(key.ends_with("alias/lake"), "{name}: {key}");
+    }
+}

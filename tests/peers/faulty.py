@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""An HTTP proxy in front of a store that throttles.
+"""An HTTP proxy in front of a store that does not do all it is asked.
 
-    throttling.py UPSTREAM_PORT TIMES EVERY METHOD
+    faulty.py UPSTREAM_PORT TIMES EVERY METHOD HOW [NAME]
 
-Answers every EVERY-th request of METHOD with 503 SlowDown, TIMES of them, and passes everything else on, as it
-came: signatures still hold. Prints its port, and then a line for each request that it refused.
+Every EVERY-th request of METHOD meets the fault, TIMES of them; with NAME only requests for the
+object of that name outside of `_runs`. HOW is `throttle` (503 SlowDown), `lose` (the request is
+carried out and its answer lost) or `drop` (neither). All else is passed on as it came: signatures
+still hold. Prints its port, and then a line for each fault.
 """
 
 import http.client
@@ -13,9 +15,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 UPSTREAM, TIMES, EVERY = map(int, sys.argv[1:4])
-METHOD = sys.argv[4]
+METHOD, HOW = sys.argv[4:6]
+NAME = sys.argv[6] if len(sys.argv) > 6 else None
 REFUSAL = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-lock, seen, refused = threading.Lock(), 0, 0
+lock, seen, met = threading.Lock(), 0, 0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -42,23 +45,32 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def any(self):
-        global seen, refused
+        global seen, met
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = self.path.split("?")[0]
+        fits = NAME is None or (path.endswith(f"/{NAME}") and "/_runs/" not in path)
         with lock:
-            seen += self.command == METHOD
-            refuse = self.command == METHOD and seen % EVERY == 0 and refused < TIMES
-            refused += refuse
-        if refuse:
-            print("refused", flush=True)
-            return self.answer(503, [("Content-Type", "application/xml")], REFUSAL)
+            fits = fits and self.command == METHOD
+            seen += fits
+            fault = fits and seen % EVERY == 0 and met < TIMES
+            met += fault
+        if fault:
+            print(HOW, flush=True)
+            if HOW == "throttle":
+                return self.answer(503, [("Content-Type", "application/xml")], REFUSAL)
+            self.close_connection = True
+            if HOW == "drop":
+                return None
         upstream = http.client.HTTPConnection("127.0.0.1", UPSTREAM)
         upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
             upstream.putheader(name, value)
         upstream.endheaders(body)
         response = upstream.getresponse()
-        self.answer(response.status, response.getheaders(), response.read())
+        answer = response.read()
         upstream.close()
+        if not (fault and HOW == "lose"):
+            self.answer(response.status, response.getheaders(), answer)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = any
 
