@@ -48,14 +48,14 @@ pub enum ExitCode {
 impl ExitCode {
     /// Every code with its meaning in one line, in numeric order; `--help` prints it.
     pub const TABLE: [(ExitCode, &'static str); 15] = [
-        (Self::Success, "success"),
+        (Self::Success, "success (inspect: HEALTHY)"),
         (
             Self::Failed,
-            "the run failed, nothing published; a value that cannot be represented",
+            "nothing published: the run failed, or a value fits no type (inspect: NEEDS ATTENTION)",
         ),
         (
             Self::Refused,
-            "refused: not recommended without --force, or consistency not possible",
+            "refused: not recommended without --force, or not possible (inspect: DEGRADED)",
         ),
         (
             Self::Integrity,

@@ -1,8 +1,9 @@
 //! ixtract copies tables out of databases into Parquet: exactly, gently, and learning from every run.
 //!
 //! The modules stand in the order data flows. Pure rooms ([`model`], [`planner`], [`estimator`],
-//! [`controller`]) know nothing of the world; the shell ([`source`], [`profiler`], [`writer`],
-//! [`engine`], [`benchmarker`], [`state`], [`ui`], [`cli`]) does. `ARCHITECTURE.md` is the map.
+//! [`controller`], [`diagnosis`]) know nothing of the world; the shell ([`source`], [`profiler`],
+//! [`writer`], [`engine`], [`benchmarker`], [`state`], [`ui`], [`cli`]) does. `ARCHITECTURE.md` is
+//! the map.
 
 pub mod clock;
 pub mod error;
@@ -11,6 +12,7 @@ pub mod model;
 
 pub mod controller;
 pub mod cost;
+pub mod diagnosis;
 pub mod diff;
 pub mod estimator;
 pub mod metrics;

@@ -5,6 +5,8 @@
 use super::context::Context;
 use super::settings::StateSettings;
 use crate::controller::between_runs::State;
+use crate::diagnosis::anomaly::BASELINE_RUNS;
+use crate::diagnosis::{self, Diagnosis};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
     Benchmark, PastRun, Relation, RunClose, RunId, RunOpen, Scope, Selection, SourceIdentity,
@@ -133,6 +135,16 @@ impl History {
         Ok(())
     }
 
+    /// Diagnoses a published run before its row is closed. What was published stays published: a
+    /// history that cannot be read costs a warning, and the run is diagnosed by itself.
+    pub(super) fn diagnose(&mut self, open: &RunOpen, close: &mut RunClose) {
+        let clean = self.ask(|store| store.clean_runs(&open.scope, open.started_at, BASELINE_RUNS));
+        let Diagnosis { finding, anomaly } =
+            diagnosis::diagnose(open, close, &clean.unwrap_or_default());
+        close.finding = Some(finding);
+        close.anomaly = anomaly;
+    }
+
     /// Closes a run's row, and keeps what was learned if the run teaches. Never an error: what was
     /// published stays published.
     pub(super) fn close(
@@ -151,11 +163,15 @@ impl History {
 
     /// Whether later plans are made from this run, which is the scope's newest.
     pub(super) fn teaches(&mut self, scope: &Scope, id: &RunId) -> bool {
-        // A failure here was warned about, or comes after publishing: the answer is no.
-        let newest = self.attempt(|store| store.history(scope, 1)).ok().flatten();
+        let newest = self.ask(|store| store.history(scope, 1));
         newest
             .and_then(|runs| runs.into_iter().next())
             .is_some_and(|run| run.id == *id && run.teaches)
+    }
+
+    /// Asks the store after publishing, when no answer is no failure any more.
+    fn ask<T>(&mut self, ask: impl FnOnce(&Store) -> Result<T, StateError>) -> Option<T> {
+        self.attempt(ask).ok().flatten()
     }
 
     /// Asks the store, if there is one; a store that fails is not asked again.

@@ -66,9 +66,9 @@ fn early_manner(words: &[OsString], no_color: bool) -> Manner {
 }
 
 /// Says how it ended and gives the exit code. A result that did not arrive on stdout is a failure.
-fn end(printer: &Printer, result: Result<(), Failure>) -> ExitCode {
-    match result.and_then(|()| printer.finish()) {
-        Ok(()) => ExitCode::Success,
+fn end(printer: &Printer, result: Result<ExitCode, Failure>) -> ExitCode {
+    match result.and_then(|exit| printer.finish().map(|()| exit)) {
+        Ok(exit) => exit,
         Err(failure) => {
             let failure = without_passwords(failure);
             printer.fail(&failure);
@@ -97,7 +97,7 @@ fn refuse(printer: &Printer, error: &clap::Error) -> ExitCode {
     let rendered = error.render();
     if wanted {
         printer.help(&rendered.to_string(), &rendered.ansi().to_string());
-        return end(printer, Ok(()));
+        return end(printer, Ok(ExitCode::Success));
     }
     if printer.manner().json {
         return end(printer, Err(usage(&args::redact(&rendered.to_string()))));
@@ -128,7 +128,13 @@ fn usage(message: &str) -> Failure {
     Failure::new(ExitCode::Usage, what, why, "see ixtract COMMAND --help")
 }
 
-fn execute(command: Command, printer: &Printer, environment: Environment) -> Result<(), Failure> {
+/// Executes a command. One that is a judgement, such as `inspect`, exits with it; others succeed or
+/// fail.
+fn execute(
+    command: Command,
+    printer: &Printer,
+    environment: Environment,
+) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // One for the main flow, one for signals; workers bring threads of their own.
         .worker_threads(2)
@@ -144,7 +150,8 @@ fn execute(command: Command, printer: &Printer, environment: Environment) -> Res
         })?;
     let result = runtime.block_on(async {
         let context = Context::new(printer.clone(), environment)?;
-        match command {
+        let mut exit = ExitCode::Success;
+        let result = match command {
             Command::Run(args) => run::command(&context, &args).await,
             Command::Replay(args) => replay::command(&context, &args).await,
             Command::Plan(args) => plan::command(&context, &args).await,
@@ -157,7 +164,12 @@ fn execute(command: Command, printer: &Printer, environment: Environment) -> Res
             Command::Metrics(args) => postmortem::metrics::command(&context, &args),
             Command::Diff(args) => postmortem::diff::command(&context, &args),
             Command::History(args) => postmortem::history::command(&context, &args),
-        }
+            Command::Diagnose(args) => postmortem::diagnose::command(&context, &args),
+            Command::Inspect(args) => {
+                postmortem::inspect::command(&context, &args).map(|judged| exit = judged)
+            }
+        };
+        result.map(|()| exit)
     });
     // What still runs in the background (a hash that was interrupted) must not hold up the end.
     runtime.shutdown_background();

@@ -12,7 +12,7 @@ use crate::error::{ExitCode, Failure};
 static FIRST: Mutex<Option<String>> = Mutex::new(None);
 
 /// The result of `work`, or exit code 70 with the panic's own words.
-pub(super) fn caught(work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     set_hook(Box::new(remember));
     // Nothing of what `work` holds is used after a panic.
     match catch_unwind(AssertUnwindSafe(work)) {

@@ -141,7 +141,8 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         Goal::Given(given) => Survey::of_plan(context, &mut history, source, given).await?,
     };
     let output = survey.output(&job.output.directory, &job.source, context);
-    let dataset = take(context, job, output.clone(), &id).await?;
+    let mut dataset = take(context, job, output.clone(), &id).await?;
+    dataset.measure(context.clock.clone());
 
     let open = RunOpen {
         id,
@@ -222,6 +223,9 @@ async fn conclude(
         }
     };
     let mut close = attempt.close(context, published.as_ref().err());
+    if published.is_ok() {
+        history.diagnose(&open, &mut close);
+    }
     let spent = job
         .rates
         .as_ref()
@@ -236,6 +240,8 @@ async fn conclude(
             document.warnings.extend_from_slice(history.warnings());
             document.state = history.file();
             document.teaches = teaches;
+            document.finding = close.finding;
+            document.anomaly = close.anomaly;
             document.cost = spent.map(|(rates, cost)| price::summary(rates, survey, cost));
             Ok(document)
         }

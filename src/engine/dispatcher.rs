@@ -190,6 +190,7 @@ impl<'a> Dispatcher<'a> {
                     busy_ms: 0,
                     blocked_ms: 0,
                     idle_ms: 0,
+                    paused_ms: 0,
                 };
                 self.hands.insert(
                     number,
@@ -281,6 +282,12 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn note(&mut self, event: &Event) {
+        if let Event::ChunkRetried { worker, pause, .. } | Event::BackedOff { worker, pause, .. } =
+            event
+            && let Some(hand) = self.hands.get_mut(worker)
+        {
+            hand.record.paused_ms += u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        }
         match event {
             Event::ChunkRetried {
                 chunk,

@@ -269,6 +269,7 @@ impl Worker {
         let started = self.clock.monotonic();
         record.started_ms = millis(started.saturating_sub(self.origin));
         let mut writer = self.sink.open(chunk.number, self.schema.clone()).await?;
+        let meter = writer.meter();
         let mut tally = Tally::default();
         let copied = self
             .copy(session.as_mut(), writer.as_mut(), chunk, &mut tally)
@@ -297,6 +298,7 @@ impl Worker {
         record.answer_ms = millis(tally.answer);
         record.decode_ms = millis(tally.decoded);
         record.write_ms = millis(tally.wrote);
+        record.storage_ms = millis(meter.spent()).min(record.write_ms);
         let receipts = result?;
         record.rows = receipts.iter().map(|receipt| receipt.rows).sum();
         record.bytes = receipts.iter().map(|receipt| receipt.bytes).sum();
@@ -391,6 +393,7 @@ pub(super) fn blank(chunk: &PlannedChunk, worker: u32) -> ChunkRecord {
         answer_ms: 0,
         decode_ms: 0,
         write_ms: 0,
+        storage_ms: 0,
         rows: 0,
         bytes: 0,
         retries: 0,

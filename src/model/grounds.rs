@@ -6,19 +6,28 @@ use super::context::NetworkLevel;
 use super::profile::SourceLoad;
 use super::run::RunId;
 
-/// How far an estimate can be trusted.
+/// How far an estimate, or a finding, can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ConfidenceLevel {
     /// A guess, or little to go by.
     Low,
-    /// At least two alike runs.
+    /// Something to go by: for an estimate, at least two alike runs.
     Medium,
-    /// At least three alike runs that agree.
+    /// Plenty to go by: for an estimate, at least three alike runs that agree.
     High,
 }
 
 impl ConfidenceLevel {
+    /// The word that is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+
     /// One step less.
     pub fn lowered(self) -> Self {
         match self {

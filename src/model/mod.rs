@@ -3,15 +3,20 @@
 //! No tokio, no file system, no environment, no clock, no randomness. Invariants are held by
 //! constructors and by the `check` functions beside each type.
 
+mod attribution;
 mod benchmark;
 mod context;
 mod cost;
 mod decisions;
 mod difference;
 mod field;
+mod finding;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod format;
 mod given;
 mod grounds;
+mod health;
 mod hints;
 mod key;
 mod metrics;
@@ -29,6 +34,7 @@ mod steps;
 mod stored;
 mod verdict;
 
+pub use attribution::{Activity, Attribution, Measures, Part, Severity, Skew};
 pub use benchmark::{BENCHMARK_VERSION, Benchmark, Benchmarked, CurveShape, ProbeResult, Unfit};
 pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
@@ -38,11 +44,13 @@ pub use cost::{Alternative, Comparison, Cost, Extra, Rates};
 pub use decisions::{Both, Decisions};
 pub use difference::{Aspect, Difference};
 pub use field::{FieldType, TimeUnit, arrow_schema};
+pub use finding::{Action, Anomaly, Category, Direction, Evidence, Finding};
 pub use format::{
     Compression, CsvOptions, FileCompression, Format, FormatOptions, MIN_FILE_BYTES, ParquetOptions,
 };
 pub use given::{Amount, Given};
 pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
+pub use health::{Checkup, Concern, Health, Trend};
 pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
 pub use metrics::{ChunkCounts, ChunkMetrics, Metrics, OfChunk, WorkerMetrics};
@@ -74,5 +82,5 @@ pub use run::{
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;
 pub use steps::Steps;
-pub use stored::{Predicted, RunRow, SourceThen, StoredRun};
+pub use stored::{CleanRun, Predicted, RunRow, SourceThen, StoredRun};
 pub use verdict::{About, Advice, Objection, Standing, Verdict};

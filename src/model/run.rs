@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::context::{ExecutionContext, Recorded};
+use super::finding::{Anomaly, Finding};
 use super::hints::RuntimeContext;
 use super::plan::ExecutionPlan;
 use super::profile::SourceProfile;
@@ -183,6 +184,10 @@ pub struct ChunkRecord {
     pub decode_ms: u64,
     /// Time spent encoding and writing, in milliseconds.
     pub write_ms: u64,
+    /// Of that, time spent handing bytes to the place they go to, checksum included; 0 where it was
+    /// not told apart.
+    #[serde(default)]
+    pub storage_ms: u64,
     /// Rows written.
     pub rows: u64,
     /// Bytes of the finished files.
@@ -215,6 +220,9 @@ pub struct WorkerRecord {
     pub blocked_ms: u64,
     /// Time without a chunk while the run lasted, in milliseconds.
     pub idle_ms: u64,
+    /// Of that, pauses because the source had slowed down or an attempt had failed.
+    #[serde(default)]
+    pub paused_ms: u64,
 }
 
 /// The row of a run that is written before it starts.
@@ -271,6 +279,8 @@ pub struct RunClose {
     pub effective_workers: f64,
     /// What the snapshot achieved, where one was opened.
     pub snapshot: Option<SnapshotFacts>,
+    /// How long it took to get the snapshot, locks included, in milliseconds.
+    pub snapshot_ms: u64,
     /// `full`, `moderate` or `low` (facts sheet, section 8).
     pub confidence: String,
     /// Names of rules that fired, deviations from the plan, one line each.
@@ -285,6 +295,10 @@ pub struct RunClose {
     pub chunks: Vec<ChunkRecord>,
     /// The workers.
     pub workers: Vec<WorkerRecord>,
+    /// What the run shows, where it was published.
+    pub finding: Option<Finding>,
+    /// Whether its speed is far from what is usual.
+    pub anomaly: Option<Anomaly>,
 }
 
 /// A run out of the store, as estimator and history need it.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::finding::{Anomaly, Finding};
 use super::plan::{ExecutionPlan, Scheduling, Strategy};
 use super::run::{ChangeCounters, ChunkRecord, RunId, RunStatus, WorkerRecord};
 use super::snapshot::SnapshotFacts;
@@ -125,6 +126,27 @@ pub struct RunRow {
     pub context: serde_json::Value,
     /// The hints it was given, where there were any.
     pub hints: Option<serde_json::Value>,
+    /// What it shows, where it was published and diagnosed.
+    pub finding: Option<Finding>,
+    /// How its speed was far from what was usual then, where it was.
+    pub anomaly: Option<Anomaly>,
+}
+
+/// A run that later ones are compared with: successful, unconstrained, not replayed, undisturbed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CleanRun {
+    /// Its id.
+    pub id: RunId,
+    /// Planned workers.
+    pub workers: u32,
+    /// Rows per second, above 0.
+    pub throughput: f64,
+    /// Rows written.
+    pub rows: u64,
+    /// What it showed, where it was diagnosed.
+    pub finding: Option<Finding>,
+    /// How its own speed was far from what was usual then, where it was.
+    pub anomaly: Option<Anomaly>,
 }
 
 /// One run with everything that was recorded of it.

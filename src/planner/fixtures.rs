@@ -173,6 +173,7 @@ pub(crate) fn stored() -> StoredRun {
             query_ms: 600,
             answer_ms: 10,
             decode_ms: 200,
+            storage_ms: 0,
             write_ms: 100,
             rows: 250_000,
             bytes: 10_000_000,
@@ -188,6 +189,7 @@ pub(crate) fn stored() -> StoredRun {
         bytes: 20_000_000,
         busy_ms: 2000,
         blocked_ms: 1200,
+        paused_ms: 0,
         idle_ms: 0,
     });
     StoredRun {
@@ -202,6 +204,8 @@ pub(crate) fn stored() -> StoredRun {
 fn row(plan: &ExecutionPlan) -> RunRow {
     let started_at = "2026-01-31T12:00:00Z".parse().expect("a time");
     RunRow {
+        finding: None,
+        anomaly: None,
         id: RunId::new(started_at, 0x0bad_cafe),
         scope: "f00d".to_owned(),
         source: source().to_string(),

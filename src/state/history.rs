@@ -109,13 +109,29 @@ impl Store {
         Ok(Some((at, self.parsed(&text)?)))
     }
 
+    /// When the latest profile of a scope was made, by the scope's key.
+    pub fn profiled_at(&self, scope: &str) -> Result<Option<Timestamp>> {
+        let text: Option<String> = self.value(
+            "SELECT profiled_at FROM profiles
+             WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1)",
+            [scope],
+        )?;
+        let parse = |text: String| text.parse().map_err(|error| self.corrupt(error));
+        text.map(parse).transpose()
+    }
+
     /// What the controller knows of a scope; `None` before the first run that it decided and that
     /// taught.
     pub fn learned(&self, scope: &Scope) -> Result<Option<State>> {
+        self.learned_in(&scope.key)
+    }
+
+    /// The same by the scope's key.
+    pub fn learned_in(&self, scope: &str) -> Result<Option<State>> {
         let text: Option<String> = self.value(
             "SELECT state_json FROM controller_state
              WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1)",
-            [&scope.key],
+            [scope],
         )?;
         text.map(|text| self.parsed(&text)).transpose()
     }

@@ -12,6 +12,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("nulled.sql"),
     include_str!("lookups.sql"),
+    include_str!("findings.sql"),
 ];
 
 /// Marks a SQLite file as ours: `ixtr` in ASCII.

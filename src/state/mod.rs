@@ -185,9 +185,10 @@ mod tests {
     use super::*;
     use crate::controller::between_runs::State;
     use crate::model::{
-        ChangeCounters, ChunkRecord, ChunkStatus, ConsistencyLevel, ExecutionContext,
-        ExecutionPlan, PastRun, Recorded, Relation, RunClose, RunId, RunOpen, RunStatus, Scope,
-        Selection, SnapshotFacts, Surroundings, WorkerRecord,
+        Action, Anomaly, Category, ChangeCounters, ChunkRecord, ChunkStatus, ConfidenceLevel,
+        ConsistencyLevel, Direction, Evidence, ExecutionContext, ExecutionPlan, Finding, Measures,
+        PastRun, Recorded, Relation, RunClose, RunId, RunOpen, RunStatus, Scope, Selection,
+        SnapshotFacts, Surroundings, WorkerRecord,
     };
     use crate::planner::fixtures;
 
@@ -261,6 +262,7 @@ mod tests {
                 held_by: "ACCESS SHARE lock".to_owned(),
                 notes: Vec::new(),
             }),
+            snapshot_ms: 4,
             confidence: "full".to_owned(),
             adaptations: Vec::new(),
             error: None,
@@ -275,7 +277,10 @@ mod tests {
                 busy_ms: 9,
                 blocked_ms: 4,
                 idle_ms: 1,
+                paused_ms: 0,
             }],
+            finding: None,
+            anomaly: None,
         }
     }
 
@@ -290,6 +295,7 @@ mod tests {
             answer_ms: 1,
             decode_ms: 1,
             write_ms: 1,
+            storage_ms: 1,
             rows: 1_000_000,
             bytes: 25,
             retries: 0,
@@ -620,6 +626,67 @@ mod tests {
         assert_eq!(row.hints, None);
         let stored = serde_json::to_value(context()).expect("JSON");
         assert_eq!(row.context, stored);
+    }
+
+    #[test]
+    fn what_a_run_shows_is_kept_and_later_runs_are_compared_with_clean_ones() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        let finding = Finding {
+            category: Category::SourceLatency,
+            certainty: ConfidenceLevel::High,
+            evidence: vec![Evidence::LatencyRose {
+                from_us: 300,
+                to_us: 9_000,
+            }],
+            actions: vec![Action::QuieterHour],
+            deviation_ratio: 1.5,
+            throughput_change: Some(-0.25),
+            measures: Measures {
+                latency_us: Some(9_000),
+                ..Measures::default()
+            },
+        };
+        let anomaly = Anomaly {
+            direction: Direction::Degradation,
+            z: 3.25,
+            throughput: 8_700.0,
+            mean: 9_000.5,
+            sigma: 100.5,
+            runs: 12,
+        };
+        let run = |second, change: &dyn Fn(&mut RunOpen, &mut RunClose)| {
+            let (mut open, mut close) = (open(second, 1), close(second));
+            (close.finding, close.anomaly) = (Some(finding.clone()), Some(anomaly));
+            change(&mut open, &mut close);
+            store.begin(&open).expect("the run begins");
+            store.close(&open.id, &close, None).expect("the run closes");
+            open.id
+        };
+        let plain = run(0, &|_, close| (close.finding, close.anomaly) = (None, None));
+        let shown = run(1, &|_, _| {});
+        run(2, &|open, _| open.constrained = true);
+        run(3, &|_, close| close.status = RunStatus::Failed);
+        run(4, &|_, close| close.confidence = "low".to_owned());
+        run(5, &|_, close| close.throughput = 0.0);
+        let stored = store.stored(&shown).expect("readable").expect("there").run;
+        assert_eq!(stored.finding.as_ref(), Some(&finding));
+        assert_eq!(stored.anomaly, Some(anomaly));
+        let sql = "SELECT count(*) FROM deviations WHERE diagnosed_cause = 'source_latency'
+            AND confidence = 'high' AND deviation_ratio = 1.5 AND throughput_change = -0.25";
+        assert_eq!(count(&store, sql), 5);
+
+        let clean = |second, limit| {
+            let runs = store.clean_runs(&scope("orders"), at(second), limit);
+            let runs = runs.expect("readable").into_iter();
+            runs.map(|run| (run.id, run.finding.is_some(), run.anomaly.is_some()))
+                .collect::<Vec<_>>()
+        };
+        let (one, other) = ((shown, true, true), (plain, false, false));
+        assert_eq!(clean(9, 20), [one.clone(), other.clone()]);
+        assert_eq!(clean(9, 1), [one]);
+        assert_eq!(clean(1, 20), [other], "only what began before");
+        assert!(clean(0, 20).is_empty());
     }
 
     #[test]
@@ -1043,6 +1110,9 @@ mod tests {
             assert!(!plan.contains("TEMP B-TREE"), "{plan}");
             assert!(plan.contains("INDEX runs_by_s"), "{plan}");
         }
+        let plan = explain(&stored::CLEAN.replace("?3", "20"));
+        assert!(plan.contains("INDEX runs_by_scope"), "{plan}");
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP"), "{plan}");
         let plan = explain(select::NAMES);
         assert!(plan.contains("COVERING INDEX runs_by_relation"), "{plan}");
         let plan = explain(select::RELATIONS);

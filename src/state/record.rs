@@ -51,6 +51,7 @@ impl Store {
                     .workers
                     .iter()
                     .try_for_each(|worker| insert_worker(transaction, id, worker))?;
+                keep_finding(transaction, id, close)?;
                 if let Some(learned) = learned.filter(|_| teaches) {
                     keep_learned(transaction, id, learned, close.ended_at)?;
                 }
@@ -297,10 +298,11 @@ fn insert_chunk(
 ) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
         "INSERT INTO chunks (run_id, number, worker, status, started_ms, duration_ms, query_ms,
-             answer_ms, decode_ms, write_ms, rows, bytes, retries, files_json, nulled_json,
-             error)
+             answer_ms, decode_ms, write_ms, storage_ms, rows, bytes, retries, files_json,
+             nulled_json, error)
          VALUES (:run, :number, :worker, :status, :started_ms, :duration_ms, :query_ms,
-             :answer_ms, :decode_ms, :write_ms, :rows, :bytes, :retries, :files, :nulled, :error)",
+             :answer_ms, :decode_ms, :write_ms, :storage_ms, :rows, :bytes, :retries, :files,
+             :nulled, :error)",
     )?;
     insert.execute(named_params! {
         ":run": id.as_str(),
@@ -313,6 +315,7 @@ fn insert_chunk(
         ":answer_ms": stored_count(chunk.answer_ms),
         ":decode_ms": stored_count(chunk.decode_ms),
         ":write_ms": stored_count(chunk.write_ms),
+        ":storage_ms": stored_count(chunk.storage_ms),
         ":rows": stored_count(chunk.rows),
         ":bytes": stored_count(chunk.bytes),
         ":retries": chunk.retries,
@@ -330,8 +333,8 @@ fn insert_worker(
 ) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
         "INSERT INTO worker_metrics
-             (run_id, worker, chunks, rows, bytes, busy_ms, blocked_ms, idle_ms)
-         VALUES (:run, :worker, :chunks, :rows, :bytes, :busy_ms, :blocked_ms, :idle_ms)",
+             (run_id, worker, chunks, rows, bytes, busy_ms, blocked_ms, idle_ms, paused_ms)
+         VALUES (:run, :worker, :chunks, :rows, :bytes, :busy_ms, :blocked_ms, :idle_ms, :paused_ms)",
     )?;
     insert.execute(named_params! {
         ":run": id.as_str(),
@@ -342,7 +345,50 @@ fn insert_worker(
         ":busy_ms": stored_count(worker.busy_ms),
         ":blocked_ms": stored_count(worker.blocked_ms),
         ":idle_ms": stored_count(worker.idle_ms),
+        ":paused_ms": stored_count(worker.paused_ms),
     })?;
+    Ok(())
+}
+
+/// What the run shows, and whether it is an anomaly.
+fn keep_finding(
+    transaction: &Transaction<'_>,
+    id: &RunId,
+    close: &RunClose,
+) -> rusqlite::Result<()> {
+    if let Some(finding) = &close.finding {
+        transaction.execute(
+            "INSERT INTO deviations (run_id, deviation_ratio, diagnosed_cause, corrective_action,
+                 reasoning, chunk_variance, throughput_change, confidence, finding_json)
+             VALUES (:run, :ratio, :cause, :action, :reasoning, :variance, :change, :confidence,
+                 :finding)",
+            named_params! {
+                ":run": id.as_str(),
+                ":ratio": stored_float(finding.deviation_ratio),
+                ":cause": finding.category.name(),
+                ":action": json(&finding.actions)?,
+                ":reasoning": json(&finding.evidence)?,
+                ":variance": finding.measures.skew.map(|skew| stored_float(skew.cv)),
+                ":change": finding.throughput_change,
+                ":confidence": finding.certainty.name(),
+                ":finding": json(finding)?,
+            },
+        )?;
+    }
+    if let Some(anomaly) = &close.anomaly {
+        transaction.execute(
+            "INSERT INTO anomalies VALUES (:run, :direction, :z, :throughput, :mean, :sigma, :runs)",
+            named_params! {
+                ":run": id.as_str(),
+                ":direction": anomaly.direction.name(),
+                ":z": stored_float(anomaly.z),
+                ":throughput": stored_float(anomaly.throughput),
+                ":mean": stored_float(anomaly.mean),
+                ":sigma": stored_float(anomaly.sigma),
+                ":runs": anomaly.runs,
+            },
+        )?;
+    }
     Ok(())
 }
 

@@ -1,29 +1,47 @@
 //! Reads runs with everything that was recorded of them.
 
+use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row};
 use serde::de::DeserializeOwned;
 
 use super::history::{status, understood, understood_if_any};
-use super::{Result, StateError, Store};
-use crate::model::{ChunkRecord, Predicted, RunId, RunRow, SourceThen, StoredRun, WorkerRecord};
+use super::{Result, StateError, Store, stored_count, stored_time};
+use crate::model::{
+    Anomaly, ChunkRecord, CleanRun, Predicted, RunId, RunRow, Scope, SourceThen, StoredRun,
+    WorkerRecord,
+};
 
 /// The columns of a run's row that [`run_row`] reads, by name; never the plan, which is long.
 const COLUMNS: &str = "
     runs.run_id, scopes.key AS scope, runs.source, relation, status, pid, runs.host, started_at,
     ended_at, ixtract_version, fingerprint, strategy, scheduling, consistency, workers, chunk_count,
     constrained, teaches, replay_of, output, predicted_rows, predicted_bytes, predicted_throughput,
-    predicted_s, estimate_method, rows, bytes, duration_s, throughput, effective_workers, confidence,
-    adaptations_json, snapshot_json, error, estimated_cost, actual_cost, counters_json, source_rows,
+    predicted_s, estimate_method, rows, bytes, duration_s, runs.throughput, effective_workers,
+    runs.confidence, adaptations_json, snapshot_json, error, estimated_cost, actual_cost, counters_json, source_rows,
     source_bytes, key_min, key_max, connect_us, latency_us_json, execution_context_json,
-    runtime_context_json, nulled_json";
+    runtime_context_json, nulled_json, finding_json, direction, z, anomalies.throughput AS was, mean,
+    sigma, anomalies.runs AS baseline";
+
+/// Runs with what is kept of them beside their row.
+const RUNS: &str = "
+    runs JOIN scopes ON scopes.id = scope_id
+    LEFT JOIN deviations USING (run_id) LEFT JOIN anomalies USING (run_id)";
+
+pub(super) const CLEAN: &str = "
+    SELECT runs.run_id, workers, runs.throughput, rows, finding_json, direction, z,
+           anomalies.throughput AS was, mean, sigma, anomalies.runs AS baseline
+    FROM runs LEFT JOIN deviations USING (run_id) LEFT JOIN anomalies USING (run_id)
+    WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1) AND started_at < ?2
+        AND teaches AND runs.throughput > 0
+    ORDER BY started_at DESC, runs.id DESC LIMIT ?3";
 
 const CHUNKS: &str = "
     SELECT number, worker, status, started_ms, duration_ms, query_ms, answer_ms, decode_ms,
-           write_ms, rows, bytes, retries, files_json, nulled_json, error
+           write_ms, storage_ms, rows, bytes, retries, files_json, nulled_json, error
     FROM chunks WHERE run_id = ?1 ORDER BY number";
 
 const WORKERS: &str = "
-    SELECT worker, chunks, rows, bytes, busy_ms, blocked_ms, idle_ms
+    SELECT worker, chunks, rows, bytes, busy_ms, blocked_ms, idle_ms, paused_ms
     FROM worker_metrics WHERE run_id = ?1 ORDER BY worker";
 
 impl Store {
@@ -46,9 +64,7 @@ impl Store {
     /// A run's row alone; `None` where there is no such run. It can be read whatever the version of
     /// the run's plan.
     pub fn row(&self, id: &RunId) -> Result<Option<RunRow>> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM runs JOIN scopes ON scopes.id = scope_id WHERE run_id = ?1"
-        );
+        let sql = format!("SELECT {COLUMNS} FROM {RUNS} WHERE runs.run_id = ?1");
         let read = || {
             self.connection
                 .prepare_cached(&sql)?
@@ -75,10 +91,21 @@ impl Store {
 
     pub(super) fn beside_sql() -> String {
         format!(
-            "SELECT {COLUMNS} FROM runs JOIN scopes ON scopes.id = scope_id
+            "SELECT {COLUMNS} FROM {RUNS}
              WHERE scope_id = (SELECT scope_id FROM runs WHERE run_id = ?1)
              ORDER BY started_at DESC, runs.id DESC LIMIT ?2"
         )
+    }
+
+    /// The clean runs of a history that began before a time, newest first, at most `limit`.
+    pub fn clean_runs(
+        &self,
+        scope: &Scope,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<CleanRun>> {
+        let params = (&scope.key, stored_time(before), stored_count(limit as u64));
+        self.mapped(CLEAN, params, clean_run)
     }
 
     /// The newest runs of all tables, newest first, at most `limit`.
@@ -88,7 +115,7 @@ impl Store {
 
     pub(super) fn newest_sql() -> String {
         format!(
-            "SELECT {COLUMNS} FROM runs JOIN scopes ON scopes.id = scope_id
+            "SELECT {COLUMNS} FROM {RUNS}
              ORDER BY started_at DESC, runs.id DESC LIMIT ?1"
         )
     }
@@ -149,7 +176,34 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         source_then: source_then(row)?,
         context: understood(row, "execution_context_json", json)?,
         hints: understood_if_any(row, "runtime_context_json", json)?,
+        finding: understood_if_any(row, "finding_json", json)?,
+        anomaly: anomaly(row)?,
     })
+}
+
+fn clean_run(row: &Row<'_>) -> rusqlite::Result<CleanRun> {
+    Ok(CleanRun {
+        id: RunId::stored(row.get::<_, String>("run_id")?),
+        workers: row.get("workers")?,
+        throughput: row.get("throughput")?,
+        rows: count(row, "rows")?,
+        finding: understood_if_any(row, "finding_json", json)?,
+        anomaly: anomaly(row)?,
+    })
+}
+
+fn anomaly(row: &Row<'_>) -> rusqlite::Result<Option<Anomaly>> {
+    let Some(direction) = understood_if_any(row, "direction", word)? else {
+        return Ok(None);
+    };
+    Ok(Some(Anomaly {
+        direction,
+        z: row.get("z")?,
+        throughput: row.get("was")?,
+        mean: row.get("mean")?,
+        sigma: row.get("sigma")?,
+        runs: row.get("baseline")?,
+    }))
 }
 
 fn predicted(row: &Row<'_>) -> rusqlite::Result<Predicted> {
@@ -188,6 +242,7 @@ fn chunk(row: &Row<'_>) -> rusqlite::Result<ChunkRecord> {
         answer_ms: count(row, "answer_ms")?,
         decode_ms: count(row, "decode_ms")?,
         write_ms: count(row, "write_ms")?,
+        storage_ms: count(row, "storage_ms")?,
         rows: count(row, "rows")?,
         bytes: count(row, "bytes")?,
         retries: row.get("retries")?,
@@ -206,6 +261,7 @@ fn worker(row: &Row<'_>) -> rusqlite::Result<WorkerRecord> {
         busy_ms: count(row, "busy_ms")?,
         blocked_ms: count(row, "blocked_ms")?,
         idle_ms: count(row, "idle_ms")?,
+        paused_ms: count(row, "paused_ms")?,
     })
 }
 

@@ -4,8 +4,23 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::wording::finding as wording;
 use super::{Line, table, units};
-use crate::model::{RunRow, RunStatus};
+use crate::model::{RunRow, RunStatus, Trend};
+
+/// A change of the speed up to this has no arrow up or down.
+const STEADY: f64 = 0.05;
+
+/// Where a table's runs are going.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Outlook {
+    /// The speed over the last runs.
+    pub trend: Trend,
+    /// Whether the controller has found its number of workers; `None` before a run taught it.
+    pub converged: Option<bool>,
+    /// The number that did best so far.
+    pub best_workers: Option<u32>,
+}
 
 /// `history`.
 #[derive(Debug, Serialize)]
@@ -16,6 +31,8 @@ pub struct HistoryDocument<'a> {
     pub table: Option<&'a str>,
     /// The database that the newest of them read, where they are one table's.
     pub source: Option<&'a str>,
+    /// Where they are going, where they are one table's.
+    pub outlook: Option<Outlook>,
     /// The runs, oldest first.
     pub runs: Vec<Entry<'a>>,
 }
@@ -25,22 +42,37 @@ pub struct HistoryDocument<'a> {
 pub struct Entry<'a> {
     /// The last part of its id, which is enough to name it.
     pub tag: &'a str,
-    /// What sets it apart: `constrained`, `replayed`, ….
+    /// What sets it apart: `constrained`, `replayed`, `anomaly`.
     pub marks: Vec<&'static str>,
+    /// Change of the speed since the successful run listed before it, as a fraction; of one table's
+    /// runs.
+    pub change: Option<f64>,
     /// Its row.
     #[serde(flatten)]
     pub run: &'a RunRow,
 }
 
 impl<'a> HistoryDocument<'a> {
-    /// Runs, oldest first, of one table or of all.
-    pub fn new(state: String, one_table: bool, runs: &'a [RunRow]) -> Self {
-        let newest = runs.last().filter(|_| one_table);
+    /// Runs, newest first; of one table where there is an outlook.
+    pub fn new(state: String, runs: &'a [RunRow], outlook: Option<Outlook>) -> Self {
+        let newest = runs.first().filter(|_| outlook.is_some());
+        let mut before = None;
+        let entries = runs.iter().rev().map(|run| {
+            let mut entry = Entry::new(run);
+            if newest.is_some()
+                && let Some(speed) = speed(run)
+            {
+                entry.change = before.map(|before: f64| speed / before - 1.0);
+                before = Some(speed);
+            }
+            entry
+        });
         Self {
             state,
             table: newest.map(|run| run.relation.as_str()),
             source: newest.map(|run| run.source.as_str()),
-            runs: runs.iter().map(Entry::new).collect(),
+            outlook,
+            runs: entries.collect(),
         }
     }
 }
@@ -50,6 +82,7 @@ impl<'a> Entry<'a> {
         let marks = [
             ("constrained", run.constrained),
             ("replayed", run.replay_of.is_some()),
+            ("anomaly", run.anomaly.is_some()),
         ];
         Self {
             tag: run.id.tag(),
@@ -57,52 +90,173 @@ impl<'a> Entry<'a> {
                 .into_iter()
                 .filter_map(|(mark, applies)| applies.then_some(mark))
                 .collect(),
+            change: None,
             run,
         }
     }
 }
 
-/// The runs on one screen.
-pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
-    let mut header = vec!["run", "started (UTC)"];
-    if document.table.is_none() {
-        header.push("table");
-    }
-    header.extend(["workers", "speed", "took", "status", ""]);
-    let first_number = header.len() - 5;
-    let numbers: Vec<usize> = (first_number..first_number + 3).collect();
-    let rows = document.runs.iter().map(|entry| cells(document, entry));
-    let heading = match (document.table, document.source) {
-        (Some(table), Some(source)) => format!("Runs of {table} in {source}"),
-        _ => "Runs".to_owned(),
-    };
-    vec![
-        Line::Heading(heading),
-        Line::Text(table::grid(&header, rows.collect(), &numbers)),
-        Line::Blank,
-        Line::fact("history", document.state.clone()),
-    ]
+/// The speed of a run that has one.
+fn speed(run: &RunRow) -> Option<f64> {
+    let known = run.status == RunStatus::Success && run.throughput > 0.0;
+    known.then_some(run.throughput)
 }
 
-fn cells(document: &HistoryDocument<'_>, entry: &Entry<'_>) -> Vec<String> {
-    let run = entry.run;
-    let mut cells = vec![
-        entry.tag.to_owned(),
-        run.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+/// The runs on one screen.
+pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
+    let (heading, header, numbers): (String, &[&str], &[usize]) =
+        match (document.table, document.source) {
+            (Some(table), Some(source)) => (
+                format!("Runs of {table} in {source}"),
+                &[
+                    "run",
+                    "started (UTC)",
+                    "workers",
+                    "speed",
+                    "",
+                    "took",
+                    "status",
+                    "diagnosis",
+                ],
+                &[2, 3, 5],
+            ),
+            _ => (
+                "Runs".to_owned(),
+                &[
+                    "run",
+                    "started (UTC)",
+                    "table",
+                    "workers",
+                    "speed",
+                    "took",
+                    "status",
+                    "diagnosis",
+                ],
+                &[3, 4, 5],
+            ),
+        };
+    let one_table = document.table.is_some();
+    let rows = document.runs.iter().map(|entry| cells(one_table, entry));
+    let mut lines = vec![
+        Line::Heading(heading),
+        Line::Text(table::grid(header, rows.collect(), numbers)),
+        Line::Blank,
     ];
-    if document.table.is_none() {
+    if let Some(outlook) = document.outlook {
+        lines.push(Line::fact("speed", sparkline(&document.runs)));
+        lines.push(Line::fact("trend", wording::trend(outlook.trend)));
+        lines.push(Line::fact("workers", convergence(outlook)));
+    }
+    lines.push(Line::fact("history", document.state.clone()));
+    lines
+}
+
+fn convergence(outlook: Outlook) -> String {
+    match (outlook.converged, outlook.best_workers) {
+        (Some(true), Some(best)) => format!("converged at {best}"),
+        (Some(false), Some(best)) => format!("still searching; {best} did best so far"),
+        _ => "no clean run has taught yet".to_owned(),
+    }
+}
+
+fn cells(one_table: bool, entry: &Entry<'_>) -> Vec<String> {
+    let run = entry.run;
+    let known = speed(run);
+    let only = |text: String| {
+        if known.is_some() {
+            text
+        } else {
+            "-".to_owned()
+        }
+    };
+    let started = run.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let mut cells = vec![entry.tag.to_owned(), started];
+    if !one_table {
         cells.push(run.relation.clone());
     }
-    let read = run.status == RunStatus::Success;
-    let only = |text: String| if read { text } else { "-".to_owned() };
-    cells.extend([
-        run.workers.to_string(),
-        only(units::rate(run.throughput)),
-        only(units::elapsed(Duration::from_secs_f64(
-            run.duration_s.max(0.0),
-        ))),
-        run.status.name().to_owned(),
-        entry.marks.join(", "),
-    ]);
+    cells.push(run.workers.to_string());
+    cells.push(only(units::rate(run.throughput)));
+    if one_table {
+        cells.push(arrow(entry.change).to_owned());
+    }
+    let took = Duration::from_secs_f64(run.duration_s.max(0.0));
+    cells.push(only(units::elapsed(took)));
+    cells.push(run.status.name().to_owned());
+    let category = run.finding.as_ref().map(|finding| finding.category.name());
+    let said: Vec<&str> = category
+        .into_iter()
+        .chain(entry.marks.iter().copied())
+        .collect();
+    cells.push(said.join(", "));
     cells
+}
+
+fn arrow(change: Option<f64>) -> &'static str {
+    match change {
+        None => "",
+        Some(change) if change > STEADY => "↑",
+        Some(change) if change < -STEADY => "↓",
+        Some(_) => "→",
+    }
+}
+
+/// A bar a run, as high as its speed is of the fastest's; a dot for a run without one.
+fn sparkline(runs: &[Entry<'_>]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let fastest = runs
+        .iter()
+        .filter_map(|entry| speed(entry.run))
+        .fold(0.0, f64::max);
+    runs.iter()
+        .map(|entry| match speed(entry.run) {
+            None => '·',
+            Some(speed) => BARS[((speed / fastest * 8.0).ceil() as usize).clamp(1, 8) - 1],
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fixtures::row;
+    use crate::ui::plain;
+
+    #[test]
+    fn runs_are_told_oldest_first_with_what_sets_them_apart() {
+        let mut runs =
+            [(90.0, 4), (400.0, 4), (410.0, 4), (200.0, 2)].map(|(speed, workers)| RunRow {
+                workers,
+                ..row(speed * 1000.0)
+            });
+        runs[0].constrained = true;
+        runs[1].status = RunStatus::Crashed;
+        let outlook = Outlook {
+            trend: Trend::Improving { permille: 1050 },
+            converged: Some(false),
+            best_workers: Some(4),
+        };
+        let document = HistoryDocument::new("state.db".to_owned(), &runs, Some(outlook));
+        insta::assert_snapshot!(plain(&view(&document)), @"
+        Runs of public.orders in postgresql://db.example:5432/shop
+          run       started (UTC)        workers          speed      took  status   diagnosis
+          0badcafe  2026-01-31 12:00:00        2  200.0K rows/s     1.00s  success
+          0badcafe  2026-01-31 12:00:00        4  410.0K rows/s  ↑  1.00s  success
+          0badcafe  2026-01-31 12:00:00        4              -         -  crashed
+          0badcafe  2026-01-31 12:00:00        4   90.0K rows/s  ↓  1.00s  success  constrained
+
+          speed        ▄█·▂
+          trend        improving (+105.0%)
+          workers      still searching; 4 did best so far
+          history      state.db
+        ");
+    }
+
+    #[test]
+    fn a_list_of_all_tables_names_them_and_compares_nothing() {
+        let runs = [row(1000.0), row(2000.0)];
+        let document = HistoryDocument::new("state.db".to_owned(), &runs, None);
+        let text = plain(&view(&document));
+        assert!(text.contains("public.orders"), "{text}");
+        assert!(!text.contains('↑') && !text.contains("trend"), "{text}");
+    }
 }

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    Advice, Benchmark, Comparison, ConnectionLoad, Cost, Decisions, ExecutionContext,
-    ExecutionPlan, ProofLevel, Rates, RunId, RuntimeContext, SnapshotFacts, SourceProfile,
+    Advice, Anomaly, Benchmark, Comparison, ConnectionLoad, Cost, Decisions, ExecutionContext,
+    ExecutionPlan, Finding, ProofLevel, Rates, RunId, RuntimeContext, SnapshotFacts, SourceProfile,
 };
 
 pub use replay::{GUARANTEE, Measured, OriginalDocument, OutcomeDocument, ReplayDocument};
@@ -191,6 +191,10 @@ pub struct RunDocument {
     pub cost: Option<SpentDocument>,
     /// Whether later plans are made from this run too; a constrained one never teaches.
     pub teaches: bool,
+    /// What it shows: where its time went, and what its course is put down to.
+    pub finding: Option<Finding>,
+    /// How its speed is far from that of the clean runs before it, where it is.
+    pub anomaly: Option<Anomaly>,
 }
 
 /// What a plan is expected to cost.

@@ -7,11 +7,13 @@
 
 pub mod benchmark;
 mod cost;
+pub mod diagnose;
 pub mod diff;
 pub mod estimate;
 pub mod explain;
 pub mod hints;
 pub mod history;
+pub mod inspect;
 pub mod json;
 mod measured;
 pub mod metrics;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::json::{DemoDocument, RunDocument, VerifyDocument};
+use super::wording::finding;
 use super::{Line, cost, table, units, wording};
 use crate::model::ProofLevel;
 
@@ -56,6 +57,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact("run", run.run.to_string()),
         Line::fact("history", history(run)),
     ];
+    lines.extend(diagnosis(run));
     lines.extend(run.cost.iter().map(cost::spent));
     lines.extend(nulled(run));
     lines.extend(adaptations(run));
@@ -134,6 +136,20 @@ fn history(run: &RunDocument) -> String {
         (Some(file), false) => format!("{file} (recorded, but not learned from)"),
         (None, _) => "not recorded".to_owned(),
     }
+}
+
+/// What the run shows: its category, what was the limit, and whether it is out of the ordinary.
+fn diagnosis(run: &RunDocument) -> Vec<Line> {
+    let Some(found) = &run.finding else {
+        return Vec::new();
+    };
+    let limit = finding::limit(&found.measures.attribution);
+    let text = format!("{}\n{limit}", finding::headline(found));
+    let mut lines = vec![Line::fact("diagnosis", text)];
+    if let Some(anomaly) = &run.anomaly {
+        lines.push(Line::fact("anomaly", finding::anomaly(anomaly)));
+    }
+    lines
 }
 
 /// Values that were not written, column by column: nothing is nulled in silence.
@@ -289,6 +305,8 @@ pub(super) mod tests {
             hints: None,
             cost: None,
             teaches: true,
+            finding: None,
+            anomaly: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Reasons, verdicts and levels in words: the only place with prose about decisions.
 
+pub mod finding;
+
 use crate::model::{
     Benchmarked, Consistency, ConsistencyLevel, FormatOptions, Hinted, Learned, NetworkLevel,
     Origin, ProofLevel, Reason, Scheduling, SourceLoad, Strategy, Unfit,

@@ -10,6 +10,7 @@ mod folder;
 mod format;
 mod location;
 pub mod manifest;
+mod meter;
 mod names;
 mod outlet;
 mod parquet;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::WriteError;
 pub use location::Location;
+pub use meter::Meter;
 
 /// The result of writing.
 pub type Result<T> = std::result::Result<T, WriteError>;
@@ -53,6 +55,13 @@ pub trait Sink: Send + Sync {
 pub trait ChunkWriter: Send {
     /// Appends rows.
     async fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+
+    /// Counts the time that goes into handing bytes to their place, until the end of
+    /// [`ChunkWriter::finish`]; the rest of a writer's time is encoding. A writer that does not tell
+    /// the two apart counts nothing.
+    fn meter(&self) -> Meter {
+        Meter::default()
+    }
 
     /// Ends the chunk: every byte is on its way to stable storage when this returns. A chunk
     /// without rows gives no receipt.

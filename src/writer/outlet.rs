@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
+use super::Meter;
 use super::store::Queue;
 use crate::model::hex;
 
@@ -32,6 +33,7 @@ pub(super) struct Outlet {
     exit: Exit,
     hash: Sha256,
     bytes: u64,
+    meter: Meter,
 }
 
 impl Outlet {
@@ -41,7 +43,13 @@ impl Outlet {
             exit,
             hash: Sha256::new(),
             bytes: 0,
+            meter: Meter::default(),
         }
+    }
+
+    /// Has the time that bytes take to leave counted.
+    pub(super) fn measured_by(self, meter: Meter) -> Self {
+        Self { meter, ..self }
     }
 
     /// Bytes that have left.
@@ -61,14 +69,20 @@ impl Outlet {
 
 impl Write for Outlet {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = match &mut self.exit {
-            Exit::File(file) => file.write(bytes)?,
-            Exit::Queue(queue) => {
-                queue.push(bytes);
-                bytes.len()
-            }
-        };
-        self.hash.update(&bytes[..taken]);
+        let Self {
+            exit, hash, meter, ..
+        } = self;
+        let taken = meter.during(|| {
+            let taken = match exit {
+                Exit::File(file) => file.write(bytes)?,
+                Exit::Queue(queue) => {
+                    queue.push(bytes);
+                    bytes.len()
+                }
+            };
+            hash.update(&bytes[..taken]);
+            io::Result::Ok(taken)
+        })?;
         self.bytes += taken as u64;
         Ok(taken)
     }

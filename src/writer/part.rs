@@ -15,7 +15,8 @@ use super::outlet::{Exit, Outlet, Written};
 use super::publish::WriteBudget;
 use super::stable::{self, Backlog};
 use super::store::{FILE_BYTES, Queue, Upload, Uploads};
-use super::{ChunkWriter, PartReceipt, Result, Sink, WriteError, names};
+use super::{ChunkWriter, Meter, PartReceipt, Result, Sink, WriteError, names};
+use crate::clock::SharedClock;
 
 /// A batch is encoded in slices of at most this share of a file's bytes, so that files end near
 /// their limit.
@@ -141,6 +142,8 @@ pub(super) struct PartSink {
     pub(super) format: Arc<dyn FileFormat>,
     /// `--max-file-size`.
     pub(super) file_bytes: Option<u64>,
+    /// Measures what writing takes, where it is to be measured.
+    pub(super) clock: Option<SharedClock>,
 }
 
 impl PartSink {
@@ -215,6 +218,7 @@ impl Sink for PartSink {
         Ok(Box::new(PartWriter {
             file_bytes: self.file_bytes.map_or(most, |bytes| bytes.min(most)),
             sink: self.clone(),
+            meter: Meter::new(self.clock.clone()),
             chunk,
             schema,
             part: None,
@@ -228,6 +232,7 @@ struct PartWriter {
     sink: PartSink,
     chunk: u32,
     schema: SchemaRef,
+    meter: Meter,
     /// The most bytes of a file.
     file_bytes: u64,
     part: Option<Part>,
@@ -261,7 +266,7 @@ impl PartWriter {
         let (way, outlet) = self.sink.home.create(&name)?;
         let path = self.sink.home.path(&name);
         let target = Target {
-            outlet,
+            outlet: outlet.measured_by(self.meter.clone()),
             path: &path,
         };
         let encoder = self.sink.format.begin(target, &self.schema, Some(first))?;
@@ -320,7 +325,8 @@ impl PartWriter {
             part.rows,
             &written,
         );
-        self.sink.home.keep(&name, part.way, written.exit).await?;
+        let keeping = self.sink.home.keep(&name, part.way, written.exit);
+        self.meter.while_waiting(keeping).await?;
         self.done.push(receipt);
         Ok(())
     }
@@ -351,6 +357,10 @@ impl ChunkWriter for PartWriter {
             return Ok(());
         }
         self.encode(batch).await
+    }
+
+    fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     async fn finish(mut self: Box<Self>) -> Result<Vec<PartReceipt>> {

@@ -22,6 +22,7 @@ use super::runs::Runs;
 use super::staging::Staging;
 use super::store::StoreRuns;
 use super::{PartReceipt, Result, Sink, WriteError, names, proof};
+use crate::clock::SharedClock;
 use crate::model::{
     ChunkBounds, ChunkRecord, ExecutionPlan, FormatOptions, Layout, RunId, SnapshotFacts,
     arrow_schema,
@@ -187,6 +188,7 @@ pub(super) trait Arrangement: Send {
 pub struct Dataset {
     arrangement: Box<dyn Arrangement>,
     run: RunId,
+    clock: Option<SharedClock>,
     warnings: Vec<String>,
     // Last, so that everything else is over before another run may begin.
     lock: Option<Lock>,
@@ -240,6 +242,7 @@ impl Dataset {
         Ok(Self {
             arrangement,
             run: run.clone(),
+            clock: None,
             warnings,
             lock,
         })
@@ -260,12 +263,19 @@ impl Dataset {
         Arc::new(self.part_sink(format, budget))
     }
 
+    /// Has writers tell by this clock how long bytes take to leave; see
+    /// [`ChunkWriter::meter`](super::ChunkWriter::meter).
+    pub fn measure(&mut self, clock: SharedClock) {
+        self.clock = Some(clock);
+    }
+
     fn part_sink(&self, options: &FormatOptions, budget: WriteBudget) -> PartSink {
         let home = self.arrangement.staging().home();
         PartSink {
             tag: self.run.tag().to_owned(),
             format: format::of(options, home.share(budget)),
             file_bytes: options.max_file_bytes(),
+            clock: self.clock.clone(),
             home,
         }
     }

@@ -169,6 +169,7 @@ fn record(number: u32, rows: u64) -> ChunkRecord {
         query_ms: 0,
         answer_ms: 0,
         decode_ms: 0,
+        storage_ms: 0,
         write_ms: 0,
         rows,
         bytes: 0,

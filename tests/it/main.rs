@@ -24,6 +24,7 @@ mod cost; // What runs cost by the user's rates.
 mod crash; // Killed at every step of publishing and in mid-read; stopped by signals.
 mod csv; // CSV as PostgreSQL, Python and DuckDB read it.
 mod demo; // The tour.
+mod diagnosis; // What runs are put down to, by causes that are brought about.
 mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
 mod explain; // Runs explained and measured from the store alone.

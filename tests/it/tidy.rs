@@ -39,7 +39,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("metrics", &["model"]),
     ("source", &["model", "clock"]),
     ("profiler", &["model", "source", "clock"]),
-    ("writer", &["model"]),
+    ("writer", &["model", "clock"]),
     ("state", &["model", "controller"]),
     (
         "engine",

@@ -343,6 +343,34 @@ Examples:
   $ ixtract history orders --limit 50 --json | jq '.runs[].throughput'
   $ ixtract history";
 
+pub(super) const DIAGNOSE_ABOUT: &str = "\
+Show where a run's time went, how it compares, and what can be done.
+
+A run is put down to one of seven categories, by the numbers it left: under_parallel, \
+over_parallel, stable, source_latency, data_skew, model_error, anomaly. It is compared with the \
+clean runs before it in the same history, never with itself, nor with runs that were constrained, \
+replayed or disturbed. Read from the history alone; no database is asked.";
+
+pub(super) const DIAGNOSE_EXAMPLES: &str = "\
+Examples:
+  The last run, a table's last run, a run by the end of its id:
+  $ ixtract diagnose
+  $ ixtract diagnose public.orders
+  $ ixtract diagnose 0badcafe --json | jq .finding.category";
+
+pub(super) const INSPECT_ABOUT: &str = "\
+Judge a table's runs: exits 0 HEALTHY, 1 NEEDS ATTENTION, 2 DEGRADED.
+
+DEGRADED: the last run did not succeed, two of the last three were out of the ordinary, or the \
+speed fell by more than a fifth. NEEDS ATTENTION: one of the last three was, the profile is \
+missing or stale, the number of workers is still searched for, or nothing has run yet. Read from \
+the history alone; no database is asked.";
+
+pub(super) const INSPECT_EXAMPLES: &str = "\
+Examples:
+  $ ixtract inspect public.orders
+  $ ixtract inspect orders --profile-stale-hours 72 --json || alert";
+
 /// Exit codes, variables and the order of precedence.
 pub(super) fn after_long_help() -> String {
     use std::fmt::Write;

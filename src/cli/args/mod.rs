@@ -84,6 +84,12 @@ pub enum Command {
     /// List the runs of a table, oldest first: how fast they were, and how they ended
     #[command(long_about = help::HISTORY_ABOUT, after_help = help::HISTORY_EXAMPLES)]
     History(HistoryArgs),
+    /// Show where a run's time went, how it compares, and what can be done
+    #[command(long_about = help::DIAGNOSE_ABOUT, after_help = help::DIAGNOSE_EXAMPLES)]
+    Diagnose(RunSelector),
+    /// Judge a table's runs: exits 0 HEALTHY, 1 NEEDS ATTENTION, 2 DEGRADED
+    #[command(long_about = help::INSPECT_ABOUT, after_help = help::INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
 }
 
 /// `run`.
@@ -323,6 +329,20 @@ pub struct HistoryArgs {
     pub store: StoreArgs,
 }
 
+/// `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// `schema.table` or `table`, or a run of it
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// From how many hours on a profile is stale
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    pub profile_stale_hours: u64,
+    /// State.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,6 +375,8 @@ mod tests {
             "verify",
             "files",
             "history",
+            "diagnose",
+            "inspect",
             "diff",
             "explain",
             "metrics",

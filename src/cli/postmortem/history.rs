@@ -3,19 +3,29 @@
 use super::Archive;
 use crate::cli::args::HistoryArgs;
 use crate::cli::context::Context;
+use crate::diagnosis::health;
 use crate::error::Failure;
 use crate::ui;
-use crate::ui::history::HistoryDocument;
+use crate::ui::history::{HistoryDocument, Outlook};
 
 /// Lists the runs of a table, or of all tables, oldest first.
 pub(in crate::cli) fn command(context: &Context, args: &HistoryArgs) -> Result<(), Failure> {
     let Archive { store, file } = Archive::open(context, &args.store)?;
-    let mut runs = match &args.table {
-        Some(name) => store.rows_beside(&store.select(name)?, args.limit)?,
-        None => store.newest_rows(args.limit)?,
+    let (runs, outlook) = match &args.table {
+        None => (store.newest_rows(args.limit)?, None),
+        Some(name) => {
+            let runs = store.rows_beside(&store.select(name)?, args.limit)?;
+            let scope = runs.first().map_or("", |run| run.scope.as_str());
+            let learned = store.learned_in(scope)?;
+            let outlook = Outlook {
+                trend: health::trend(&health::speeds(&runs)),
+                converged: learned.as_ref().map(|learned| learned.converged),
+                best_workers: learned.map(|learned| learned.best),
+            };
+            (runs, Some(outlook))
+        }
     };
-    runs.reverse();
-    let document = HistoryDocument::new(file, args.table.is_some(), &runs);
+    let document = HistoryDocument::new(file, &runs, outlook);
     context.printer.document(&document);
     context.printer.show(&ui::history::view(&document));
     Ok(())

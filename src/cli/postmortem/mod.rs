@@ -1,8 +1,10 @@
 //! Commands that look back: they read the store and open no connection to a source.
 
+pub(super) mod diagnose;
 pub(super) mod diff;
 pub(super) mod explain;
 pub(super) mod history;
+pub(super) mod inspect;
 pub(super) mod metrics;
 
 use super::args::StoreArgs;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::context::{Context, entropy};
 use crate::cli::run::Job;
@@ -20,6 +21,8 @@ use crate::writer::publish::{Dataset, Evidence, Published, Step, WriteBudget};
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
     snapshot: Option<SnapshotFacts>,
+    /// How long it took to get it.
+    snapshot_took: Duration,
     execution: Option<Execution>,
 }
 
@@ -41,8 +44,10 @@ impl Attempt {
             lock_wait: job.source.lock_wait,
             allow_row_security: job.source.allow_row_security,
         };
+        let begun = context.clock.monotonic();
         let opening = survey.source.snapshot(&spec.read, &request);
         let snapshot = context.interrupt.or(opening).await.map_err(unpublished)?;
+        self.snapshot_took = context.clock.monotonic().saturating_sub(begun);
         self.snapshot = Some(snapshot.facts());
 
         let sink = dataset.sink(
@@ -55,7 +60,7 @@ impl Attempt {
             clock: context.clock.clone(),
             host: WorkerHost::Threads,
             max_blocking: job.source.max_blocking,
-            latency_p50: std::time::Duration::from_micros(survey.contact.latency.p50_us()),
+            latency_p50: Duration::from_micros(survey.contact.latency.p50_us()),
             seed: entropy(),
         };
         let mut progress = Progress::new(&context.printer, survey.plan.forecast.rows);
@@ -138,6 +143,7 @@ impl Attempt {
             throughput: 0.0,
             effective_workers: 0.0,
             snapshot: self.snapshot.clone(),
+            snapshot_ms: u64::try_from(self.snapshot_took.as_millis()).unwrap_or(u64::MAX),
             confidence: String::new(),
             adaptations: Vec::new(),
             error,
@@ -145,6 +151,8 @@ impl Attempt {
             nulled: BTreeMap::new(),
             chunks: Vec::new(),
             workers: Vec::new(),
+            finding: None,
+            anomaly: None,
         };
         if let Some(execution) = &self.execution {
             close.rows = execution.rows;
@@ -214,6 +222,8 @@ impl Attempt {
             hints: survey.hints().cloned(),
             cost: None,
             teaches: false,
+            finding: None,
+            anomaly: None,
         })
     }
 }
