@@ -217,6 +217,7 @@ mod tests {
             order: KeyOrder::Server {
                 cast: Some(cast.to_owned()),
                 collation: None,
+                operators: None,
             },
             primary: true,
             unique: true,

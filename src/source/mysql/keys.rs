@@ -130,6 +130,7 @@ fn order(column: &Described) -> Option<KeyOrder> {
             return Some(KeyOrder::Server {
                 cast: Some("text".to_owned()),
                 collation: Some(column.collation.clone()?),
+                operators: None,
             });
         }
         Storage::Uuid => "uuid",
@@ -139,5 +140,6 @@ fn order(column: &Described) -> Option<KeyOrder> {
     Some(KeyOrder::Server {
         cast: Some(cast.to_owned()),
         collation: None,
+        operators: None,
     })
 }

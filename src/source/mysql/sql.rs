@@ -220,7 +220,12 @@ pub(super) fn literal(value: &KeyValue, order: &KeyOrder) -> Option<String> {
             let fits = i128::from(i64::MIN)..=i128::from(u64::MAX);
             fits.contains(value).then(|| value.to_string())
         }
-        (KeyValue::Typed { kind, text }, KeyOrder::Server { cast, collation }) => {
+        (
+            KeyValue::Typed { kind, text },
+            KeyOrder::Server {
+                cast, collation, ..
+            },
+        ) => {
             let cast = cast.as_deref()?;
             (kind == cast).then_some(())?;
             match (cast, collation) {
@@ -275,6 +280,7 @@ mod tests {
         KeyOrder::Server {
             cast: Some(cast.to_owned()),
             collation: collation.map(str::to_owned),
+            operators: None,
         }
     }
 
