@@ -216,7 +216,11 @@ fn fits(part: &Part, name: &str) -> bool {
     }
 }
 
-fn declared(connection: &Connection, relation: &Relation) -> rusqlite::Result<Vec<Declared>> {
+/// The columns of a relation, hidden ones of modules left out.
+pub(super) fn declared(
+    connection: &Connection,
+    relation: &Relation,
+) -> rusqlite::Result<Vec<Declared>> {
     let mut statement = connection.prepare(
         "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?1, ?2) \
          WHERE hidden <> 1 ORDER BY cid",

@@ -104,10 +104,15 @@ impl DatabaseFile {
         Ok(connection)
     }
 
+    /// The file's bytes, to look at beside SQLite, which may be writing them.
+    pub(super) fn bytes(&self) -> io::Result<Arc<File>> {
+        descriptor(&self.path, &std::fs::metadata(&self.path)?)
+    }
+
     /// What a stranger can see of the file's state without SQLite's help.
     pub(super) fn stamp(&self) -> io::Result<Stamp> {
         let metadata = std::fs::metadata(&self.path)?;
-        let (wal, change_counter) = header(&self.path, &metadata)?;
+        let (wal, change_counter) = header(descriptor(&self.path, &metadata)?.as_ref())?;
         Ok(Stamp {
             size: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
@@ -179,23 +184,23 @@ impl Stamp {
     }
 }
 
-/// The header's journal mode (is it WAL?) and change counter.
-fn header(path: &Path, metadata: &Metadata) -> io::Result<(bool, u32)> {
+/// The one descriptor of ours on a file.
+fn descriptor(path: &Path, metadata: &Metadata) -> io::Result<Arc<File>> {
     // POSIX drops all locks of a process on a file when it closes any descriptor of it, SQLite's
     // included. So descriptors of ours are opened once for each file and stay open.
     static OPEN: Mutex<BTreeMap<(u64, u64), Arc<File>>> = Mutex::new(BTreeMap::new());
     let id = (metadata.dev(), metadata.ino());
-    let file = {
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        match open.get(&id) {
-            Some(file) => Arc::clone(file),
-            None => {
-                let file = Arc::new(File::open(path)?);
-                open.insert(id, Arc::clone(&file));
-                file
-            }
-        }
-    };
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(file) = open.get(&id) {
+        return Ok(Arc::clone(file));
+    }
+    let file = Arc::new(File::open(path)?);
+    open.insert(id, Arc::clone(&file));
+    Ok(file)
+}
+
+/// The header's journal mode (is it WAL?) and change counter.
+fn header(file: &File) -> io::Result<(bool, u32)> {
     let mut bytes = [0; 28];
     match file.read_exact_at(&mut bytes, 0) {
         Ok(()) => {}

@@ -1,16 +1,64 @@
 //! The keys that a table's rows are stored by: the rowid, or the primary key of a table without one.
+//! Where rows cannot be asked for by either, because columns bear all names of the rowid or because
+//! the primary key is in a strange order, the keys of the table's unique indexes.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::catalog::{Declared, Listed};
+use super::catalog::{Declared, Listed, declared};
 use crate::model::{Key, KeyColumn, KeyOrder, Relation};
 
-/// Collations that are SQLite's own, and that ranges can be read in on any connection. (`RTRIM` is,
-/// too, but what it takes for equal is spelt in many ways.)
-const COLLATIONS: &[&str] = &["BINARY", "NOCASE"];
+/// Collations that are SQLite's own, and that ranges can be read in on any connection.
+const COLLATIONS: &[&str] = &["BINARY", "NOCASE", "RTRIM"];
 
-/// A table's keys, best first. None may be NULL.
+/// A table's keys, best first.
 pub(super) fn keys(
+    connection: &Connection,
+    relation: &Relation,
+    listed: &Listed,
+    columns: &[Declared],
+) -> rusqlite::Result<Vec<Key>> {
+    let keys = stored_keys(connection, relation, listed, columns)?;
+    if !keys.is_empty() {
+        return Ok(keys);
+    }
+    let indexes = unique_indexes(connection, relation, columns)?;
+    Ok(indexes.into_iter().flat_map(|index| index.keys).collect())
+}
+
+/// Whether a key is what a table's rows are stored by, and not that of an index beside them.
+pub(super) fn is_stored(key: &Key) -> bool {
+    // Any other key may hold text, and so is none of integers.
+    key.primary || key.is_integer()
+}
+
+/// The page that the b-tree of a key begins with which is no rowid, where there is one.
+pub(super) fn root_page(
+    connection: &Connection,
+    relation: &Relation,
+    key: &Key,
+) -> rusqlite::Result<Option<u32>> {
+    let name = if is_stored(key) {
+        Some(relation.name.clone())
+    } else {
+        unique_indexes(connection, relation, &declared(connection, relation)?)?
+            .into_iter()
+            .find(|index| index.keys.contains(key))
+            .map(|index| index.name)
+    };
+    let Some(name) = name else {
+        return Ok(None);
+    };
+    connection
+        .query_row(
+            "SELECT rootpage FROM main.sqlite_schema WHERE name = ?1 AND type IN ('table', 'index')",
+            [name],
+            |row| row.get(0),
+        )
+        .optional()
+}
+
+/// The keys that the rows are stored by. None may be NULL.
+fn stored_keys(
     connection: &Connection,
     relation: &Relation,
     listed: &Listed,
@@ -62,38 +110,60 @@ fn stored_key(
     let Some(index) = primary_index(connection, relation)? else {
         return Ok(Vec::new());
     };
-    let indexed = indexed(connection, &index)?;
-    let of = |place: &Indexed| -> Option<(&Declared, KeyOrder)> {
-        let column = columns.iter().find(|column| column.name == place.column)?;
-        // Without STRICT an INTEGER column may hold text, which no range of integers contains; and
-        // of several columns the first may repeat, which integers that are counted by must not.
-        let integers = listed.strict
+    let Some(indexed) = indexed(connection, &index)? else {
+        return Ok(Vec::new());
+    };
+    // Without STRICT an INTEGER column may hold text, which no range of integers contains; and of
+    // several columns the first may repeat, which integers that are counted by must not.
+    let integers = |column: &Declared| {
+        listed.strict
             && indexed.len() == 1
             && ["INT", "INTEGER"]
                 .iter()
-                .any(|name| column.declared.eq_ignore_ascii_case(name));
-        let order = if integers {
-            KeyOrder::Integer
+                .any(|name| column.declared.eq_ignore_ascii_case(name))
+    };
+    let keys = keys_of(&indexed, columns, |column, order| {
+        if integers(column) {
+            Some(KeyOrder::Integer)
         } else {
-            let known = COLLATIONS
-                .iter()
-                .find(|known| place.collation.eq_ignore_ascii_case(known))?;
-            KeyOrder::Server {
-                cast: None,
-                collation: Some((*known).to_owned()),
-            }
-        };
-        Some((column, order))
+            order
+        }
+    });
+    let primary = |key| Key {
+        primary: true,
+        nullable: false,
+        ..key
+    };
+    Ok(keys.into_iter().map(primary).collect())
+}
+
+/// The first column of an index, and all of them where there are several: NULL at most where a
+/// column may be, and in the order that `order` makes of the index's own.
+fn keys_of(
+    indexed: &[Indexed],
+    columns: &[Declared],
+    order: impl Fn(&Declared, Option<KeyOrder>) -> Option<KeyOrder>,
+) -> Vec<Key> {
+    let of = |place: &Indexed| -> Option<(&Declared, KeyOrder)> {
+        let column = columns.iter().find(|column| column.name == place.column)?;
+        let known = COLLATIONS
+            .iter()
+            .find(|known| place.collation.eq_ignore_ascii_case(known));
+        let own = known.map(|known| KeyOrder::Server {
+            cast: None,
+            collation: Some((*known).to_owned()),
+        });
+        Some((column, order(column, own)?))
     };
     let places: Option<Vec<(&Declared, KeyOrder)>> = indexed.iter().map(of).collect();
     let Some(((first, order), rest)) = places.as_deref().and_then(<[_]>::split_first) else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let single = Key {
         source_type: first.declared.clone(),
         order: order.clone(),
-        primary: true,
         unique: rest.is_empty(),
+        nullable: !first.not_null,
         ..integer(&first.name)
     };
     let mut keys = vec![single.clone()];
@@ -111,7 +181,56 @@ fn stored_key(
             ..single
         });
     }
-    Ok(keys)
+    keys
+}
+
+/// A unique index of all rows and its keys.
+struct Unique {
+    name: String,
+    keys: Vec<Key>,
+}
+
+/// The unique indexes that ranges can be read by, the best first. A partial index lacks rows, and
+/// what an expression gives is no column's value.
+fn unique_indexes(
+    connection: &Connection,
+    relation: &Relation,
+    columns: &[Declared],
+) -> rusqlite::Result<Vec<Unique>> {
+    let mut statement = connection.prepare(
+        "SELECT name FROM pragma_index_list(?1, ?2) WHERE \"unique\" AND NOT partial ORDER BY name",
+    )?;
+    let names = statement
+        .query_map([&relation.name, &relation.schema], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    let mut found: Vec<Unique> = Vec::new();
+    for name in names {
+        let Some(indexed) = indexed(connection, &name)? else {
+            continue;
+        };
+        let mut keys = keys_of(&indexed, columns, |_, order| order);
+        // Of several columns only the first has NULLs in a chunk of their own.
+        let null = |place: &Indexed| {
+            !columns
+                .iter()
+                .any(|column| column.name == place.column && column.not_null)
+        };
+        keys.truncate(1 + usize::from(!indexed.iter().any(null)));
+        let taken = |key: &Key| {
+            found
+                .iter()
+                .flat_map(|known| &known.keys)
+                .any(|known| known.column == key.column)
+        };
+        if keys.first().is_some_and(|key| !taken(key)) {
+            found.push(Unique { name, keys });
+        }
+    }
+    found.sort_by_key(|index| {
+        let first = index.keys.first();
+        first.map(|key| (!key.unique, key.nullable))
+    });
+    Ok(found)
 }
 
 /// The index of the primary key, where it has one of its own: an alias of the rowid has none, unless
@@ -130,17 +249,19 @@ struct Indexed {
     collation: String,
 }
 
-/// The key columns of an index, in its order.
-fn indexed(connection: &Connection, index: &str) -> rusqlite::Result<Vec<Indexed>> {
+/// The key columns of an index, in its order; `None` where one is no column.
+fn indexed(connection: &Connection, index: &str) -> rusqlite::Result<Option<Vec<Indexed>>> {
     let mut statement = connection.prepare(
         "SELECT name, \"desc\", coll FROM pragma_index_xinfo(?1, 'main') WHERE key ORDER BY seqno",
     )?;
     let rows = statement.query_map([index], |row| {
-        Ok(Indexed {
-            column: row.get(0)?,
-            descending: row.get(1)?,
-            collation: row.get(2)?,
-        })
+        let column: Option<String> = row.get(0)?;
+        let (descending, collation) = (row.get(1)?, row.get(2)?);
+        Ok(column.map(|column| Indexed {
+            column,
+            descending,
+            collation,
+        }))
     })?;
     rows.collect()
 }

@@ -11,6 +11,7 @@ mod failure;
 mod file;
 mod keys;
 mod ordered;
+mod pages;
 mod query;
 mod reader;
 mod snapshot;
@@ -45,7 +46,7 @@ use spread::Spread;
 /// Readers that a process may open: there is no server to count them, only file descriptors.
 const MOST_READERS: u32 = 64;
 
-/// Rows of a rowid table are stored in key order.
+/// Rows are stored in the order of the key that they are stored by.
 const STORED_IN_ORDER: i32 = 1000;
 
 /// A connected SQLite database.
@@ -234,9 +235,7 @@ impl Source for Sqlite {
     async fn statistics(&self, table: &Table) -> Result<Statistics> {
         let table = table.clone();
         self.ask(move |connection, file| {
-            // Counters are a help: without them statistics are still worth having.
-            let stamp = file.stamp().ok();
-            statistics::statistics(connection, &table, stamp.as_ref())
+            statistics::statistics(connection, file, &table)
                 .map_err(|error| failure::translate(&error, &table.relation.to_string()))
         })
         .await
@@ -249,26 +248,26 @@ impl Source for Sqlite {
         buckets: u32,
     ) -> Result<(KeyDensity, Option<i32>)> {
         let (table, key) = (table.clone(), key.clone());
-        self.ask(move |connection, _| {
+        self.ask(move |connection, file| {
             let relation = &table.relation;
             let look = || -> rusqlite::Result<KeyDensity> {
                 if key.is_integer() {
                     return Ok(Spread::probe(connection, relation, &key)?.density(buckets));
                 }
-                let walk = Walk::along(connection, relation, &key)?;
-                let rows = match walk.rows() {
+                let walk = Walk::along(connection, file, relation, &key)?;
+                let rows = match walk.rows().or(walk.told()) {
                     Some(rows) => rows,
                     None => {
-                        statistics::statistics(connection, &table, None)?
+                        statistics::statistics(connection, file, &table)?
                             .estimate
                             .rows
                     }
                 };
-                Ok(walk.density(rows, buckets))
+                Ok(walk.density(&key, rows, buckets))
             };
             let density =
                 look().map_err(|error| failure::translate(&error, &relation.to_string()))?;
-            Ok((density, Some(STORED_IN_ORDER)))
+            Ok((density, keys::is_stored(&key).then_some(STORED_IN_ORDER)))
         })
         .await
     }

@@ -14,6 +14,7 @@ use super::acquire::{Acquired, Wanted, acquire};
 use super::catalog;
 use super::failure::{self, one_line, translate};
 use super::file::{Access, DatabaseFile, Stamp};
+use super::keys;
 use super::reader::{Answer, Command, Job, Reader};
 use super::sql;
 use crate::clock::SharedClock;
@@ -86,7 +87,9 @@ impl Opening {
         if let Some(planned) = self.read.key.as_ref().filter(|key| !keys.contains(key)) {
             return Err(SourceError::PlanMismatch {
                 table: relation.to_string(),
-                why: format!("{planned} is no key that its rows are stored by, or is another one"),
+                why: format!(
+                    "{planned} is no key of it that chunks can be read by, or is another one"
+                ),
             });
         }
         Ok(keys.into_iter().next())
@@ -194,7 +197,9 @@ impl Shared {
                     fix: "make a plan with --chunking auto".to_owned(),
                 })?;
         let filter = self.read.filter.as_deref();
-        let stored = self.read.kind == RelationKind::Table && filter.is_none();
+        let stored = self.read.kind == RelationKind::Table
+            && filter.is_none()
+            && key.is_none_or(keys::is_stored);
         Ok(sql::select(
             &self.from(),
             &self.read.columns,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Statement, params_from_iter};
 
-use super::file::Stamp;
+use super::file::DatabaseFile;
+use super::keys;
 use super::ordered::{self, Walk};
 use super::spread::Spread;
 use super::sql;
@@ -24,8 +25,8 @@ const LEAST_ROW: u64 = 5;
 /// Estimates a table's rows and bytes.
 pub(super) fn statistics(
     connection: &Connection,
+    file: &DatabaseFile,
     table: &Table,
-    stamp: Option<&Stamp>,
 ) -> rusqlite::Result<Statistics> {
     let pragma = |name: &str| -> rusqlite::Result<i64> {
         connection.query_row(&format!("PRAGMA main.{name}"), [], |row| row.get(0))
@@ -38,14 +39,15 @@ pub(super) fn statistics(
     for name in ["data_version", "schema_version", "user_version"] {
         counters.insert(name.to_owned(), pragma(name)?.to_string());
     }
-    if let Some(stamp) = stamp {
+    // Counters are a help: without them statistics are still worth having.
+    if let Ok(stamp) = file.stamp() {
         counters.insert(
             "change_counter".to_owned(),
             stamp.change_counter.to_string(),
         );
         counters.insert("file_bytes".to_owned(), stamp.size.to_string());
     }
-    let (estimate, bytes) = estimate(connection, table, size)?;
+    let (estimate, bytes) = estimate(connection, file, table, size)?;
     Ok(Statistics {
         estimate,
         bytes: bytes.min(size),
@@ -57,6 +59,7 @@ pub(super) fn statistics(
 
 fn estimate(
     connection: &Connection,
+    file: &DatabaseFile,
     table: &Table,
     size: u64,
 ) -> rusqlite::Result<(Estimate, u64)> {
@@ -84,16 +87,17 @@ fn estimate(
             let key = table
                 .keys
                 .iter()
-                .find(|key| !key.rest.is_empty())
+                .find(|whole| !whole.rest.is_empty() && whole.column == key.column)
                 .unwrap_or(key);
-            let walk = Walk::along(connection, &table.relation, key)?;
+            let walk = Walk::along(connection, file, &table.relation, key)?;
             let row = row_bytes(connection, table, &walk.landmarks(PLACES))?;
-            let estimate = match walk.rows() {
-                Some(rows) => Estimate {
+            let estimate = match (walk.rows(), walk.told()) {
+                (Some(rows), _) => Estimate {
                     rows,
                     origin: Origin::Exact,
                 },
-                None => keyless(connection, table, analysed, size, row)?,
+                (None, Some(told)) => settle((told, Origin::Sample), analysed, size),
+                (None, None) => keyless(connection, table, analysed, size, row)?,
             };
             (estimate, row)
         }
@@ -193,8 +197,13 @@ fn row_bytes(
         Some(key) => {
             // Of several columns the first one is precise enough to find a place by.
             let (column, order) = (sql::quote(&key.column), ordered::by(key, "ASC"));
+            let hint = if keys::is_stored(key) {
+                " NOT INDEXED"
+            } else {
+                ""
+            };
             let mut statement = connection.prepare(&format!(
-                "{from} NOT INDEXED WHERE {column} >= ?1 ORDER BY {order} LIMIT {ROWS_EACH}"
+                "{from}{hint} WHERE {column} >= ?1 ORDER BY {order} LIMIT {ROWS_EACH}"
             ))?;
             for landmark in landmarks {
                 add_lengths(

@@ -426,7 +426,8 @@ async fn keys_are_those_that_rows_are_stored_by() {
          CREATE TABLE without (id INTEGER PRIMARY KEY, a) WITHOUT ROWID;
          CREATE TABLE strict_without (id INTEGER PRIMARY KEY, a TEXT) WITHOUT ROWID, STRICT;
          CREATE TABLE composite (a INTEGER, b INTEGER, PRIMARY KEY (a, b)) WITHOUT ROWID, STRICT;
-         CREATE TABLE custom (a TEXT COLLATE RTRIM PRIMARY KEY) WITHOUT ROWID;
+         CREATE TABLE trimmed (a TEXT COLLATE RTRIM PRIMARY KEY) WITHOUT ROWID;
+         CREATE TABLE indexed (rowid TEXT, _rowid_ TEXT, oid TEXT, k TEXT UNIQUE, n INT NOT NULL UNIQUE);
          CREATE VIEW v AS SELECT 1 AS a;
          CREATE VIRTUAL TABLE f USING fts5(body);",
     );
@@ -441,7 +442,8 @@ async fn keys_are_those_that_rows_are_stored_by() {
         ("without", Some("id")),
         ("strict_without", Some("id")),
         ("composite", Some("a")),
-        ("custom", None),
+        ("trimmed", Some("a")),
+        ("indexed", Some("n")),
         ("v", None),
         ("f", None),
     ] {
