@@ -102,6 +102,7 @@ fn plan_run(world: &mut World, past: &[PastRun], state: &State) -> Planning {
     let asked = RefCell::new(None);
     let planned = plan(&Inputs {
         benchmark: None,
+        filtered: None,
         request: &world.request,
         source: &fixtures::source(),
         profile: &profile,

@@ -170,6 +170,7 @@ impl Subject<'_> {
             estimate: &|_| ThroughputEstimate::guess(1.0),
             learned: &|_| None,
             benchmark: None,
+            filtered: None,
             limits: Limits {
                 cpus: machine::cpus(),
             },

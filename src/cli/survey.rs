@@ -384,6 +384,11 @@ fn make_plan(
         estimate: &|workers| estimator::estimate(&evidence, profile, workers),
         learned: &|room| between_runs::decide(&deciders.samples, &deciders.state, room),
         benchmark: deciders.advice,
+        filtered: profile
+            .table
+            .filter
+            .as_ref()
+            .and_then(|_| estimator::filtered_rows(&known.past, rows)),
         limits: Limits {
             cpus: machine::cpus(),
         },

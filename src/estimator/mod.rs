@@ -16,7 +16,8 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::model::{
-    Benchmark, ConfidenceLevel, ConfidenceNote, ExecutionContext, Grounds, PastRun, SourceProfile,
+    Benchmark, ConfidenceLevel, ConfidenceNote, ExecutionContext, Grounds, PastRun, Recorded,
+    SourceProfile,
 };
 
 /// Share of the newest run in the moving average.
@@ -143,6 +144,22 @@ pub fn estimate(
     }
 }
 
+/// Rows that a filter is expected to let through of a table of about `table` rows: those of the last
+/// run with it that teaches, in proportion where the table had another size then; `None` where there
+/// is no such run. `history` is newest first.
+pub fn filtered_rows(history: &[PastRun], table: u64) -> Option<u64> {
+    let last = history.iter().find(|run| run.teaches)?;
+    let then = match &last.context {
+        Recorded::Known(context) => context.row_estimate,
+        Recorded::Nothing | Recorded::Benchmark | Recorded::Unreadable => 0,
+    };
+    if then == 0 || table == 0 {
+        return Some(last.rows);
+    }
+    let grown = u128::from(last.rows) * u128::from(table) / u128::from(then);
+    Some(u64::try_from(grown).unwrap_or(u64::MAX))
+}
+
 /// The moving average of values given oldest first, seeded with the first; 0 without values.
 fn ewma(oldest_first: &[f64]) -> f64 {
     let Some((seed, later)) = oldest_first.split_first() else {
@@ -172,7 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{NetworkLevel, Recorded, RunId, RunStatus, SourceLoad};
+    use crate::model::{NetworkLevel, RunId, RunStatus, SourceLoad};
     use crate::planner::fixtures;
 
     pub(super) fn run(workers: u32, throughput: f64, teaches: bool) -> PastRun {
@@ -208,6 +225,27 @@ mod tests {
             benchmark: None,
         };
         super::estimate(&evidence, &fixtures::profile(1_000_000), workers)
+    }
+
+    #[test]
+    fn a_filter_is_expected_to_pass_what_it_passed_in_proportion() {
+        let of = |rows, then, teaches| PastRun {
+            rows,
+            context: Recorded::Known(ExecutionContext {
+                row_estimate: then,
+                ..context()
+            }),
+            ..run(1, 1.0, teaches)
+        };
+        assert_eq!(filtered_rows(&[], 1000), None);
+        assert_eq!(filtered_rows(&[of(10, 1000, false)], 1000), None);
+        let runs = [of(7, 10, false), of(10, 1000, true), of(900, 1000, true)];
+        assert_eq!(filtered_rows(&runs, 1000), Some(10));
+        assert_eq!(filtered_rows(&runs, 3500), Some(35));
+        assert_eq!(filtered_rows(&runs, 0), Some(10));
+        assert_eq!(filtered_rows(&[run(1, 1.0, true)], 1000), Some(1));
+        let most = of(u64::MAX, 1, true);
+        assert_eq!(filtered_rows(&[most], u64::MAX), Some(u64::MAX));
     }
 
     #[test]

@@ -74,6 +74,13 @@ pub enum Reason {
         /// Where the spread is known from.
         origin: Origin,
     },
+    /// What an earlier run found to pass the filter is expected again.
+    RowsFiltered {
+        /// Rows that pass.
+        rows: u64,
+        /// Estimated rows of the table.
+        of: u64,
+    },
     /// `--workers`.
     WorkersForced {
         /// Workers.

@@ -181,6 +181,10 @@ pub enum KeyOrder {
         /// The collation that the key's index is in, as the server reads it; `None` where the
         /// type has none, or the database's own.
         collation: Option<String>,
+        /// The schema of the type's comparisons, as the server reads it, where that is not the
+        /// server's own: an extension's type brings its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operators: Option<String>,
     },
 }
 

@@ -193,6 +193,7 @@ mod tests {
         let order = || KeyOrder::Server {
             cast: Some("pg_catalog.text".to_owned()),
             collation: None,
+            operators: None,
         };
         let rest = several.then(|| KeyColumn {
             column: "word".to_owned(),

@@ -149,6 +149,7 @@ pub(crate) fn try_plan(
         profile,
         estimate: &|workers| ThroughputEstimate::guess(100_000.0 * f64::from(workers)),
         learned: &|_| None,
+        filtered: None,
         benchmark: None,
         limits: Limits { cpus: 8 },
     })

@@ -23,9 +23,10 @@ pub use verdict::{advice, verdict};
 use crate::controller::between_runs::{Decision, Room, State};
 use crate::estimator::ThroughputEstimate;
 use crate::model::{
-    BackoffRule, Benchmarked, Chunking, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk,
-    FormatOptions, PLAN_VERSION, PlannedChunk, ReadSpec, Reason, RetryPolicy, RunRequest,
-    Scheduling, SourceIdentity, SourceProfile, TYPE_MAP_VERSION, TypeMapping, Unfit,
+    BackoffRule, Benchmarked, Chunking, Estimate, ExecutionPlan, ExecutionSpec, Forecast,
+    ForecastChunk, FormatOptions, PLAN_VERSION, PlannedChunk, ReadSpec, Reason, RetryPolicy,
+    RunRequest, Scheduling, SourceIdentity, SourceProfile, Statistics, TYPE_MAP_VERSION,
+    TypeMapping, Unfit,
 };
 use chunking::Piece;
 use strategy::Cutting;
@@ -74,6 +75,8 @@ pub struct Inputs<'a> {
     pub estimate: &'a dyn Fn(u32) -> ThroughputEstimate,
     /// What earlier runs say about the number of workers, within a room; `None` before the first.
     pub learned: &'a dyn Fn(Room) -> Option<Decision>,
+    /// Rows that the user's filter is expected to let through, where an earlier run tells.
+    pub filtered: Option<u64>,
     /// What a benchmark stands for, or why it does not decide; `None` where there is none.
     pub benchmark: Option<Result<Benchmarked, Unfit>>,
     /// This machine.
@@ -111,6 +114,11 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, PlanError> {
     reasons.append(&mut staff.reasons);
     let (scheduling, reason) = schedule(&cutting);
     reasons.extend(reason);
+    let filtered = |passing| Reason::RowsFiltered {
+        rows: passing,
+        of: rows,
+    };
+    reasons.extend(inputs.filtered.map(filtered));
 
     let spec = spec(inputs, &cutting, staff.workers, scheduling);
     spec.check().map_err(|source| PlanError::Unsound {
@@ -232,10 +240,17 @@ fn spec(
 }
 
 fn forecast(inputs: &Inputs<'_>, pieces: &[Piece], workers: u32) -> Forecast {
-    let (rows, bytes) = (
-        inputs.profile.statistics.estimate.rows,
-        inputs.profile.statistics.bytes,
-    );
+    let Statistics {
+        estimate: Estimate { rows: table, .. },
+        bytes,
+        ..
+    } = inputs.profile.statistics;
+    let rows = inputs.filtered.unwrap_or(table);
+    let bytes = match inputs.filtered {
+        // Rows that pass are taken to be as wide as all are.
+        Some(_) if table > 0 => share(bytes, rows.min(table).into(), table.into()),
+        _ => bytes,
+    };
     let estimate = (inputs.estimate)(workers);
     Forecast {
         rows,
@@ -249,26 +264,35 @@ fn forecast(inputs: &Inputs<'_>, pieces: &[Piece], workers: u32) -> Forecast {
     }
 }
 
-/// Shares the bytes out by rows, or evenly where no rows are expected; both sums hold exactly.
+/// Shares rows and bytes out by the pieces' rows, or evenly where none are expected; both sums hold
+/// exactly.
 fn forecast_chunks(pieces: &[Piece], rows: u64, bytes: u64) -> Vec<ForecastChunk> {
     let count = pieces.len() as u128;
-    let mut rows_before = 0u128;
-    let mut bytes_before = 0u128;
+    let all: u128 = pieces.iter().map(|piece| u128::from(piece.rows)).sum();
+    let (mut before, mut given) = (0u128, (0, 0));
     (1u128..)
         .zip(pieces)
         .map(|(number, piece)| {
-            rows_before += u128::from(piece.rows);
-            let bytes_until = (u128::from(bytes) * rows_before)
-                .checked_div(u128::from(rows))
-                .unwrap_or(u128::from(bytes) * number / count);
-            let share = bytes_until - bytes_before;
-            bytes_before = bytes_until;
-            ForecastChunk {
-                rows: piece.rows,
-                bytes: u64::try_from(share).unwrap_or(u64::MAX),
-            }
+            before += u128::from(piece.rows);
+            let (part, parts) = if all == 0 {
+                (number, count)
+            } else {
+                (before, all)
+            };
+            let until = (share(rows, part, parts), share(bytes, part, parts));
+            let (rows, bytes) = (until.0 - given.0, until.1 - given.1);
+            given = until;
+            ForecastChunk { rows, bytes }
         })
         .collect()
+}
+
+/// ⌊whole · part / parts⌋, for `part` ≤ `parts`.
+fn share(whole: u64, part: u128, parts: u128) -> u64 {
+    let share = (u128::from(whole) * part).checked_div(parts);
+    share
+        .and_then(|share| u64::try_from(share).ok())
+        .unwrap_or(whole)
 }
 
 fn long_snapshot(duration_s: f64) -> Option<String> {
@@ -484,6 +508,7 @@ mod tests {
             source: &fixtures::source(),
             profile,
             estimate: &|_| ThroughputEstimate::guess(100_000.0),
+            filtered: None,
             benchmark: None,
             learned: &|room| {
                 rooms.borrow_mut().push(room);

@@ -114,7 +114,10 @@ impl Dialect {
         }
         let lower = row(&self.literals(key, lower)?);
         let upper = row(&self.literals(key, upper)?);
-        Ok(Some(format!("{lower} {} {upper}", self.operator("<"))))
+        Ok(Some(format!(
+            "{lower} {} {upper}",
+            self.comparison(key, "<")
+        )))
     }
 
     /// A range of an integer key. NULL keys are in no range, so a range that is open at both ends
@@ -187,13 +190,13 @@ impl Dialect {
         let mut parts: Vec<String> = lower
             .iter()
             .flat_map(|lower| columns.iter().zip(lower).take(fixed))
-            .map(|(column, value)| format!("{column} {} {value}", self.operator("=")))
+            .map(|(column, value)| format!("{column} {} {value}", self.comparison(key, "=")))
             .collect();
         let side = |operator: &str, values: &Vec<String>| {
             format!(
                 "{} {} {}",
                 row(&columns[fixed..]),
-                self.operator(operator),
+                self.comparison(key, operator),
                 row(&values[fixed..])
             )
         };
@@ -225,7 +228,12 @@ impl Dialect {
             (KeyValue::Int(value), KeyOrder::Integer) => {
                 i64::try_from(*value).ok().map(|value| self.integer(value))
             }
-            (value, KeyOrder::Server { cast, collation }) => {
+            (
+                value,
+                KeyOrder::Server {
+                    cast, collation, ..
+                },
+            ) => {
                 let literal = match self {
                     Self::PostgreSql => cast.as_ref().zip(as_text(value)).map(|(cast, text)| {
                         format!("{}::{cast}", quote_literal(self, text).trim_start())
@@ -247,6 +255,20 @@ impl Dialect {
         match self {
             Self::PostgreSql => format!("OPERATOR(pg_catalog.{symbol})"),
             Self::Sqlite => symbol.to_owned(),
+        }
+    }
+
+    /// A comparison of a key's columns, of which those of a key of several are all the server's own.
+    fn comparison(self, key: &Key, symbol: &str) -> String {
+        match (&key.order, self) {
+            (
+                KeyOrder::Server {
+                    operators: Some(schema),
+                    ..
+                },
+                Self::PostgreSql,
+            ) => format!("OPERATOR({schema}.{symbol})"),
+            _ => self.operator(symbol),
         }
     }
 
@@ -476,6 +498,7 @@ mod tests {
         let server = |cast: &str, collation: Option<&str>| KeyOrder::Server {
             cast: Some(cast.to_owned()),
             collation: collation.map(str::to_owned),
+            operators: None,
         };
         Key {
             column: "a".to_owned(),
@@ -559,6 +582,36 @@ mod tests {
         assert_eq!(
             predicate(None, tuple("x", 1, "u")),
             "(\"a\", \"b\", \"c\") < ('x', '1', 'u')"
+        );
+    }
+
+    #[test]
+    fn an_extensions_type_is_compared_by_its_own_operators() {
+        let key = Key {
+            order: KeyOrder::Server {
+                cast: Some("\"Ext\".\"citext\"".to_owned()),
+                collation: None,
+                operators: Some("\"Ext\"".to_owned()),
+            },
+            column: "k".to_owned(),
+            ..key()
+        };
+        let range = KeyRange {
+            lower: Some(KeyValue::typed("citext", "a")),
+            upper: Some(KeyValue::typed("citext", "B")),
+        };
+        let bounds = ChunkBounds::Key(range.clone());
+        assert_eq!(
+            Dialect::PostgreSql
+                .predicate(&bounds, Some(&key))
+                .unwrap()
+                .unwrap(),
+            "\"k\" OPERATOR(\"Ext\".>=) 'a'::\"Ext\".\"citext\" \
+             AND \"k\" OPERATOR(\"Ext\".<) 'B'::\"Ext\".\"citext\""
+        );
+        assert_eq!(
+            Dialect::PostgreSql.ascends(&key, &range).unwrap().unwrap(),
+            "'a'::\"Ext\".\"citext\" OPERATOR(\"Ext\".<) 'B'::\"Ext\".\"citext\""
         );
     }
 

@@ -139,6 +139,7 @@ fn explained(reason: &Reason) -> ReasonDocument<'_> {
             Topic::Strategy => "strategy",
             Topic::Workers => "workers",
             Topic::Scheduling => "scheduling",
+            Topic::Expected => "expected",
         },
         words: wording::reason(reason),
         reason,

@@ -108,7 +108,7 @@ fn decided(plan: &ExecutionPlan) -> [Line; 3] {
 
 fn foreseen(plan: &ExecutionPlan) -> [Line; 2] {
     [
-        Line::fact("expected", expected(plan)),
+        Line::fact("expected", because(plan, Topic::Expected, &expected(plan))),
         Line::fact("estimate", estimate::brief(&plan.forecast)),
     ]
 }

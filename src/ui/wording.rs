@@ -67,6 +67,7 @@ pub fn reason(reason: &Reason) -> String {
             units::plural(u64::from(*leaves), "table")
         ),
         Reason::BoundsFrom { origin } => bounds_from(*origin),
+        Reason::RowsFiltered { rows, of } => passing(*rows, *of),
         Reason::WorkersForced { workers } => format!("{workers} asked for by --workers"),
         Reason::WorkersProfiled { workers } => format!("{workers} recommended by the profile"),
         Reason::WorkersStart { workers } => format!("{workers} to begin with, by --start-workers"),
@@ -96,6 +97,15 @@ fn bounds_from(known: Origin) -> String {
         Origin::Unknown => "the spread of values is not known: bounds are a guess".to_owned(),
         known => format!("bounds at equal numbers of rows, from {}", origin(known)),
     }
+}
+
+/// What a filter is expected to let through.
+fn passing(rows: u64, of: u64) -> String {
+    format!(
+        "{} of about {} rows pass the filter, going by the last run",
+        units::count(rows),
+        units::count(of)
+    )
 }
 
 /// What a benchmark stands for.
@@ -234,6 +244,8 @@ pub enum Topic {
     Workers,
     /// In which order chunks are read.
     Scheduling,
+    /// What the run is expected to read.
+    Expected,
 }
 
 /// What `reason` explains.
@@ -262,6 +274,7 @@ pub fn topic(reason: &Reason) -> Topic {
         | Reason::WorkersHinted(_)
         | Reason::WorkersCapped { .. } => Topic::Workers,
         Reason::Skewed { .. } | Reason::UnequalChunks { .. } => Topic::Scheduling,
+        Reason::RowsFiltered { .. } => Topic::Expected,
     }
 }
 
@@ -510,6 +523,10 @@ mod tests {
                 cut: "key (id, line)".to_owned(),
             },
             Reason::LeavesApart { leaves: 3 },
+            Reason::RowsFiltered {
+                rows: 1000,
+                of: 3_000_000,
+            },
             Reason::WorkersRaised { from: 1, to: 2 },
             Reason::WorkersHinted(Hinted::Scaled {
                 from: 8,

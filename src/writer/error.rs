@@ -331,7 +331,9 @@ fn remedy(service: Service, trouble: Trouble) -> (String, ExitCode) {
             ExitCode::Output,
         ),
         Trouble::Missing | Trouble::Condition => (
-            "something else changes this place; keep it for this dataset alone".to_owned(),
+            "another run has published here meanwhile, or something else changes this place: \
+             run again, and keep it for one run at a time"
+                .to_owned(),
             ExitCode::TryLater,
         ),
         Trouble::Refused => (

@@ -168,6 +168,11 @@ pub(super) trait Arrangement: Send {
     fn ready(&mut self, manifest: Manifest) -> Result<Manifest>;
     /// Shows the new version, in one step.
     fn switch(&mut self) -> Result<()>;
+    /// That another run has published here since this one began, where it has: what fails then
+    /// fails because of that, and no bug is behind it.
+    fn overtaken(&self) -> Option<WriteError> {
+        None
+    }
     /// Makes the switch stable.
     fn settle(&self) -> Result<()>;
     /// Gives the old version the name it is kept under.
@@ -301,6 +306,7 @@ impl Dataset {
         match self.seal_and_switch(&evidence, after) {
             Ok(manifest) => Ok(self.finish(manifest, after)),
             Err(error) => {
+                let error = self.arrangement.overtaken().unwrap_or(error);
                 // The first error is the one to tell; what stays is swept by the next run.
                 let _ = self.abandon();
                 Err(error)

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::ixtract::Cli;
-use crate::published::{Published, extract};
+use crate::published::{Published, extract, sqlite_url};
 use crate::servers::{Database, postgres};
 
 /// How many sessions read at this moment.
@@ -110,4 +110,43 @@ fn the_plan_says_why_and_some_runs_do_not_teach() {
     assert_eq!(step(&[]), "tried");
     let settled = step(&["--no-explore"]);
     assert!(settled == "held" || settled == "adopted", "{settled}");
+}
+
+#[test]
+fn a_filter_is_expected_to_pass_what_it_passed() {
+    let cli = Cli::new();
+    let path = cli.home().join("source.db");
+    let connection = Connection::open(&path).expect("a database");
+    let fill = |from: u32, to: u32| {
+        let sql = format!(
+            "CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY);
+             WITH RECURSIVE c(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM c WHERE i < {to})
+                 INSERT INTO t SELECT i FROM c"
+        );
+        connection.execute_batch(&sql).expect("rows");
+    };
+    let url = sqlite_url(&path);
+    let filter = ["--where", "id % 4 = 0"];
+    let expect = |rows: u64, said: &str| {
+        let plan = [
+            &["plan", "t", "--source", &url, "--chunk-rows", "500"],
+            &filter[..],
+        ]
+        .concat();
+        let told = cli.run(plan.clone()).expect_code(0).stdout;
+        assert!(told.contains(said), "{told}");
+        let document = cli.run([&plan[..], &["--json"]].concat()).json();
+        let forecast = &document["plan"]["forecast"];
+        assert_eq!(forecast["rows"], rows, "{forecast}");
+        let chunks = forecast["chunks"].as_array().expect("chunks");
+        assert!(chunks.len() > 4, "{forecast}");
+        let each = chunks.iter().filter_map(|chunk| chunk["rows"].as_u64());
+        assert_eq!(each.sum::<u64>(), rows, "{forecast}");
+    };
+    fill(1, 4000);
+    expect(4000, "no history yet");
+    extract(&cli, &url, "t", "out", &filter);
+    expect(1000, "1.0K of about 4.0K rows pass the filter");
+    fill(4001, 8000);
+    expect(2000, "2.0K of about 8.0K rows pass the filter");
 }

@@ -38,6 +38,10 @@ const FALLS: [(f64, f64); 8] = [
 /// throughput and this share of it.
 const DISTURBANCE: (f64, f64) = (0.03, 0.3);
 
+/// A curve is wrong at a count with this probability, by anything up to this factor all in all. More
+/// than two or three slow runs at a count are no accident, whatever the curves say.
+const ODDITY: (f64, f64) = (0.001, 100.0);
+
 /// Deviation of one run from its count's mean before anything is known, as a share, and how many runs
 /// that opinion is worth. Even noise of ±14 % deviates by 8 %.
 const NOISE: (f64, f64) = (0.08, 4.0);
@@ -130,18 +134,38 @@ struct Measured {
     precision: f64,
     /// How likely it is, relative to the true throughput, that every run was disturbed.
     doubt: f64,
+    /// How likely it is, relative to the true throughput, that a curve is no curve for this source
+    /// at this count.
+    oddity: f64,
+}
+
+/// What an amount that a measured count is off a curve says.
+struct Verdict {
+    /// The logarithm of how likely it is, relative to no amount at all.
+    likelihood: f64,
+    /// The probability that curve and runs are both as they should be.
+    sound: f64,
+    /// The probability that the curve is wrong at this count.
+    odd: f64,
 }
 
 impl Measured {
-    /// How much less likely than the truth it is to see what is `off` from it by so much, as a
-    /// logarithm; and the probability that it was not disturbed.
-    fn likelihood(&self, off: f64) -> (f64, f64) {
-        let usual = (off * off * self.precision / 2.0).min(500.0);
-        if off >= 0.0 || usual < 0.5 {
-            return (-usual, 1.0);
+    fn judge(&self, off: f64) -> Verdict {
+        let usual = off * off * self.precision / 2.0;
+        if usual < 0.5 {
+            return Verdict {
+                likelihood: -usual,
+                sound: 1.0,
+                odd: 0.0,
+            };
         }
-        let either = 1.0 + self.doubt * usual.exp();
-        (either.ln() - usual, 1.0 / either)
+        let (sound, doubt) = ((-usual).exp(), if off < 0.0 { self.doubt } else { 0.0 });
+        let any = sound + doubt + self.oddity;
+        Verdict {
+            likelihood: any.ln(),
+            sound: sound / any,
+            odd: self.oddity / any,
+        }
     }
 }
 
@@ -233,7 +257,8 @@ fn reached(curve: &Curve, most: u32, measured: &BTreeMap<u32, Measured>) -> Vec<
         let on_curve = curve.at(workers);
         measured.get(&workers).map_or(on_curve, |of| {
             let off = of.mean - on_curve;
-            on_curve + of.trust * of.likelihood(off).1 * off
+            let verdict = of.judge(off);
+            on_curve + (of.trust * verdict.sound + verdict.odd) * off
         })
     };
     let counts = (1..=most).map(|workers| (drawn(workers) - zero).exp());
@@ -270,7 +295,10 @@ fn measure(memory: &Memory) -> (BTreeMap<u32, Measured>, f64) {
     let (noise, misfit) = (squares / freedom, MISFIT * MISFIT);
     for of_count in measured.values_mut() {
         of_count.precision = 1.0 / (misfit + noise / of_count.weight);
-        of_count.doubt *= -1.0 / DISTURBANCE.1.ln() * (TAU / of_count.precision).sqrt();
+        // Densities, relative to the normal one at its top.
+        let top = (TAU / of_count.precision).sqrt();
+        of_count.doubt *= top / -DISTURBANCE.1.ln();
+        of_count.oddity = ODDITY.0 * top / ODDITY.1.ln();
         of_count.trust = misfit * of_count.precision;
     }
     (measured, noise)
@@ -297,7 +325,7 @@ fn weigh(mut curves: Vec<Curve>, measured: &BTreeMap<u32, Measured>) -> Vec<Curv
         curve.height = settle(&heights);
         let each = heights
             .iter()
-            .map(|(height, of)| of.likelihood(height - curve.height).0);
+            .map(|(height, of)| of.judge(height - curve.height).likelihood);
         curve.credit = each.sum::<f64>() - f64::from(curve.peak).ln();
     }
     let most = curves
@@ -322,7 +350,7 @@ fn settle(heights: &[(f64, Measured)]) -> f64 {
     for _ in 0..ROUNDS {
         let (mut sum, mut all) = (0.0, f64::MIN_POSITIVE);
         for (height, of) in heights {
-            let faith = settled.map_or(1.0, |settled| of.likelihood(height - settled).1);
+            let faith = settled.map_or(1.0, |settled| of.judge(height - settled).sound);
             sum += of.precision * faith * height;
             all += of.precision * faith;
         }

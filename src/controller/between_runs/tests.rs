@@ -123,6 +123,20 @@ fn far_from_the_best_counts_are_doubled_or_halved() {
 }
 
 #[test]
+fn a_source_that_no_curve_describes_is_believed() {
+    // Steeper than any fall there is: several slow runs are not all accidents, nor a fast one luck.
+    let mut runs = vec![(8, 31), (4, 125), (2, 400)];
+    let mut decision = after(8, &runs);
+    for _ in 0..12 {
+        assert!(decision.workers <= 4, "{decision:?} after {runs:?}");
+        let thousands = [0, 330, 400, 220, 125][decision.workers as usize];
+        runs.push((decision.workers, thousands));
+        decision = decide(&history(&runs), &decision.next, ROOM).expect("a decision");
+    }
+    assert_eq!(decision.next.best, 2, "{runs:?}");
+}
+
+#[test]
 fn under_load_nothing_goes_up() {
     let loaded = Room {
         upward: false,

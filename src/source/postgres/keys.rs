@@ -31,7 +31,16 @@ const COLUMNS: &str = "
            a.attnotnull AND NOT EXISTS (
                SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
                AND NOT k.convalidated AND k.conkey = ARRAY[a.attnum]),
-           cn.nspname::text, c.collname::text
+           cn.nspname::text, c.collname::text,
+           -- Where the comparisons of the index's order are, all of them in one place under their
+           -- usual names.
+           (SELECT min(n.nspname::text)
+            FROM pg_amop s JOIN pg_operator e ON e.oid = s.amopopr
+            JOIN pg_namespace n ON n.oid = e.oprnamespace
+            WHERE s.amopfamily = o.opcfamily AND s.amoplefttype = t.oid AND s.amoprighttype = t.oid
+              AND (s.amopstrategy, e.oprname) IN ((1, '<'), (3, '='), (4, '>='))
+              AND has_schema_privilege(n.oid, 'USAGE')
+            HAVING count(*) = 3 AND count(DISTINCT n.oid) = 1)
     FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
     CROSS JOIN LATERAL generate_series(0, i.indnkeyatts - 1) p(place)
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p.place]
@@ -73,6 +82,9 @@ const ORDERED: &[(&str, &str, &str)] = &[
     ("macaddr", "macaddr", "macaddr"),
 ];
 
+/// Types of extensions in whose order keys may be cut, too; bounds go by their name.
+const EXTENSIONS: &[&str] = &["citext"];
+
 /// The name that bounds of integers go by where an order is by name.
 const INTEGERS: &[&str] = &["int2", "int4", "int8"];
 
@@ -105,27 +117,31 @@ impl Indexed {
             place: row.get(4),
             column: row.get(5),
             source_type: row.get(6),
-            order: order(&name, &schema, row.get(9), collation),
+            order: order(&name, &schema, row.get(9), collation, row.get(13)),
             not_null: row.get(10),
         }
     }
 }
 
-/// How bounds of a type are written.
+/// How bounds of a type are written. `operators` is the schema of its comparisons.
 fn order(
     name: &str,
     schema: &str,
     is_enum: bool,
     collation: Option<(String, String)>,
+    operators: Option<String>,
 ) -> Option<KeyOrder> {
     let qualified = |schema: &str, name: &str| {
         format!("{}.{}", quote_identifier(schema), quote_identifier(name))
     };
+    let mut foreign = None;
     let cast = if is_enum {
         qualified(schema, name)
     } else if schema != "pg_catalog" {
-        // Its operators may be anywhere on somebody's search path.
-        return None;
+        // Where it was put nobody searches, so its comparisons are named with their place.
+        EXTENSIONS.iter().find(|known| **known == name)?;
+        foreign = Some(quote_identifier(&operators?));
+        qualified(schema, name)
     } else if INTEGERS.contains(&name) {
         return Some(KeyOrder::Integer);
     } else {
@@ -135,17 +151,24 @@ fn order(
     Some(KeyOrder::Server {
         cast: Some(cast),
         collation: collation.map(|(schema, name)| qualified(&schema, &name)),
+        operators: foreign,
     })
 }
 
 /// The name that a column's bounds go by in plans.
 pub(super) fn kind(order: &KeyOrder) -> &'static str {
     let KeyOrder::Server {
-        cast: Some(cast), ..
+        cast: Some(cast),
+        operators,
+        ..
     } = order
     else {
         return "int";
     };
+    if operators.is_some() {
+        let named = |known: &&&str| cast.ends_with(&format!(".{}", quote_identifier(known)));
+        return EXTENSIONS.iter().find(named).map_or("text", |known| *known);
+    }
     ORDERED
         .iter()
         .find(|(.., known)| cast.strip_prefix("pg_catalog.") == Some(known))
@@ -191,6 +214,19 @@ fn whole(columns: &[Indexed]) -> Option<Key> {
         && usize::try_from(first.width) == Ok(columns.len())
         && columns.iter().all(|column| column.not_null);
     let key = leading(first).filter(|_| complete)?;
+    // Rows are compared by operators of one place.
+    let foreign = |column: &Indexed| {
+        matches!(
+            &column.order,
+            Some(KeyOrder::Server {
+                operators: Some(_),
+                ..
+            })
+        )
+    };
+    if columns.iter().any(foreign) {
+        return None;
+    }
     let rest: Option<Vec<KeyColumn>> = rest
         .iter()
         .map(|more| {
@@ -214,7 +250,7 @@ mod tests {
     #[test]
     fn every_type_has_a_cast_and_a_name_in_plans() {
         for (name, kind, cast) in ORDERED {
-            let order = order(name, "pg_catalog", false, None).expect("an order");
+            let order = order(name, "pg_catalog", false, None, None).expect("an order");
             assert_eq!(super::kind(&order), *kind, "{name}");
             let KeyOrder::Server {
                 cast: Some(written),
@@ -230,16 +266,24 @@ mod tests {
             );
         }
         assert_eq!(
-            order("int2", "pg_catalog", false, None),
+            order("int2", "pg_catalog", false, None, None),
             Some(KeyOrder::Integer)
         );
-        assert_eq!(order("citext", "public", false, None), None);
-        assert_eq!(order("json", "pg_catalog", false, None), None);
+        assert_eq!(order("citext", "public", false, None, None), None);
+        let ours = || Some("Ext".to_owned());
+        assert_eq!(order("other", "public", false, None, ours()), None);
+        let citext = order("citext", "Ext", false, None, ours()).expect("an order");
+        assert_eq!(super::kind(&citext), "citext");
+        let KeyOrder::Server { operators, .. } = citext else {
+            panic!("citext is the server's");
+        };
+        assert_eq!(operators.as_deref(), Some("\"Ext\""));
+        assert_eq!(order("json", "pg_catalog", false, None, None), None);
     }
 
     #[test]
     fn enums_and_collations_are_named_with_their_schema() {
-        let mood = order("my \"mood\"", "public", true, None).expect("an order");
+        let mood = order("my \"mood\"", "public", true, None, None).expect("an order");
         assert_eq!(kind(&mood), "enum");
         let KeyOrder::Server { cast, .. } = mood else {
             panic!("{mood:?}");
@@ -247,7 +291,7 @@ mod tests {
         assert_eq!(cast.as_deref(), Some("\"public\".\"my \"\"mood\"\"\""));
         let collation = ("pg_catalog".to_owned(), "C".to_owned());
         let KeyOrder::Server { collation, .. } =
-            order("text", "pg_catalog", false, Some(collation)).expect("an order")
+            order("text", "pg_catalog", false, Some(collation), None).expect("an order")
         else {
             panic!("text is the server's");
         };

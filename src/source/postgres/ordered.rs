@@ -193,6 +193,7 @@ impl Question<'_> {
         let KeyOrder::Server {
             cast: Some(cast),
             collation,
+            ..
         } = &self.key.order
         else {
             return Ok(None);

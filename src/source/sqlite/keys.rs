@@ -152,6 +152,7 @@ fn keys_of(
         let own = known.map(|known| KeyOrder::Server {
             cast: None,
             collation: Some((*known).to_owned()),
+            operators: None,
         });
         Some((column, order(column, own)?))
     };

@@ -355,6 +355,7 @@ mod tests {
         KeyOrder::Server {
             cast: None,
             collation: Some(collation.to_owned()),
+            operators: None,
         }
     }
 

@@ -273,6 +273,18 @@ impl Arrangement for StoreRuns {
         }
     }
 
+    fn overtaken(&self) -> Option<WriteError> {
+        // What nobody can tell stays open.
+        if self.uncertain {
+            return None;
+        }
+        let shown = self.store().to_string();
+        let found = self.store().find(names::MANIFEST).ok()??;
+        let found = Manifest::read(&found.bytes, &shown).ok()?;
+        let before = self.before.as_ref().map(|(manifest, _)| &manifest.run);
+        (Some(&found.run) != before).then_some(WriteError::Overtaken { path: shown })
+    }
+
     fn settle(&self) -> Result<()> {
         Ok(())
     }

@@ -241,6 +241,30 @@ fn what_a_nondeterministic_collation_holds_equal_is_one_key() {
 }
 
 #[test]
+fn citext_is_ordered_by_its_own_operators() {
+    let (database, cli) = (postgres().fresh_database(), Cli::new());
+    // Nobody searches that schema.
+    database.exec(
+        r#"CREATE SCHEMA "Ext ra"; CREATE EXTENSION citext SCHEMA "Ext ra";
+           CREATE DOMAIN word AS "Ext ra".citext;
+           CREATE TABLE several (a "Ext ra".citext, b int4, n int4, PRIMARY KEY (a, b));
+           INSERT INTO several SELECT CASE i % 2 WHEN 0 THEN 'Key' ELSE 'kEY' END || i / 20, i, i
+               FROM generate_series(1, 200) AS i"#,
+    );
+    for kind in [
+        r#""Ext ra".citext"#,
+        r#""Ext ra".citext COLLATE "C""#,
+        "word",
+    ] {
+        let key = "CASE i % 3 WHEN 0 THEN 'Key-' WHEN 1 THEN 'key' ELSE '_KEY ' END || i";
+        check_type(&database, &cli, kind, key, AWKWARD);
+    }
+    let run = check(&database, &cli, "several", &[]);
+    assert_eq!(key_of(&run.plan().spec), "a");
+    assert!(run.chunks().len() > 5, "{:?}", run.chunks());
+}
+
+#[test]
 fn enums_booleans_and_heaps() {
     let (database, cli) = (postgres().fresh_database(), Cli::new());
     database.exec(

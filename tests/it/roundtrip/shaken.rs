@@ -198,7 +198,7 @@ impl Shake {
     /// Flags to read it by, the format left out.
     fn flags(&mut self) -> Vec<String> {
         let random = &mut self.random;
-        // An index of citext, or of what else has no order that we can name, is no key.
+        // An index of what has no order that we can name is no key.
         let chunking = random.pick(&["auto", "auto", "ctid", "none"]);
         let workers = (random.below(4) + 1).to_string();
         let chunk_rows = (random.below(60) + 1).to_string();

@@ -128,6 +128,49 @@ fn a_first_run_that_is_overtaken_leaves_nothing() {
     overtaken(false);
 }
 
+/// The winner sweeps what lies there before it publishes, and with it what the loser has uploaded.
+#[test]
+fn a_run_whose_uploads_are_swept_is_told_that_it_was_overtaken() {
+    let database = postgres().fresh_database();
+    // The first chunk's file is larger than a piece, so it lies on the store before it is complete;
+    // only the last row is stopped at the gate.
+    database.exec(
+        "CREATE TABLE t (id bigint PRIMARY KEY, noise text NOT NULL);
+         ALTER TABLE t ALTER noise SET STORAGE EXTERNAL;
+         INSERT INTO t SELECT CASE i WHEN 400 THEN 40000 ELSE i * 100 - 1 END, (SELECT string_agg(md5(i::text || j::text), '')
+                                  FROM generate_series(1, 1500) AS j)
+         FROM generate_series(1, 400) AS i; ANALYZE t",
+    );
+    let bucket = Bucket::new();
+    let extraction = Extraction::new(database.url(), "public.t").by(bucket.cli());
+    let url = bucket.url();
+    let output = ["--output", &url, "--compression", "none"];
+    let run = |more: &[&str]| {
+        let words = extraction.words("run", &[&output, more].concat());
+        extraction.cli.spawn(words)
+    };
+    let gate = Gate::shut(&database);
+    let slow = run(&[
+        "--where",
+        Gate::FILTER,
+        "--chunk-rows",
+        "200",
+        "--workers",
+        "1",
+    ]);
+    gate.wait_for_readers(1);
+    assert_eq!(bucket.uploads().len(), 1);
+    run(&[]).wait().expect_code(0);
+    assert_eq!(bucket.uploads(), Vec::<String>::new());
+    gate.open();
+    let outcome = slow.wait().expect_code(75);
+    assert!(
+        outcome.stderr.contains("another run has published"),
+        "{outcome:#?}"
+    );
+    extraction.cli.run(["verify", &url]).expect_code(0);
+}
+
 #[test]
 fn of_many_runs_at_once_whoever_publishes_does_so_whole() {
     let versions = Versions::small(Bucket::new());
