@@ -169,7 +169,7 @@ impl From<StateError> for Failure {
             ),
             E::Ambiguous { candidates, .. } => (
                 ExitCode::Usage,
-                format!("it may be {}", candidates.join(" or ")),
+                format!("among them are {}", candidates.join(" and ")),
                 "write more of the id".to_owned(),
             ),
         };

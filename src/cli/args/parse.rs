@@ -126,6 +126,13 @@ pub(super) fn output(text: &str) -> Result<String, String> {
         Some((scheme, _)) => Err(format!(
             "'{scheme}://' is not supported; known are s3://, gs://, az:// and a local directory"
         )),
+        // With one slash it would be a directory of that name, which nobody wants.
+        None if ["s3:/", "gs:/", "az:/"]
+            .iter()
+            .any(|slip| text.starts_with(slip)) =>
+        {
+            Err("write two slashes after the colon".to_owned())
+        }
         None => nonempty(text),
     }
 }
@@ -266,8 +273,9 @@ mod tests {
         assert_eq!(output("file:///srv/x"), Ok("/srv/x".to_owned()));
         assert_eq!(output("file:x"), Ok("x".to_owned()));
         assert_eq!(output("a:b/c"), Ok("a:b/c".to_owned()));
-        assert!(output("gs://bucket/x").is_err());
+        assert!(output("http://bucket/x").is_err());
         assert!(output("").is_err());
+        assert!(output("s3:/bucket/x").is_err());
     }
 
     #[test]

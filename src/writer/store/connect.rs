@@ -36,16 +36,54 @@ impl fmt::Debug for StoreOptions {
 impl StoreOptions {
     /// Whether the endpoint, if one is given, is asked for in plain HTTP.
     fn plain_http(&self) -> bool {
-        const ENDPOINTS: [&str; 4] = [
-            "aws_endpoint_url",
-            "aws_endpoint_url_s3",
-            "google_base_url",
-            "azure_storage_endpoint",
-        ];
         self.values
             .iter()
             .any(|(name, value)| ENDPOINTS.contains(&name.as_str()) && value.starts_with("http://"))
     }
+
+    /// Refuses what the library would panic at in the middle of its first request, or quietly send
+    /// elsewhere.
+    fn check(&self) -> std::result::Result<(), String> {
+        for (name, value) in &self.values {
+            if name != DOCUMENT && !is_one_line(value) {
+                return Err(format!(
+                    "{name} holds a line break or another control character"
+                ));
+            }
+            if ENDPOINTS.contains(&name.as_str()) {
+                // The value may hold a login, so it is not repeated.
+                check_endpoint(value).map_err(|why| format!("{name} {why}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The options that are URLs of a service.
+const ENDPOINTS: [&str; 4] = [
+    "aws_endpoint_url",
+    "aws_endpoint_url_s3",
+    "google_base_url",
+    "azure_storage_endpoint",
+];
+
+/// The one option that is a whole document.
+const DOCUMENT: &str = "google_service_account_key";
+
+/// Whether a value can stand in a header: it holds no line break and no other control character.
+pub(super) fn is_one_line(value: &str) -> bool {
+    !value.chars().any(char::is_control)
+}
+
+fn check_endpoint(value: &str) -> std::result::Result<(), String> {
+    let url = url::Url::parse(value).map_err(|error| format!("is no URL: {error}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a login, which a store does not take".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("holds '?' or '#', after which no bucket can follow".to_owned());
+    }
+    Ok(())
 }
 
 /// How long one request may take: a piece of 8 MiB at half a megabit a second.
@@ -74,6 +112,7 @@ impl Clients {
             path: address.to_string(),
             why,
         };
+        options.check().map_err(wrong)?;
         let make = |retry: RetryConfig, patience: Duration| {
             let client = client(options, patience);
             match address.service {
@@ -201,4 +240,52 @@ fn azure(
     }
     let store = builder.build().map_err(said)?;
     Ok((Arc::new(store), Lister::None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, value: &str) -> std::result::Result<(), String> {
+        let options = StoreOptions {
+            values: vec![(name.to_owned(), value.to_owned())],
+            credential_process: None,
+        };
+        options.check()
+    }
+
+    #[test]
+    fn values_that_no_request_can_carry_are_refused_unshown() {
+        for name in ["aws_access_key_id", "aws_session_token", "aws_region"] {
+            let why = check(name, "hidden\n").expect_err("a line break");
+            assert!(why.starts_with(name) && !why.contains("hidden"), "{why}");
+        }
+        assert_eq!(check("aws_access_key_id", "a+/=é"), Ok(()));
+        assert_eq!(check(DOCUMENT, "{\n}\n"), Ok(()));
+    }
+
+    #[test]
+    fn an_endpoint_is_the_url_of_a_service() {
+        for name in ENDPOINTS {
+            for wrong in [
+                "http://",
+                "http://h:99999",
+                "https://[::1",
+                "http://u:hidden@h",
+                "http://hidden@h",
+                "http://h/?sig=hidden",
+                "http://h#hidden",
+            ] {
+                let why = check(name, wrong).expect_err(wrong);
+                assert!(!why.contains("hidden"), "{why}");
+            }
+            for right in [
+                "http://127.0.0.1:9000",
+                "https://[::1]/account",
+                "https://h/",
+            ] {
+                assert_eq!(check(name, right), Ok(()));
+            }
+        }
+    }
 }

@@ -11,6 +11,8 @@ use object_store::aws::AwsCredential;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
+use super::connect::is_one_line;
+
 /// How long the command may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -65,6 +67,11 @@ fn parse(document: &[u8]) -> Result<AwsCredential, String> {
     // serde's own message would repeat what it read.
     let printed: Printed = serde_json::from_slice(document)
         .map_err(|_| "it does not print the document of an AWS credential process".to_owned())?;
+    let token = printed.session_token.as_deref().unwrap_or_default();
+    let values = [&printed.access_key_id, &printed.secret_access_key, token];
+    if !values.into_iter().all(is_one_line) {
+        return Err("what it prints holds a line break inside a value".to_owned());
+    }
     Ok(AwsCredential {
         key_id: printed.access_key_id,
         secret_key: printed.secret_access_key,
@@ -113,6 +120,7 @@ mod tests {
         assert_eq!(credential.token, None);
         for command in [
             "echo '{\"hidden\":1}'",
+            r#"printf %s '{"AccessKeyId":"hidden\n","SecretAccessKey":"key"}'"#,
             "echo hidden; echo sorry >&2; exit 3",
         ] {
             let error = of(command).await.unwrap_err().to_string();

@@ -181,6 +181,31 @@ fn half_a_key_is_told() {
 }
 
 #[test]
+fn a_setting_that_no_request_can_carry_is_named() {
+    for (name, value, words) in [
+        (
+            "AWS_ACCESS_KEY_ID",
+            "hidden-secret-of-nobody\n",
+            "aws_access_key_id holds a line break",
+        ),
+        ("AWS_REGION", "eu\nwest", "aws_region holds a line break"),
+        (
+            "AWS_ENDPOINT_URL",
+            "http://127.0.0.1:99999",
+            "aws_endpoint_url is no URL",
+        ),
+        (
+            "AWS_ENDPOINT_URL",
+            "http://u:hidden-secret-of-nobody@h",
+            "aws_endpoint_url holds a login",
+        ),
+    ] {
+        let change = |cli: Cli| cli.unset(name).env(name, value);
+        refused_with(Bucket::new(), change, 78, words);
+    }
+}
+
+#[test]
 fn credentials_come_from_a_profile_or_a_command() {
     let mut versions = Versions::small(Bucket::new());
     let (key, secret) = versions.bucket.key();
