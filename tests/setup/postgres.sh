@@ -1,5 +1,6 @@
 # PostgreSQL servers for tests. Sourced by tests/run, which starts the servers that all tests share,
-# and by tests/it/servers/private.rs, for tests that need a server of their own.
+# by scripts that need one server, and by tests/it/servers/private.rs, for tests that need a server of
+# their own.
 #
 # Every server listens on 127.0.0.1 only, asks for a SCRAM password, offers TLS with a certificate
 # for the name `localhost` (so `127.0.0.1` is a host that verify-full must refuse), and keeps
@@ -48,6 +49,18 @@ start_servers() {
         export "IXTRACT_TEST_${names[i]}=postgresql://postgres:$password@localhost:${ports[i]}/postgres"
     done
     for pid in "${pids[@]}"; do wait "$pid" || die "a server did not start"; done
+}
+
+# Starts the distribution's server alone, for scripts; `url` becomes its superuser's.
+start_one_server() {
+    local password port
+    make_certificates "$IXTRACT_TEST_DIR/tls"
+    export IXTRACT_TEST_CA=$IXTRACT_TEST_DIR/tls/ca.crt
+    password=$(openssl rand -hex 12)
+    port=$(free_ports 1)
+    # It changes the directory.
+    (start_shared_server PG "$password" "$port")
+    url=postgresql://postgres:$password@localhost:$port/postgres
 }
 
 # make_locales DIR: locales whose money has two, no, and three digits after the point.
