@@ -9,6 +9,7 @@ mod environment;
 mod format;
 mod hints;
 mod libpq;
+mod option_file;
 mod place;
 mod store;
 mod template;

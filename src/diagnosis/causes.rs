@@ -6,7 +6,8 @@
 //!    and small queries took several times as long as usual, or the first rows of chunks did and are
 //!    most of what was added; or the latency rule was breached. What more workers of our own may have caused does not count.
 //! 3. **under_parallel**, **over_parallel**: the number of workers changed and so did the speed, by
-//!    more than noise, and earlier runs with this very number do not contradict.
+//!    more than noise and no more than workers can, and earlier runs with this very number do not
+//!    contradict.
 //! 4. **anomaly**: the speed is more than two standard deviations from that of the runs before.
 //! 5. **model_error**: a prediction that could be trusted was off by half or more.
 //! 6. **stable**: anything else.
@@ -52,6 +53,10 @@ const ANSWERS: (u64, u64) = (3, 50);
 
 /// Earlier runs of the same number of workers contradict when they differ by more than this.
 const CONTRADICTION: f64 = 0.20;
+
+/// How far beyond its share of the speed a worker can take or bring: less crowded, others read a little
+/// faster or slower.
+const SHARE: f64 = 1.5;
 
 /// A part is costlier at this many times the usual,
 const COSTLIER: f64 = 1.5;
@@ -267,7 +272,13 @@ fn latent(view: &View<'_>) -> Ruling {
 fn parallel(view: &View<'_>) -> Ruling {
     let (previous, change) = (view.previous?, view.change?);
     let (from, to) = (previous.workers, view.now.workers);
-    if from == to || change.abs() <= NOISE {
+    let share = f64::from(to) / f64::from(from);
+    let explicable = if to < from {
+        1.0 + change >= share / SHARE
+    } else {
+        1.0 + change <= share * SHARE
+    };
+    if from == to || change.abs() <= NOISE || !explicable {
         return None;
     }
     let mut peers: Vec<f64> = view

@@ -268,6 +268,22 @@ fn workers_are_not_blamed_for_what_their_number_never_did() {
 }
 
 #[test]
+fn workers_are_not_blamed_for_more_than_their_share() {
+    // Half of the workers cannot take five sixths of the speed with them, though it is their first try;
+    let found = Scene::even(2, 60.0).after(&usual(6));
+    expect(&found, Category::Anomaly, &Action::LookAtSource);
+    // nor can twice as many bring ten times as much.
+    let found = Scene::even(8, 1.0).after(&usual(6));
+    expect(&found, Category::Anomaly, &Action::Nothing);
+    // They may take and bring less,
+    let found = Scene::even(1, 12.0).after(&usual(6));
+    expect(&found, Category::UnderParallel, &Action::Learned);
+    // and what hinders has no such bound.
+    let found = Scene::even(8, 60.0).after(&usual(6));
+    expect(&found, Category::OverParallel, &Action::Learned);
+}
+
+#[test]
 fn a_run_that_the_source_slowed_is_no_measure_for_the_next() {
     let mut runs = usual(6);
     let mut slow = Scene::even(4, 30.0);

@@ -14,6 +14,8 @@ pub enum SourceKind {
     PostgreSql,
     /// A SQLite 3 database file.
     Sqlite,
+    /// MySQL 5.6 or later, or MariaDB.
+    Mysql,
 }
 
 impl SourceKind {
@@ -22,15 +24,17 @@ impl SourceKind {
         match self {
             Self::PostgreSql => "postgresql",
             Self::Sqlite => "sqlite",
+            Self::Mysql => "mysql",
         }
     }
 
-    /// Sessions of a run beside its workers': on a server, the coordinator that holds the snapshot
-    /// and counts, and the monitor that sees who waits for us; on a file, the catalogue's connection
-    /// and the count's. (Two more are there while the readers of a file in WAL mode start.)
+    /// Sessions of a run beside its workers': on a server, the one that counts (and, with PostgreSQL,
+    /// holds the snapshot) and the monitor that sees who waits for us; on a file, the catalogue's
+    /// connection and the count's. (Two more are there while the readers of a file in WAL mode start,
+    /// and while MySQL's begin.)
     pub fn other_sessions(self) -> u32 {
         match self {
-            Self::PostgreSql | Self::Sqlite => 2,
+            Self::PostgreSql | Self::Mysql | Self::Sqlite => 2,
         }
     }
 }
@@ -71,7 +75,7 @@ pub const QUERY_SCHEMA: &str = "query";
 /// A relation's name: exact, unquoted parts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Relation {
-    /// Schema; `main` for SQLite.
+    /// Schema; the database for MySQL, `main` for SQLite.
     pub schema: String,
     /// Name inside the schema.
     pub name: String,

@@ -11,8 +11,11 @@ pub mod dialect;
 mod error;
 mod ledger;
 mod moment;
+pub mod mysql;
 pub mod postgres;
+mod resolve;
 pub mod secrets;
+mod spread;
 pub mod sqlite;
 pub mod url;
 
@@ -246,6 +249,9 @@ pub async fn connect(options: ConnectOptions) -> Result<Arc<dyn Source>> {
     Ok(match &options.target {
         url::Target::Postgres(target) => {
             Arc::new(postgres::Postgres::connect(target.clone(), &options).await?)
+        }
+        url::Target::Mysql(target) => {
+            Arc::new(mysql::Mysql::connect(target.clone(), &options).await?)
         }
         url::Target::Sqlite(path) => Arc::new(sqlite::Sqlite::connect(path, &options).await?),
     })

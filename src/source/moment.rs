@@ -19,7 +19,11 @@ pub(super) fn date(text: &str) -> Option<i32> {
     }
     let year = i64::from(number(year)?);
     let year = if negative { -year } else { year };
-    let (month, day) = (two(month)?, two(day)?);
+    civil(year, two(month)?, two(day)?)
+}
+
+/// Days after 1970-01-01 of a date of the Gregorian calendar, carried on before its beginning.
+pub(super) fn civil(year: i64, month: u32, day: u32) -> Option<i32> {
     let leaps = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,

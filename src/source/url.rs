@@ -1,4 +1,4 @@
-//! Source addresses: `postgresql://…` with libpq's parameters, and `sqlite:PATH`.
+//! Source addresses: `postgresql://…` with libpq's parameters, `mysql://…`, and `sqlite:PATH`.
 //!
 //! A password in an address is taken out at once and handed back apart, as a [`Secret`]: no
 //! [`Target`] and no [`UrlError`] ever holds one.
@@ -8,6 +8,14 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+mod mysql;
+mod tls;
+
+pub(super) use mysql::shown as mysql_place;
+pub use mysql::{MysqlAddress, MysqlTarget};
+pub use tls::TlsMode;
+use tls::in_force;
+
 use super::secrets::Secret;
 use crate::error::{ExitCode, Failure};
 
@@ -16,41 +24,10 @@ use crate::error::{ExitCode, Failure};
 pub enum Target {
     /// A PostgreSQL server.
     Postgres(PostgresTarget),
+    /// A MySQL or MariaDB server.
+    Mysql(MysqlTarget),
     /// A SQLite file.
     Sqlite(PathBuf),
-}
-
-/// `--tls`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// Never encrypted.
-    Disable,
-    /// Encrypted where the server can, unverified.
-    Prefer,
-    /// Encrypted, the server not verified.
-    Require,
-    /// Encrypted, the certificate's chain verified.
-    VerifyCa,
-    /// Encrypted, chain and host name verified.
-    VerifyFull,
-}
-
-impl std::str::FromStr for TlsMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "disable" => Ok(Self::Disable),
-            // libpq's `allow` tries plain text first; encrypting where possible is never less safe.
-            "allow" | "prefer" => Ok(Self::Prefer),
-            "require" => Ok(Self::Require),
-            "verify-ca" => Ok(Self::VerifyCa),
-            "verify-full" => Ok(Self::VerifyFull),
-            _ => Err(format!(
-                "'{text}' is no TLS mode; known are disable, prefer, require, verify-ca, verify-full"
-            )),
-        }
-    }
 }
 
 /// A PostgreSQL address, all parts settled.
@@ -80,22 +57,12 @@ impl PostgresTarget {
         self.host.starts_with('/')
     }
 
-    /// Whether the host is this machine, by name or address.
-    pub fn is_loopback(&self) -> bool {
-        self.host.eq_ignore_ascii_case("localhost")
-            || self
-                .host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
-    }
-
     /// The TLS mode in force: as written, else by the kind of host.
     pub fn tls_mode(&self) -> TlsMode {
-        match self.tls {
-            _ if self.is_socket() => TlsMode::Disable,
-            Some(mode) => mode,
-            None if self.is_loopback() => TlsMode::Prefer,
-            None => TlsMode::VerifyFull,
+        if self.is_socket() {
+            TlsMode::Disable
+        } else {
+            in_force(self.tls, &self.host)
         }
     }
 }
@@ -105,6 +72,8 @@ impl PostgresTarget {
 pub enum Address {
     /// `postgresql://…`
     Postgres(Box<PostgresAddress>),
+    /// `mysql://…`
+    Mysql(Box<MysqlAddress>),
     /// `sqlite:PATH`
     Sqlite(PathBuf),
 }
@@ -152,11 +121,7 @@ impl PostgresAddress {
             .clone()
             .or_else(|| default_user.map(str::to_owned))
             .ok_or(UrlError::NoUser)?;
-        let tls_client = match (&self.tls_cert, &self.tls_key) {
-            (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
-            (None, None) => None,
-            _ => return Err(UrlError::HalfClientCertificate),
-        };
+        let tls_client = client_certificate(&self.tls_cert, &self.tls_key)?;
         Ok(PostgresTarget {
             host: self.host.clone().unwrap_or_else(|| "localhost".to_owned()),
             port: self.port.unwrap_or(5432),
@@ -178,10 +143,22 @@ impl PostgresAddress {
     }
 }
 
+/// A client certificate with its key.
+fn client_certificate(
+    certificate: &Option<PathBuf>,
+    key: &Option<PathBuf>,
+) -> Result<Option<(PathBuf, PathBuf)>, UrlError> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some((certificate.clone(), key.clone()))),
+        (None, None) => Ok(None),
+        _ => Err(UrlError::HalfClientCertificate),
+    }
+}
+
 /// What is wrong with an address. Never repeats the address: it may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UrlError {
-    /// Neither `postgresql://` nor `sqlite:`.
+    /// None of `postgresql://`, `mysql://` and `sqlite:`.
     #[error("the source address begins with '{0}', which is no known kind of source")]
     Scheme(String),
     /// A `%` that two hexadecimal digits do not follow, or bytes that are not UTF-8.
@@ -190,6 +167,9 @@ pub enum UrlError {
     /// A parameter that libpq does not know, or that this program does not take.
     #[error("the source address has the parameter '{0}', which is not known here")]
     Parameter(String),
+    /// The same of a MySQL address.
+    #[error("the source address has the parameter '{0}', which is not known for MySQL")]
+    MysqlParameter(String),
     /// A parameter's value is not one it can have.
     #[error("the source address's {name} is not valid: {why}")]
     Value {
@@ -204,6 +184,9 @@ pub enum UrlError {
     /// No user anywhere.
     #[error("no user is given for the source")]
     NoUser,
+    /// A MySQL address without a database.
+    #[error("no database is given for the source")]
+    NoDatabase,
     /// `sslcert` without `sslkey`, or the reverse.
     #[error("a client certificate needs both its certificate and its key file")]
     HalfClientCertificate,
@@ -216,8 +199,8 @@ impl From<UrlError> for Failure {
     fn from(error: UrlError) -> Failure {
         let (why, fix) = match &error {
             UrlError::Scheme(_) => (
-                "known are postgresql://, postgres:// and sqlite:",
-                "write --source postgresql://user@host/database or --source sqlite:PATH",
+                "known are postgresql://, postgres://, mysql://, mariadb:// and sqlite:",
+                "write --source postgresql://user@host/database, --source mysql://user@host/database or --source sqlite:PATH",
             ),
             UrlError::Encoding(_) => (
                 "a % must be followed by two hexadecimal digits",
@@ -227,8 +210,16 @@ impl From<UrlError> for Failure {
                 "known are host, port, dbname, user, password, passfile, sslmode, sslrootcert, sslcert, sslkey, options, connect_timeout, application_name",
                 "leave the parameter out",
             ),
+            UrlError::MysqlParameter(_) => (
+                "known are socket, ssl-mode, ssl-ca, ssl-cert, ssl-key, connect-timeout",
+                "leave the parameter out",
+            ),
+            UrlError::NoDatabase => (
+                "tables are looked for there when only their name is given",
+                "write mysql://user@host/DATABASE or pass --database",
+            ),
             UrlError::Value { .. } => (
-                "libpq would not accept it either",
+                "the server's own clients would not accept it either",
                 "correct the value in --source",
             ),
             UrlError::SeveralHosts => (
@@ -237,7 +228,7 @@ impl From<UrlError> for Failure {
             ),
             UrlError::NoUser => (
                 "neither the address nor the environment names one",
-                "write postgresql://USER@host/database or pass --user",
+                "write USER@ before the host or pass --user",
             ),
             UrlError::HalfClientCertificate => (
                 "only one of sslcert and sslkey is given",
@@ -261,6 +252,9 @@ pub fn parse(text: &str) -> Result<Address, UrlError> {
         ("postgresql" | "postgres", rest) if rest.starts_with("//") => {
             postgres(&rest[2..]).map(|address| Address::Postgres(Box::new(address)))
         }
+        ("mysql" | "mariadb", rest) if rest.starts_with("//") => {
+            mysql::address(&rest[2..]).map(|address| Address::Mysql(Box::new(address)))
+        }
         ("sqlite", path) => {
             // `sqlite:///abs` is what other tools write for an absolute path.
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -281,36 +275,65 @@ fn shown_scheme(text: &str) -> String {
         .collect()
 }
 
+/// The parts of a URL after its `//`, percent-decoded.
+#[derive(Debug, Default)]
+struct Parts {
+    user: Option<String>,
+    password: Option<Secret>,
+    host: Option<String>,
+    port: Option<u16>,
+    database: Option<String>,
+    parameters: Vec<(String, String)>,
+}
+
+impl Parts {
+    fn of(rest: &str) -> Result<Self, UrlError> {
+        let mut parts = Self::default();
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let place = match authority.rsplit_once('@') {
+            Some((login, place)) => {
+                let (user, password) = match login.split_once(':') {
+                    Some((user, password)) => (user, Some(password)),
+                    None => (login, None),
+                };
+                parts.user = filled(decode(user, "user")?);
+                if let Some(password) = password {
+                    parts.password = filled(decode(password, "password")?).map(Secret::new);
+                }
+                place
+            }
+            None => authority,
+        };
+        (parts.host, parts.port) = host_and_port(place)?;
+        parts.database = filled(decode(path, "database")?);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let pair = (decode(name, "parameter")?, decode(value, "parameter")?);
+            parts.parameters.push(pair);
+        }
+        Ok(parts)
+    }
+}
+
 /// Everything after `postgresql://`.
 fn postgres(rest: &str) -> Result<PostgresAddress, UrlError> {
-    let mut address = PostgresAddress::default();
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let place = match authority.rsplit_once('@') {
-        Some((login, place)) => {
-            let (user, password) = match login.split_once(':') {
-                Some((user, password)) => (user, Some(password)),
-                None => (login, None),
-            };
-            address.user = filled(decode(user, "user")?);
-            if let Some(password) = password {
-                address.password = filled(decode(password, "password")?).map(Secret::new);
-            }
-            place
-        }
-        None => authority,
+    let parts = Parts::of(rest)?;
+    let mut address = PostgresAddress {
+        user: parts.user,
+        password: parts.password,
+        host: parts.host,
+        port: parts.port,
+        database: parts.database,
+        ..PostgresAddress::default()
     };
-    host_and_port(place, &mut address)?;
-    address.database = filled(decode(path, "database")?);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode(name, "parameter")?;
-        parameter(&mut address, &name, decode(value, "parameter")?)?;
+    for (name, value) in parts.parameters {
+        parameter(&mut address, &name, value)?;
     }
     Ok(address)
 }
 
-fn host_and_port(place: &str, address: &mut PostgresAddress) -> Result<(), UrlError> {
+fn host_and_port(place: &str) -> Result<(Option<String>, Option<u16>), UrlError> {
     if place.contains(',') {
         return Err(UrlError::SeveralHosts);
     }
@@ -334,11 +357,8 @@ fn host_and_port(place: &str, address: &mut PostgresAddress) -> Result<(), UrlEr
             None => (place, None),
         },
     };
-    address.host = filled(decode(host, "host")?);
-    if let Some(port) = port.filter(|port| !port.is_empty()) {
-        address.port = Some(port_number(port)?);
-    }
-    Ok(())
+    let port = port.filter(|port| !port.is_empty()).map(port_number);
+    Ok((filled(decode(host, "host")?), port.transpose()?))
 }
 
 fn parameter(address: &mut PostgresAddress, name: &str, value: String) -> Result<(), UrlError> {
@@ -365,14 +385,7 @@ fn parameter(address: &mut PostgresAddress, name: &str, value: String) -> Result
         "options" => address.options = filled(value),
         "application_name" => address.application_name = filled(value),
         "connect_timeout" => {
-            let seconds: i64 = value.parse().map_err(|_| UrlError::Value {
-                name: "connect_timeout",
-                why: "it is a whole number of seconds".to_owned(),
-            })?;
-            address.connect_timeout = u64::try_from(seconds)
-                .ok()
-                .filter(|seconds| *seconds > 0)
-                .map(Duration::from_secs);
+            address.connect_timeout = seconds("connect_timeout", &value)?;
         }
         // What this program settles by itself, with no loss if it is ignored.
         "client_encoding"
@@ -390,6 +403,18 @@ fn parameter(address: &mut PostgresAddress, name: &str, value: String) -> Result
         _ => return Err(UrlError::Parameter(name.to_owned())),
     }
     Ok(())
+}
+
+/// A number of seconds, of which none or fewer mean no limit.
+fn seconds(name: &'static str, text: &str) -> Result<Option<Duration>, UrlError> {
+    let seconds: i64 = text.parse().map_err(|_| UrlError::Value {
+        name,
+        why: "it is a whole number of seconds".to_owned(),
+    })?;
+    Ok(u64::try_from(seconds)
+        .ok()
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs))
 }
 
 fn port_number(text: &str) -> Result<u16, UrlError> {
@@ -438,7 +463,7 @@ mod tests {
     fn parsed(text: &str) -> PostgresAddress {
         match parse(text).unwrap() {
             Address::Postgres(address) => *address,
-            Address::Sqlite(path) => panic!("{path:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -489,7 +514,7 @@ mod tests {
         assert_eq!(by_encoding.tls_mode(), TlsMode::Disable);
         let v6 = parsed("postgresql://u@[::1]:99/d").settle(None).unwrap();
         assert_eq!((v6.host.as_str(), v6.port), ("::1", 99));
-        assert!(v6.is_loopback());
+        assert_eq!(v6.tls_mode(), TlsMode::Prefer);
     }
 
     #[test]

@@ -248,8 +248,13 @@ fn comparison(run: &RunRow, previous: &PreviousDocument) -> [Line; 2] {
         false => "the run before",
     };
     let workers = match (previous.workers, run.workers) {
-        (before, now) if before == now => format!("{now} workers in both"),
-        (before, now) => format!("{now} workers instead of {before}"),
+        (before, now) if before == now => {
+            format!("{} in both", units::plural(u64::from(now), "worker"))
+        }
+        (before, now) => format!(
+            "{} instead of {before}",
+            units::plural(u64::from(now), "worker")
+        ),
     };
     [
         Line::Heading(format!("Against {of}, {} ({workers})", previous.run)),
@@ -403,6 +408,9 @@ mod tests {
           duration        2.50s        2.00s    -0.5s
           speed     1.2M rows/s  1.5M rows/s  +25.0 %
         ");
+        (before.workers, stored.run.workers) = (1, 1);
+        let text = plain(&view(&ExplainDocument::new(&stored, Some(&before), None)));
+        assert!(text.contains("(1 worker in both)"), "{text}");
     }
 
     #[test]

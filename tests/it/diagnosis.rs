@@ -172,7 +172,7 @@ fn rows_that_statistics_do_not_know_of_make_uneven_chunks() {
     let scene = Scene::new(5);
     scene
         .database
-        .exec("INSERT INTO t SELECT 120000 + i, 'x' FROM generate_series(1, 400) AS i");
+        .exec("INSERT INTO t SELECT 240000 + i, 'x' FROM generate_series(1, 800) AS i");
     let run = scene.run(&["--workers", "2", "--chunking", "key"]);
     let document = scene.diagnosed(&run);
     expect(&document, "data_skew", "uneven", "smaller_chunks");

@@ -33,6 +33,7 @@ mod hints; // What the user knows of the circumstances lowers what a run takes.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.
+mod mysql; // MySQL and MariaDB: types, one point in time, rights, keys, ways to a server.
 mod postmortem; // What is told of runs that are over.
 mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.

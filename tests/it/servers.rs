@@ -1,9 +1,10 @@
-//! PostgreSQL servers.
+//! PostgreSQL servers; [`mysql`] has those of the other family.
 //!
 //! [`postgres`] is the server of the distribution and serves nearly every test; each test works
 //! in a [`Database`] of its own. [`Postgres::versions`] are all servers, oldest first, for what
 //! differs between versions. [`PrivatePostgres`] is for tests that stop, restart or break it.
 
+pub(crate) mod mysql;
 mod pooler;
 mod private;
 mod session;

@@ -15,6 +15,20 @@ macro_rules! for_every_source {
                 super::$check(&crate::source_contract::subject::Subject::postgres().await).await;
             })+
         }
+        mod mariadb {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                let subject = crate::source_contract::subject::Subject::mariadb().await;
+                super::$check(&subject).await;
+            })+
+        }
+        mod mysql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                let subject = crate::source_contract::subject::Subject::mysql().await;
+                super::$check(&subject).await;
+            })+
+        }
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $check() {

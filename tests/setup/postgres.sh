@@ -1,5 +1,6 @@
 # PostgreSQL servers for tests. Sourced by tests/run, which starts the servers that all tests share,
-# and by tests/it/servers/private.rs, for tests that need a server of their own.
+# by scripts that need one server, and by tests/it/servers/private.rs, for tests that need a server of
+# their own.
 #
 # Every server listens on 127.0.0.1 only, asks for a SCRAM password, offers TLS with a certificate
 # for the name `localhost` (so `127.0.0.1` is a host that verify-full must refuse), and keeps
@@ -48,6 +49,18 @@ start_servers() {
         export "IXTRACT_TEST_${names[i]}=postgresql://postgres:$password@localhost:${ports[i]}/postgres"
     done
     for pid in "${pids[@]}"; do wait "$pid" || die "a server did not start"; done
+}
+
+# Starts the distribution's server alone, for scripts; `url` becomes its superuser's.
+start_one_server() {
+    local password port
+    make_certificates "$IXTRACT_TEST_DIR/tls"
+    export IXTRACT_TEST_CA=$IXTRACT_TEST_DIR/tls/ca.crt
+    password=$(openssl rand -hex 12)
+    port=$(free_ports 1)
+    # It changes the directory.
+    (start_shared_server PG "$password" "$port")
+    url=postgresql://postgres:$password@localhost:$port/postgres
 }
 
 # make_locales DIR: locales whose money has two, no, and three digits after the point.
@@ -113,12 +126,14 @@ start_server() {
         >/dev/null </dev/null || { tail -n 20 log >&2; return 1; }
 }
 
-# Stops every server whose data directory lies in DIR.
+# Stops every server whose data directory lies in DIR, MySQL's and MariaDB's too.
 stop_servers() {
-    local data pid
+    local data pid signal
     for data in "$1"/*/data; do
-        # SIGQUIT: stop at once, there is nothing to save.
-        ! pid=$(server_pid "$data") || kill -QUIT "$pid" 2>/dev/null || true
+        # Stop at once, there is nothing to save: SIGQUIT lets PostgreSQL take its children along.
+        signal=QUIT
+        [ -e "$data/postmaster.pid" ] || signal=KILL
+        ! pid=$(server_pid "$data") || kill "-$signal" "$pid" 2>/dev/null || true
     done
     for data in "$1"/*/data; do
         while server_pid "$data" >/dev/null; do sleep 0.02; done
@@ -129,7 +144,8 @@ stop_servers() {
 # alone proves nothing (a killed server leaves it, ids come again), where the process stands does.
 server_pid() {
     local data=$1 pid
-    pid=$(head -n 1 "$data/postmaster.pid" 2>/dev/null) || return 1
+    pid=$(cat "$data/postmaster.pid" "$data/mysqld.pid" 2>/dev/null | head -n 1)
+    [ -n "$pid" ] || return 1
     [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$(realpath "$data")" ] || return 1
     printf '%s' "$pid"
 }

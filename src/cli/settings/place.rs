@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Environment, libpq};
+use super::{Environment, libpq, option_file};
 use crate::cli::args::{SourceArgs, TlsName};
 use crate::error::{ExitCode, Failure};
 use crate::model::{SourceIdentity, SourceKind};
 use crate::source::secrets::{PasswordSource, Secret};
-use crate::source::url::{self, Address, PostgresAddress, Target, TlsMode};
+use crate::source::url::{self, Address, MysqlAddress, PostgresAddress, Target, TlsMode};
 
 /// A source's address with everything that goes with it.
 #[derive(Clone, Debug)]
@@ -22,7 +22,8 @@ pub(super) struct Place {
 }
 
 /// Settles the address: flags, then `IXTRACT_SOURCE`, then a plan's database, then what libpq's
-/// variables say. Parts that a PostgreSQL address leaves open come from libpq's variables.
+/// variables say. Parts that a PostgreSQL address leaves open come from libpq's variables, those of a
+/// MySQL address from its clients' option file.
 pub(super) fn settle(
     args: &SourceArgs,
     environment: &Environment,
@@ -47,6 +48,7 @@ pub(super) fn settle(
     match address {
         Address::Sqlite(file) => sqlite(args, file),
         Address::Postgres(address) => postgres(args, environment, *address),
+        Address::Mysql(address) => mysql(args, environment, *address),
     }
 }
 
@@ -63,10 +65,10 @@ fn unsupported(kind: &str) -> Failure {
         ExitCode::Usage,
         format!("'{kind}' is not a source that this version reads"),
         format!(
-            "ixtract {} reads postgresql and sqlite",
+            "ixtract {} reads postgresql, mysql and sqlite",
             env!("CARGO_PKG_VERSION")
         ),
-        "write --source postgresql://USER@HOST/DATABASE or --source sqlite:PATH",
+        "write --source postgresql://USER@HOST/DATABASE, --source mysql://USER@HOST/DATABASE or --source sqlite:PATH",
     )
 }
 
@@ -75,7 +77,7 @@ fn no_source() -> Failure {
         ExitCode::Usage,
         "no source is named",
         "there is no --source, no IXTRACT_SOURCE, and no PGHOST, PGDATABASE or PGSERVICE",
-        "pass --source postgresql://USER@HOST/DATABASE or --source sqlite:PATH",
+        "pass --source postgresql://USER@HOST/DATABASE, --source mysql://USER@HOST/DATABASE or --source sqlite:PATH",
     )
 }
 
@@ -96,6 +98,12 @@ fn of_parts(args: &SourceArgs) -> Result<Address, Failure> {
                 ..PostgresAddress::default()
             })))
         }
+        Some("mysql" | "mariadb") => Ok(Address::Mysql(Box::new(MysqlAddress {
+            host: args.host.clone(),
+            port: args.port,
+            database: args.database.clone(),
+            ..MysqlAddress::default()
+        }))),
         Some("sqlite") => match &args.database {
             Some(file) if args.host.is_none() && args.port.is_none() => {
                 Ok(Address::Sqlite(PathBuf::from(file)))
@@ -119,6 +127,12 @@ fn of_identity(identity: &SourceIdentity) -> Address {
             port: Some(identity.port),
             database: Some(identity.database.clone()),
             ..PostgresAddress::default()
+        })),
+        SourceKind::Mysql => Address::Mysql(Box::new(MysqlAddress {
+            host: Some(identity.host.clone()),
+            port: Some(identity.port),
+            database: Some(identity.database.clone()),
+            ..MysqlAddress::default()
         })),
     }
 }
@@ -165,7 +179,7 @@ fn postgres(
     let own_file = written.pass_file.clone();
     let address = libpq::over(written, libpq::address(environment)?);
     let target = address.settle(os_user().as_deref())?;
-    let password = password(args, environment, own_password, &address)
+    let password = password(args, environment, own_password, address.password.clone())
         .or(own_file
             .or_else(|| libpq::password_file(environment))
             .map(PasswordSource::PgPass))
@@ -177,12 +191,43 @@ fn postgres(
     })
 }
 
-/// A password that is given somewhere, nearest first: flag, address, our variable, libpq's.
+fn mysql(
+    args: &SourceArgs,
+    environment: &Environment,
+    written: MysqlAddress,
+) -> Result<Place, Failure> {
+    let flags = MysqlAddress {
+        user: args.user.clone(),
+        tls: args.tls.map(tls_mode),
+        tls_ca: args.tls_ca.clone(),
+        tls_cert: args.tls_cert.clone(),
+        tls_key: args.tls_key.clone(),
+        ..MysqlAddress::default()
+    };
+    let written = flags.over(written);
+    let own_password = written.password.clone();
+    let address = written.over(option_file::address(environment)?);
+    let target = address.settle(os_user().as_deref())?;
+    // As the clients have it, the file comes before the variable.
+    let ecosystem = address
+        .password
+        .clone()
+        .or_else(|| environment.get("MYSQL_PWD").map(Secret::new));
+    let password = password(args, environment, own_password, ecosystem);
+    Ok(Place {
+        target: Target::Mysql(target),
+        password: password.unwrap_or(PasswordSource::None),
+        connect_timeout: address.connect_timeout,
+    })
+}
+
+/// A password that is given somewhere, nearest first: flag, address, our variable, and what the
+/// database's own clients have.
 fn password(
     args: &SourceArgs,
     environment: &Environment,
     of_address: Option<Secret>,
-    settled: &PostgresAddress,
+    of_clients: Option<Secret>,
 ) -> Option<PasswordSource> {
     if let Some(file) = &args.password_file {
         return Some(PasswordSource::File(file.clone()));
@@ -192,7 +237,7 @@ fn password(
     }
     of_address
         .or_else(|| environment.get("IXTRACT_PASSWORD").map(Secret::new))
-        .or_else(|| settled.password.clone())
+        .or(of_clients)
         .map(PasswordSource::Given)
 }
 
@@ -242,7 +287,7 @@ mod tests {
     fn target(place: &Place) -> &PostgresTarget {
         match &place.target {
             Target::Postgres(target) => target,
-            Target::Sqlite(file) => panic!("{} is a file", file.display()),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -343,11 +388,55 @@ mod tests {
     }
 
     #[test]
+    fn a_mysql_source_takes_flags_and_what_its_clients_have() {
+        let home = tempfile::tempdir().expect("a directory");
+        std::fs::write(
+            home.path().join(".my.cnf"),
+            "[client]\nuser = file\npassword = of-file\nport = 3400\n",
+        )
+        .expect("a file");
+        let home = home.path().to_str().expect("UTF-8");
+        let variables = [("HOME", home), ("MYSQL_PWD", "of-variable")];
+        let found = place(url("mysql://h/d"), &variables).expect("settled");
+        let Target::Mysql(target) = &found.target else {
+            panic!("{found:?}");
+        };
+        assert_eq!((target.user.as_str(), target.port), ("file", 3400));
+        assert_eq!(found.password, given("of-file"));
+        assert_eq!(
+            place(url("mysql://u@h/d"), &variables[1..])
+                .expect("settled")
+                .password,
+            given("of-variable")
+        );
+        let parts = SourceArgs {
+            source_type: Some("mysql".to_owned()),
+            database: Some("d".to_owned()),
+            user: Some("u".to_owned()),
+            tls: Some(TlsName::Require),
+            ..SourceArgs::default()
+        };
+        let found = place(parts, &[("IXTRACT_PASSWORD", "ours"), ("MYSQL_PWD", "x")]);
+        let found = found.expect("settled");
+        let Target::Mysql(target) = &found.target else {
+            panic!("{found:?}");
+        };
+        assert_eq!(
+            (target.host.as_str(), target.tls),
+            ("localhost", Some(TlsMode::Require))
+        );
+        assert_eq!(found.password, given("ours"));
+    }
+
+    #[test]
     fn other_databases_are_refused_with_what_is_supported() {
-        for text in ["mysql://u:secret@h/d", "sqlserver://h/d", "shop.db"] {
+        for text in ["oracle://u:secret@h/d", "sqlserver://h/d", "shop.db"] {
             let failure = place(url(text), &[]).expect_err(text);
             assert_eq!(failure.exit, ExitCode::Usage);
-            assert!(failure.why.contains("postgresql and sqlite"), "{failure}");
+            assert!(
+                failure.why.contains("postgresql, mysql and sqlite"),
+                "{failure}"
+            );
             assert!(!failure.to_string().contains("secret"), "{failure}");
         }
     }

@@ -1,21 +1,17 @@
 //! What the catalogue says of a relation: its name, kind, columns and keys.
 
-use std::collections::BTreeSet;
-
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::super::dialect::quote_identifier;
-use super::super::{Result, SourceError};
+use super::super::{Result, SourceError, resolve};
 use super::Base;
 use super::classify::{Subject, grant_select};
 use super::connect::Link;
 use super::lookup;
 use super::query::{self, Query};
-use super::resolve;
 use super::types::{self, Mapped, ServerType};
 use super::{keys, leaves};
-use crate::model::nearest;
 use crate::model::{
     Column, FieldType, ReadAs, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode,
     TypeOptions, TypeOverride,
@@ -230,29 +226,7 @@ pub(super) fn choose_columns(
     relation: &Relation,
 ) -> Result<Vec<usize>> {
     let names: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
-    let find = |wanted: &String| find_column(wanted, &names, relation);
-    let wanted: BTreeSet<usize> = if selection.columns.is_empty() {
-        (0..all.len()).collect()
-    } else {
-        selection.columns.iter().map(find).collect::<Result<_>>()?
-    };
-    let excluded: BTreeSet<usize> = selection.exclude.iter().map(find).collect::<Result<_>>()?;
-    let chosen: Vec<usize> = wanted.difference(&excluded).copied().collect();
-    if chosen.is_empty() {
-        return Err(SourceError::nothing_to_read(relation, all.is_empty()));
-    }
-    Ok(chosen)
-}
-
-fn find_column(wanted: &str, names: &[String], relation: &Relation) -> Result<usize> {
-    resolve::column(wanted, names).ok_or_else(|| SourceError::ColumnMissing {
-        column: wanted.to_owned(),
-        table: relation.to_string(),
-        near: nearest(
-            wanted,
-            names.iter().map(|name| (name.as_str(), name.as_str())),
-        ),
-    })
+    resolve::choose_columns(&names, selection, relation)
 }
 
 fn check_readable(
@@ -294,7 +268,9 @@ pub(super) fn map_columns(
     relation: &Relation,
 ) -> Result<Vec<Column>> {
     let names: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
-    let options = types.of_columns(all.len(), |name| find_column(name, &names, relation))?;
+    let options = types.of_columns(all.len(), |name| {
+        resolve::find_column(name, &names, relation)
+    })?;
     chosen
         .iter()
         .filter_map(|index| all.get(*index).zip(options.get(*index)))

@@ -4,11 +4,11 @@ use tokio_postgres::types::Type;
 
 use super::super::Result;
 use super::super::dialect::{quote_identifier, quote_relation};
+use super::super::spread::{self, Histogram};
 use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
 use super::ordered;
-use super::spread::{self, Histogram};
 use super::statistics::{bounded, files, sample_clause};
 use crate::model::{Key, KeyDensity, KeyValue, Origin, RelationKind, Table};
 

@@ -3,11 +3,11 @@
 use tokio_postgres::types::Type;
 
 use super::super::dialect::quote_relation;
+use super::super::resolve::{self, Found, Known};
 use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
-use super::resolve::{self, Found, Known};
 use crate::model::Relation;
 use crate::model::nearest;
 
@@ -32,7 +32,7 @@ pub(super) async fn relation(
     path: &[String],
 ) -> Result<Relation> {
     let subject = Subject::catalogue(base.connector.place());
-    let readings = resolve::readings(table);
+    let readings = resolve::readings(table, &['"']);
     let (exact, folded) = resolve::names(&readings);
     // Servers fold by their own locale and we by Unicode: the exact spelling must always do. Temporary
     // tables are of other sessions, which nobody else can read.

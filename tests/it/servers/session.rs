@@ -123,7 +123,8 @@ impl Drop for Session {
     }
 }
 
-fn wait<T: Send>(runtime: &Runtime, future: impl Future<Output = T> + Send) -> T {
+/// Waits on another thread, so that a test that is async itself can, too.
+pub(super) fn wait<T: Send>(runtime: &Runtime, future: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| {
         scope
             .spawn(|| runtime.handle().block_on(future))

@@ -10,11 +10,12 @@ use ixtract::model::{
     ChunkBounds, Consistency, KeyRange, KeyValue, ReadSpec, Selection, Table, TypeOptions,
 };
 use ixtract::source::secrets::{PasswordSource, Secret};
-use ixtract::source::url::{PostgresTarget, Target};
+use ixtract::source::url::{MysqlTarget, PostgresTarget, Target};
 use ixtract::source::{
     ConnectOptions, Session, Snapshot, SnapshotRequest, Source, SourceError, connect,
 };
 
+use crate::servers::mysql::{Mysql, MysqlDatabase, both, mariadb};
 use crate::servers::{self, Database};
 
 /// Rows of the table `orders`.
@@ -29,6 +30,7 @@ pub(super) struct Subject {
 
 enum Writer {
     Postgres(Database),
+    Mysql(MysqlDatabase),
     Sqlite {
         connection: Mutex<rusqlite::Connection>,
         _home: tempfile::TempDir,
@@ -54,6 +56,34 @@ impl Subject {
         });
         let password = PasswordSource::Given(Secret::new(&address.password));
         let writer = Writer::Postgres(database);
+        Self::filled(target, password, writer).await
+    }
+
+    pub(super) async fn mariadb() -> Self {
+        Self::of_mysql(mariadb()).await
+    }
+
+    /// MySQL 5.6.
+    pub(super) async fn mysql() -> Self {
+        let [_, mysql] = both();
+        Self::of_mysql(mysql).await
+    }
+
+    async fn of_mysql(server: Mysql) -> Self {
+        let database = server.fresh_database();
+        let address = database.address();
+        let target = Target::Mysql(MysqlTarget {
+            host: address.host.clone(),
+            port: address.port,
+            socket: None,
+            database: address.database.clone(),
+            user: address.user.clone(),
+            tls: None,
+            tls_ca: None,
+            tls_client: None,
+        });
+        let password = PasswordSource::Given(Secret::new(&address.password));
+        let writer = Writer::Mysql(database);
         Self::filled(target, password, writer).await
     }
 
@@ -102,6 +132,23 @@ impl Subject {
         Self { source, writer }
     }
 
+    /// Names that are hard to spell; MySQL's have no letters beyond the basic plane.
+    pub(super) fn odd_names(&self) -> [&'static str; 7] {
+        let letters = match self.writer {
+            Writer::Mysql(_) => "ünï€",
+            Writer::Postgres(_) | Writer::Sqlite { .. } => "ünï🦀",
+        };
+        [
+            "select",
+            "UPPER",
+            "with space",
+            "dotted.name",
+            "quo\"te",
+            letters,
+            "x'; DROP--",
+        ]
+    }
+
     /// Runs statements as somebody else. `BIGINT` is each database's natural integer key.
     pub(super) fn exec(&self, sql: &str) {
         self.writer.exec(sql);
@@ -145,6 +192,7 @@ impl Writer {
     fn exec(&self, sql: &str) {
         match self {
             Self::Postgres(database) => database.exec(sql),
+            Self::Mysql(database) => database.exec(sql),
             Self::Sqlite { connection, .. } => connection
                 .lock()
                 .expect("a connection")

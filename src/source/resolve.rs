@@ -1,6 +1,9 @@
 //! Table and column names as people write them: pure matching, no server.
 
-use crate::model::Relation;
+use std::collections::BTreeSet;
+
+use super::{Result, SourceError};
+use crate::model::{Relation, Selection, nearest};
 
 /// A relation that the catalogue knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +47,9 @@ pub(super) fn fold(name: &str) -> String {
 }
 
 /// Every way to read a table's name, most likely first: `schema.table` at each dot, then the whole
-/// text as one name.
-pub(super) fn readings(text: &str) -> Vec<Reading> {
-    if let Some(parts) = quoted_parts(text) {
+/// text as one name. `quotes` are the signs that make a part literal.
+pub(super) fn readings(text: &str, quotes: &[char]) -> Vec<Reading> {
+    if let Some(parts) = quoted_parts(text, quotes) {
         return match <[Part; 2]>::try_from(parts) {
             Ok([schema, name]) => vec![Reading {
                 schema: Some(schema),
@@ -76,15 +79,16 @@ pub(super) fn readings(text: &str) -> Vec<Reading> {
         .collect()
 }
 
-/// The parts of a name of which at least one is in double quotes; `None` when none is, or when the
+/// The parts of a name of which at least one is in quotes; `None` when none is, or when the
 /// quotes do not enclose whole parts and so belong to the name.
-fn quoted_parts(text: &str) -> Option<Vec<Part>> {
+fn quoted_parts(text: &str, quotes: &[char]) -> Option<Vec<Part>> {
     let mut parts = Vec::new();
     let mut rest = text;
     loop {
-        let (part, after) = match rest.strip_prefix('"') {
-            Some(inner) => {
-                let (text, after) = closing_quote(inner)?;
+        let quote = rest.chars().next().filter(|first| quotes.contains(first));
+        let (part, after) = match quote {
+            Some(quote) => {
+                let (text, after) = closing_quote(&rest[quote.len_utf8()..], quote)?;
                 (Part { text, quoted: true }, after)
             }
             None => {
@@ -106,16 +110,16 @@ fn quoted_parts(text: &str) -> Option<Vec<Part>> {
 }
 
 /// The text up to the closing quote, doubled quotes undone, and what follows it.
-fn closing_quote(inner: &str) -> Option<(String, &str)> {
+fn closing_quote(inner: &str, quote: char) -> Option<(String, &str)> {
     let mut text = String::new();
     let mut rest = inner;
     loop {
-        let end = rest.find('"')?;
+        let end = rest.find(quote)?;
         text.push_str(&rest[..end]);
-        rest = &rest[end + 1..];
-        match rest.strip_prefix('"') {
+        rest = &rest[end + quote.len_utf8()..];
+        match rest.strip_prefix(quote) {
             Some(next) => {
-                text.push('"');
+                text.push(quote);
                 rest = next;
             }
             None => return Some((text, rest)),
@@ -127,6 +131,29 @@ fn closing_quote(inner: &str) -> Option<(String, &str)> {
 pub(super) fn names(readings: &[Reading]) -> (Vec<String>, Vec<String>) {
     let texts = readings.iter().map(|reading| &reading.name.text);
     texts.map(|text| (text.clone(), fold(text))).unzip()
+}
+
+/// The readings, with `schema` for those that name none.
+pub(super) fn within(readings: Vec<Reading>, schema: &str) -> Vec<Reading> {
+    let place = |reading: Reading| Reading {
+        schema: reading.schema.or_else(|| {
+            Some(Part {
+                text: schema.to_owned(),
+                quoted: true,
+            })
+        }),
+        ..reading
+    };
+    readings.into_iter().map(place).collect()
+}
+
+/// The first reading as a name, where it has a schema.
+pub(super) fn likeliest(readings: &[Reading]) -> Option<Relation> {
+    let reading = readings.first()?;
+    Some(Relation {
+        schema: reading.schema.as_ref()?.text.clone(),
+        name: reading.name.text.clone(),
+    })
 }
 
 /// What a name turned out to be.
@@ -189,6 +216,44 @@ pub(super) fn column(wanted: &str, names: &[String]) -> Option<usize> {
     fitting.next().is_none().then_some(first.0)
 }
 
+/// The position of the column that is meant.
+///
+/// # Errors
+/// [`SourceError::ColumnMissing`] with the nearest names.
+pub(super) fn find_column(wanted: &str, names: &[String], relation: &Relation) -> Result<usize> {
+    column(wanted, names).ok_or_else(|| SourceError::ColumnMissing {
+        column: wanted.to_owned(),
+        table: relation.to_string(),
+        near: nearest(
+            wanted,
+            names.iter().map(|name| (name.as_str(), name.as_str())),
+        ),
+    })
+}
+
+/// Positions of the selected columns, in the catalogue's order.
+///
+/// # Errors
+/// A column that is not there, or none that is left.
+pub(super) fn choose_columns(
+    names: &[String],
+    selection: &Selection,
+    relation: &Relation,
+) -> Result<Vec<usize>> {
+    let find = |wanted: &String| find_column(wanted, names, relation);
+    let wanted: BTreeSet<usize> = if selection.columns.is_empty() {
+        (0..names.len()).collect()
+    } else {
+        selection.columns.iter().map(find).collect::<Result<_>>()?
+    };
+    let excluded: BTreeSet<usize> = selection.exclude.iter().map(find).collect::<Result<_>>()?;
+    let chosen: Vec<usize> = wanted.difference(&excluded).copied().collect();
+    if chosen.is_empty() {
+        return Err(SourceError::nothing_to_read(relation, names.is_empty()));
+    }
+    Ok(chosen)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,7 +277,7 @@ mod tests {
     }
 
     fn chosen(text: &str, known: &[Known]) -> Found {
-        choose(&readings(text), known)
+        choose(&readings(text, &['"']), known)
     }
 
     #[test]
@@ -259,6 +324,15 @@ mod tests {
         let unseen = catalogue(&[("x", "t", false), ("z", "t", false)]);
         assert!(matches!(chosen("t", &unseen), Found::Several(list) if list.len() == 2));
         assert_eq!(chosen("t", &unseen[..1]), Found::One(relation("x", "t")));
+    }
+
+    #[test]
+    fn each_server_has_its_own_quotes() {
+        let known = catalogue(&[("d", "a`b.c", false)]);
+        let found = |text: &str| choose(&readings(text, &['`', '"']), &known);
+        assert_eq!(found("d.`a``b.c`"), Found::One(relation("d", "a`b.c")));
+        assert_eq!(found("\"a`b.c\""), Found::One(relation("d", "a`b.c")));
+        assert_eq!(found("`A``b.c`"), Found::Missing);
     }
 
     #[test]

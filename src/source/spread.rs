@@ -13,10 +13,10 @@ pub(super) struct Histogram {
 
 /// A stretch of keys with some share of the rows; a single value when `low == high`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Piece {
-    low: i128,
-    high: i128,
-    mass: f64,
+pub(super) struct Piece {
+    pub(super) low: i128,
+    pub(super) high: i128,
+    pub(super) mass: f64,
 }
 
 impl Histogram {
@@ -112,7 +112,7 @@ impl Histogram {
 }
 
 /// Where the running mass passes each of `parts − 1` equal steps.
-fn quantiles(pieces: &[Piece], parts: u32) -> Vec<i128> {
+pub(super) fn quantiles(pieces: &[Piece], parts: u32) -> Vec<i128> {
     let total: f64 = pieces.iter().map(|piece| piece.mass).sum();
     if total <= 0.0 {
         return Vec::new();

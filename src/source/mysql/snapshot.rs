@@ -1,0 +1,184 @@
+//! One point in time of a relation, and who waits for us because of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::super::dialect::where_clause;
+use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
+use super::Base;
+use super::acquire::Acquisition;
+use super::classify::Subject;
+use super::connect::Link;
+use super::seats::Seats;
+use super::session::MysqlSession;
+use super::shared::Shared;
+use super::sql::{from_item, quote_text};
+use crate::error::one_line;
+use crate::model::{ReadSpec, SnapshotFacts};
+
+/// The longest that asking the server to cancel may take.
+const CANCEL_LIMIT: Duration = Duration::from_secs(3);
+
+/// One point in time of a relation.
+pub(super) struct MysqlSnapshot {
+    shared: Arc<Shared>,
+    facts: SnapshotFacts,
+}
+
+impl MysqlSnapshot {
+    /// Opens every session, at one point in time where that can be had.
+    pub(super) async fn open(
+        base: Arc<Base>,
+        read: &ReadSpec,
+        request: &SnapshotRequest,
+    ) -> Result<Self> {
+        let account = base.connector.account();
+        let subject = Subject::of(account, &read.relation, read.query.as_deref());
+        let acquisition = Acquisition {
+            base: &base,
+            read,
+            request,
+            subject: &subject,
+        };
+        let acquired = acquisition.acquire().await?;
+        let facts = SnapshotFacts {
+            level: acquired.level,
+            readers: u32::try_from(acquired.readers)
+                .unwrap_or(u32::MAX)
+                .min(request.sessions.max(1)),
+            position: acquired.position,
+            taken_at: acquired.taken_at,
+            held_by: acquired.held_by.to_owned(),
+            notes: acquired.notes,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                seats: Seats::new(acquired.links),
+                base,
+                read: read.clone(),
+                request: request.clone(),
+                subject,
+                level: acquired.level,
+            }),
+            facts,
+        })
+    }
+
+    async fn count_on(&self, link: &mut Link) -> Result<u64> {
+        let read = &self.shared.read;
+        let sql = format!(
+            "SELECT COUNT(*) FROM {}{}",
+            from_item(&read.relation, read.query.as_deref()),
+            where_clause(read.filter.as_deref(), None)
+        );
+        let rows = link.try_rows(&sql).await;
+        let rows = rows.map_err(|error| link.explain(&self.shared.subject, &error))?;
+        let count = rows.into_iter().flatten().flatten().next();
+        count
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| SourceError::Protocol {
+                target: self.shared.target().to_owned(),
+                why: "count(*) gave no number".to_owned(),
+            })
+    }
+}
+
+#[async_trait]
+impl Snapshot for MysqlSnapshot {
+    fn facts(&self) -> SnapshotFacts {
+        self.facts.clone()
+    }
+
+    async fn session(&self) -> Result<Box<dyn Session>> {
+        let shared = &self.shared;
+        let seats = &shared.seats;
+        let (place, seat) = match seats.claim() {
+            Some(claimed) => claimed,
+            None if shared.per_chunk() => seats.add(shared.base.connector.open().await?),
+            None if seats.any_left() => {
+                return Err(SourceError::TooManyConnections {
+                    target: shared.target().to_owned(),
+                    why: "every session of the snapshot that is left is in use".to_owned(),
+                });
+            }
+            None => return Err(shared.lost()),
+        };
+        Ok(Box::new(MysqlSession::new(
+            Arc::clone(shared),
+            place,
+            seat,
+        )?))
+    }
+
+    async fn count(&self) -> Result<u64> {
+        if self.shared.per_chunk() {
+            let mut link = self.shared.base.connector.open().await?;
+            let count = self.count_on(&mut link).await;
+            link.close().await;
+            return count;
+        }
+        // On the spare session; where it reads, or is lost, between the chunks of another.
+        for seat in self.shared.seats.spare_first() {
+            let Some(mut held) = seat.take().await else {
+                continue;
+            };
+            let Some(link) = held.as_mut() else { continue };
+            let count = self.count_on(link).await;
+            if count.is_err() {
+                self.shared.seats.lose(&seat, held);
+            }
+            return count;
+        }
+        Err(self.shared.lost())
+    }
+
+    async fn blocked(&self) -> Result<Vec<BlockedSession>> {
+        let relation = &self.shared.read.relation;
+        let ours: Vec<String> = self.shared.seats.ids().iter().map(u32::to_string).collect();
+        let ours = if ours.is_empty() {
+            "0".to_owned()
+        } else {
+            ours.join(", ")
+        };
+        // The metadata locks themselves are shown only where an administrator has switched that on.
+        let sql = format!(
+            "SELECT ID, LEFT(COALESCE(INFO, ''), 200) FROM information_schema.PROCESSLIST \
+             WHERE STATE LIKE 'Waiting for table%lock%' AND ID NOT IN ({ours}) \
+             AND LOCATE({name}, INFO) > 0 AND (DB = {schema} OR LOCATE({schema}, INFO) > 0) \
+             ORDER BY ID",
+            name = quote_text(&relation.name),
+            schema = quote_text(&relation.schema),
+        );
+        if self.shared.read.query.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut link = self.shared.base.link().await?;
+        let rows = link.texts(&self.shared.subject, &sql).await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| {
+                let mut texts = row.into_iter().flatten();
+                Some(BlockedSession {
+                    id: texts.next()?,
+                    statement: one_line(&texts.next()?),
+                })
+            })
+            .collect())
+    }
+
+    async fn cancel(&self) {
+        let ids = self.shared.seats.ids();
+        let requests = self.shared.base.connector.cancel(&ids);
+        if tokio::time::timeout(CANCEL_LIMIT, requests).await.is_err() {
+            tracing::debug!("cancel requests took longer than {CANCEL_LIMIT:?}");
+        }
+    }
+
+    async fn close(&self) -> Result<()> {
+        // Their locks kept the table from being changed or replaced until now.
+        self.shared.seats.close().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,8 @@
+//! MySQL and MariaDB: every type, one point in time, rights, names, and ways to a server.
+
+mod connect; // TLS, option files, passwords, and what is wrong with them.
+mod consistency; // One point in time while others write, block, and kill.
+mod gate; // Stops readers in the middle of their rows.
+mod keys; // Every row once, whatever the keys are like.
+mod rights; // Each level of consistency, by the right that it takes.
+mod types; // Every type, value by value.
