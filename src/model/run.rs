@@ -324,7 +324,8 @@ pub struct PastRun {
     pub predicted_s: f64,
     /// Rows per second.
     pub throughput: f64,
-    /// Whether it teaches: successful, unconstrained, no replay, not degraded, confidence not low.
+    /// Whether it teaches: successful, unconstrained, no replay, not degraded, and its confidence is
+    /// not low or it is the first of its number of workers.
     pub teaches: bool,
     /// Fingerprint of its plan.
     pub fingerprint: String,

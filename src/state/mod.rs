@@ -428,12 +428,11 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let store = store(&directory);
         type Change = fn(&mut RunOpen, &mut RunClose);
-        let unclean: [Change; 8] = [
+        let unclean: [Change; 7] = [
             |open, _| open.constrained = true,
             |open, _| open.replay_of = Some(RunId::new(at(0), 7)),
             |_, close| close.status = RunStatus::Failed,
             |_, close| close.status = RunStatus::Cancelled,
-            |_, close| close.confidence = "low".to_owned(),
             |_, close| close.snapshot = None,
             |_, close| {
                 let snapshot = close.snapshot.as_mut().expect("a snapshot");
@@ -451,9 +450,32 @@ mod tests {
             store.close(&open.id, &close, None).expect("the run closes");
         }
         let history = store.history(&scope("orders"), 50).expect("a history");
-        assert_eq!(history.len(), 8);
+        assert_eq!(history.len(), 7);
         assert!(history.iter().all(|run| !run.teaches), "{history:?}");
         assert_eq!(store.teachers(&scope("orders"), 50), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_disturbed_run_teaches_only_as_the_first_of_its_count() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        let run = |second, workers, confidence: &str| {
+            let (mut open, mut close) = (open(second, 1), close(second));
+            open.plan.spec.workers = workers;
+            close.confidence = confidence.to_owned();
+            store.begin(&open).expect("the run begins");
+            store.close(&open.id, &close, None).expect("the run closes");
+            let teachers = store.teachers(&scope("orders"), 50).expect("a history");
+            teachers.iter().any(|run| run.id == open.id)
+        };
+        let taught = [
+            run(1, 6, "low"),
+            run(2, 6, "low"),
+            run(3, 5, "low"),
+            run(4, 6, "full"),
+            run(5, 6, "low"),
+        ];
+        assert_eq!(taught, [true, false, true, true, false]);
     }
 
     #[test]

@@ -41,7 +41,9 @@ impl Store {
         let closed = self.write(|transaction| {
             let open = open_run(transaction, id)?;
             if let Some((constrained, workers)) = open {
-                let teaches = !constrained && is_clean(close, workers);
+                let teaches = !constrained
+                    && is_clean(close, workers)
+                    && (close.confidence != "low" || is_first_of_its_count(transaction, id)?);
                 update_run(transaction, id, close, teaches)?;
                 close
                     .chunks
@@ -149,13 +151,26 @@ impl Store {
     }
 }
 
-/// Whether a run shows what its worker count can do: successful, not disturbed, and read from one
-/// point in time by as many workers as planned.
+/// Whether a run shows what its worker count can do: successful, and read from one point in time by
+/// as many workers as planned.
 fn is_clean(close: &RunClose, workers: u32) -> bool {
     let as_planned = close.snapshot.as_ref().is_some_and(|snapshot| {
         snapshot.level != ConsistencyLevel::PerChunk && snapshot.readers >= workers
     });
-    close.status == RunStatus::Success && close.confidence != "low" && as_planned
+    close.status == RunStatus::Success && as_planned
+}
+
+/// Whether no run of the same scope and number of workers has taught yet. Such a run teaches even when
+/// the source was slow to answer: it may be that number of workers that slows it down, and a trial that
+/// is never heard would be made again and again.
+fn is_first_of_its_count(transaction: &Transaction<'_>, id: &RunId) -> rusqlite::Result<bool> {
+    transaction.query_row(
+        "SELECT NOT EXISTS (
+             SELECT 1 FROM runs AS earlier JOIN runs AS this USING (scope_id, workers)
+             WHERE this.run_id = ?1 AND earlier.teaches)",
+        [id.as_str()],
+        |row| row.get(0),
+    )
 }
 
 /// The scope's row, made or brought up to date.

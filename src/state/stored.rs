@@ -32,7 +32,7 @@ pub(super) const CLEAN: &str = "
            anomalies.throughput AS was, mean, sigma, anomalies.runs AS baseline
     FROM runs LEFT JOIN deviations USING (run_id) LEFT JOIN anomalies USING (run_id)
     WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1) AND started_at < ?2
-        AND teaches AND runs.throughput > 0
+        AND teaches AND runs.confidence <> 'low' AND runs.throughput > 0
     ORDER BY started_at DESC, runs.id DESC LIMIT ?3";
 
 const CHUNKS: &str = "
