@@ -80,8 +80,8 @@ impl Mysql {
     /// Connects, logs in and asks for the version.
     ///
     /// # Errors
-    /// What keeps us from connecting, by kind; [`SourceError::Unsupported`] for a server that is too
-    /// old.
+    /// What keeps us from connecting, by kind; [`super::SourceError::Unsupported`] for a
+    /// server that is too old.
     pub async fn connect(target: MysqlTarget, options: &ConnectOptions) -> Result<Self> {
         let host = match &target.socket {
             Some(socket) => socket.display().to_string(),
