@@ -260,7 +260,6 @@ fn bad_flags() {
 #[test]
 fn sources_that_this_version_does_not_read() {
     for source in [
-        "mysql://me@localhost/shop",
         "sqlserver://me@localhost/shop",
         "oracle://me@localhost/shop",
         "shop.db",
