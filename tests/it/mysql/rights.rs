@@ -70,10 +70,10 @@ fn each_level_takes_its_right() {
         let loose = [&PARALLEL[..], &["--consistency", "per-chunk"]].concat();
         extraction.run(&loose).expect_code(0);
         let consistency = &extraction.manifest()["consistency"];
-        assert_eq!(
-            (&consistency["level"], &consistency["readers"]),
-            (&"per-chunk".into(), &3.into())
-        );
+        assert_eq!(consistency["level"], "per-chunk");
+        // So small a table may be read before the third has a session.
+        let readers = consistency["readers"].as_u64();
+        assert!(readers.is_some_and(|readers| (1..=3).contains(&readers)));
     }
 }
 
