@@ -92,6 +92,25 @@ pub enum FieldType {
 }
 
 impl FieldType {
+    /// Whether its values are numbers, truth values included.
+    pub fn is_number(&self) -> bool {
+        matches!(
+            self,
+            Self::Bool
+                | Self::Int8
+                | Self::Int16
+                | Self::Int32
+                | Self::Int64
+                | Self::UInt8
+                | Self::UInt16
+                | Self::UInt32
+                | Self::UInt64
+                | Self::Float32
+                | Self::Float64
+                | Self::Decimal { .. }
+        )
+    }
+
     /// The Arrow type that batches of this column carry.
     pub fn arrow(&self) -> DataType {
         match self {

@@ -13,6 +13,7 @@ mod ledger;
 mod moment;
 pub mod mysql;
 pub mod postgres;
+mod remote;
 mod resolve;
 pub mod secrets;
 mod spread;

@@ -3,21 +3,11 @@
 use mysql_async::{DriverError, Error, IoError, ServerError};
 
 use super::super::SourceError;
+use super::super::remote::Place;
 use super::sql::{quote_account, quote_identifier, quote_relation};
 use super::tls;
 use crate::error::one_line;
 use crate::model::Relation;
-
-/// Where we are connected: what every error names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    /// `host:port`, or the socket's path.
-    pub(super) target: String,
-    /// Database.
-    pub(super) database: String,
-    /// User, as we log in.
-    pub(super) user: String,
-}
 
 /// What a statement was about: named in its errors, with the grant that reading it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]

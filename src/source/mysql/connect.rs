@@ -9,10 +9,11 @@ use mysql_async::{
     Statement, Value,
 };
 
+use super::super::remote::Place;
 use super::super::secrets::{Login, PasswordSource, Secret};
 use super::super::url::{self, MysqlTarget, TlsMode};
 use super::super::{ConnectOptions, Result, SourceError};
-use super::classify::{self, Place, Subject};
+use super::classify::{self, Subject};
 use super::server::Server;
 use super::tls;
 

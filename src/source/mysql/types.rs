@@ -1,5 +1,6 @@
 //! The type mapping, version 1: what each of MySQL's and MariaDB's types is in Arrow.
 
+use super::super::remote::Mapped;
 use mysql_async::Column as Sent;
 use mysql_async::consts::{ColumnFlags, ColumnType};
 
@@ -155,21 +156,7 @@ impl Storage {
     /// `lossy`.
     pub(super) fn can_be(&self, field: &FieldType, lossy: bool) -> bool {
         use FieldType as F;
-        let number = matches!(
-            field,
-            F::Bool
-                | F::Int8
-                | F::Int16
-                | F::Int32
-                | F::Int64
-                | F::UInt8
-                | F::UInt16
-                | F::UInt32
-                | F::UInt64
-                | F::Float32
-                | F::Float64
-                | F::Decimal { .. }
-        );
+        let number = field.is_number();
         let float = matches!(field, F::Float32 | F::Float64);
         match (self, field) {
             _ if [TypeMode::Portable, TypeMode::Native]
@@ -302,15 +289,6 @@ fn arguments(column_type: &str) -> impl Iterator<Item = u8> {
     inside
         .split(',')
         .filter_map(|text| text.trim().parse().ok())
-}
-
-/// How a column is read: its decoder's name, the way it travels, the output type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mapped {
-    pub(super) base_type: String,
-    pub(super) read: ReadAs,
-    pub(super) field: FieldType,
-    pub(super) lossy: bool,
 }
 
 /// The mapping of a column, or of what the user wants of it, where there is one.

@@ -4,13 +4,14 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::super::dialect::quote_identifier;
+use super::super::remote::Mapped;
 use super::super::{Result, SourceError, resolve};
 use super::Base;
 use super::classify::{Subject, grant_select};
 use super::connect::Link;
 use super::lookup;
 use super::query::{self, Query};
-use super::types::{self, Mapped, ServerType};
+use super::types::{self, ServerType};
 use super::{keys, leaves};
 use crate::model::{
     Column, FieldType, ReadAs, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode,

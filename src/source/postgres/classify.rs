@@ -6,19 +6,9 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use super::super::SourceError;
 use super::super::dialect::{quote_identifier, quote_relation};
+use super::super::remote::Place;
 use crate::error::one_line;
 use crate::model::Relation;
-
-/// Where we are connected: what every error names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    /// `host:port`, or the socket's path.
-    pub(super) target: String,
-    /// Database.
-    pub(super) database: String,
-    /// User.
-    pub(super) user: String,
-}
 
 /// What a statement was about: named in its errors, with the grant that reading it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,10 +14,11 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::super::remote::Place;
 use super::super::secrets::{Login, PasswordSource, Secret};
 use super::super::url::{PostgresTarget, TlsMode};
 use super::super::{ConnectOptions, Result, SourceError};
-use super::classify::{self, Place, Subject};
+use super::classify::{self, Subject};
 use super::tls;
 
 /// Lets names mean what the server itself calls so, whatever schemas the role's search path puts before

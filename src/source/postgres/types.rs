@@ -1,5 +1,6 @@
 //! The type mapping, version 1: what each of PostgreSQL's types is in Arrow.
 
+use super::super::remote::Mapped;
 use super::decode;
 use crate::model::{FieldType, ReadAs, TimeUnit, TypeMode, TypeOverride};
 
@@ -18,15 +19,6 @@ pub(super) struct ServerType {
     pub(super) is_array: bool,
     /// Digits that `money` has after the point here.
     pub(super) money_scale: Option<u8>,
-}
-
-/// How a type is read: its short name for the decoder, the way it travels, the output type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mapped {
-    pub(super) base_type: String,
-    pub(super) read: ReadAs,
-    pub(super) field: FieldType,
-    pub(super) lossy: bool,
 }
 
 /// The mapping of a type.

@@ -56,21 +56,7 @@ impl Storage {
     /// `lossy`.
     pub(super) fn can_be(self, field: &FieldType, lossy: bool) -> bool {
         use FieldType as F;
-        let number = matches!(
-            field,
-            F::Bool
-                | F::Int8
-                | F::Int16
-                | F::Int32
-                | F::Int64
-                | F::UInt8
-                | F::UInt16
-                | F::UInt32
-                | F::UInt64
-                | F::Float32
-                | F::Float64
-                | F::Decimal { .. }
-        );
+        let number = field.is_number();
         match (self, field) {
             _ if *field == self.field() => true,
             (_, F::List(_)) => false,
