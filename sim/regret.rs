@@ -107,9 +107,12 @@ fn regret() {
 fn regret_under_twice_the_noise() {
     let regret = over(&GRID, |plant| plant.noise = 0.20);
     tell("regret, noise 20 %", &regret);
-    assert!(regret.mean >= 0.93, "{regret:?}");
-    assert!(regret.last >= 0.975, "{regret:?}");
-    assert!(regret.worst >= 0.80, "{regret:?}");
+    assert!(regret.mean >= 0.94, "{regret:?}");
+    assert!(regret.last >= 0.985, "{regret:?}");
+    // A controller that weighs none but these very curves ends below 0.90 in 5 of 900 such cases, the
+    // lowest at 0.85: of 225 cases one is to be expected. With noise of 20 % a count that is 8 % worse
+    // may look better over a dozen runs.
+    assert!(regret.worst >= 0.85, "{regret:?}");
 }
 
 #[test]
@@ -143,18 +146,21 @@ fn regret_with_disturbed_runs() {
         },
     );
     tell("regret, one run of ten disturbed", &regret);
-    assert!(regret.mean >= 0.93, "{regret:?}");
-    assert!(regret.last >= 0.97, "{regret:?}");
+    assert!(regret.mean >= 0.94, "{regret:?}");
+    assert!(regret.last >= 0.985, "{regret:?}");
+    assert!(regret.worst >= 0.80, "{regret:?}");
 }
 
 #[test]
 fn regret_where_nothing_was_chosen() {
     let regret = over(&HELD_OUT, |_| {});
     tell("regret, held-out sources", &regret);
-    assert!(regret.mean >= 0.93, "{regret:?}");
-    assert!(regret.last >= 0.97, "{regret:?}");
+    assert!(regret.mean >= 0.94, "{regret:?}");
+    assert!(regret.last >= 0.985, "{regret:?}");
+    assert!(regret.worst >= 0.90, "{regret:?}");
     let regret = over(&HELD_OUT, |plant| plant.noise = 0.20);
     tell("regret, held-out sources, noise 20 %", &regret);
-    assert!(regret.mean >= 0.90, "{regret:?}");
-    assert!(regret.last >= 0.93, "{regret:?}");
+    assert!(regret.mean >= 0.93, "{regret:?}");
+    assert!(regret.last >= 0.98, "{regret:?}");
+    assert!(regret.worst >= 0.85, "{regret:?}");
 }

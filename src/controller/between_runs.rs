@@ -30,7 +30,7 @@ pub use memory::{Memory, Sample};
 use trend::Trend;
 
 /// Runs over which a trial has to pay for itself.
-const HORIZON: f64 = 8.0;
+const HORIZON: f64 = 7.0;
 
 /// Measured counts within this share of the best are as good as it, and the smallest is taken.
 const TIE: f64 = 0.015;
@@ -38,8 +38,14 @@ const TIE: f64 = 0.015;
 /// A measured count must be better by this share to be adopted.
 const BEYOND_NOISE: f64 = 0.02;
 
-/// Twice as many workers are not tried for an expected gain below this share.
+/// Twice as many workers are not tried for an expected gain below this share, and half as many are worth
+/// half of it.
 const MODESTY: f64 = 0.005;
+
+/// What the trials of a search that had converged before may cost beyond what they are expected to
+/// bring, as a share of one run, and how much of that each run gives back: a settled source is not kept
+/// busy by a search that noise has woken.
+const SPENDING: (f64, f64) = (0.12, 0.02);
 
 /// Runs after a degradation before more workers than before it are tried.
 const CALM: u32 = 5;
@@ -60,6 +66,10 @@ pub struct State {
     pub best: u32,
     /// Whether no trial pays any more.
     pub converged: bool,
+    /// Whether some search has converged since the source last changed.
+    pub settled: bool,
+    /// What trials since then have cost beyond what they were expected to bring, as a share of a run.
+    pub spent: f64,
     /// Runs without a trial since the search converged.
     pub quiet: u32,
     /// Quiet runs before the next look at a neighbour.
@@ -139,7 +149,7 @@ fn step_down(next: &mut State, room: Room, by: u32) -> (u32, u32) {
     let from = next.best;
     next.best = room.hold(from.saturating_sub(by));
     next.memory.forget_all_but_newest(from, 1);
-    next.restart();
+    next.search_anew();
     next.calm(from);
     (from, next.best)
 }
@@ -148,7 +158,7 @@ fn step_down(next: &mut State, room: Room, by: u32) -> (u32, u32) {
 fn restart(mut next: State, room: Room, permille: i32) -> Decision {
     next.memory
         .forget_all_but_newest(next.best, trend::CHANGE_RUNS);
-    next.restart();
+    next.search_anew();
     let workers = room.hold(next.best);
     if permille < 0 {
         next.calm(workers);
@@ -171,10 +181,22 @@ fn hold(mut next: State, room: Room) -> Decision {
 }
 
 impl State {
+    /// Of another source nothing is known, and finding out may cost what it has to.
+    fn search_anew(&mut self) {
+        self.restart();
+        self.settled = false;
+        self.spent = 0.0;
+    }
+
     fn restart(&mut self) {
         self.converged = false;
         self.quiet = 0;
         self.patience = QUIET.0;
+    }
+
+    /// Whether a trial with this shortfall is within [`SPENDING`]; what costs nothing always is.
+    fn can_spend(&self, shortfall: f64) -> bool {
+        shortfall == 0.0 || self.spent + shortfall <= SPENDING.0
     }
 
     /// Degradation is not answered with more workers, nor soon followed by them.
@@ -197,8 +219,16 @@ fn search(mut next: State, mut room: Room) -> Decision {
     room.max = room.max.max(room.min);
     next.best = best_measured(&belief, from, room);
     let best = next.best;
-    let trial = best_trial(&belief, best, room).filter(|_| room.explore);
-    if let Some((workers, gain)) = trial {
+    next.spent = (next.spent - SPENDING.1).max(0.0);
+    let trial = best_trial(&belief, best, room)
+        .filter(|trial| room.explore && (!next.settled || next.can_spend(trial.shortfall)));
+    if let Some(Trial {
+        workers,
+        gain,
+        shortfall,
+    }) = trial
+    {
+        next.spent += shortfall;
         next.restart();
         let why = Learned::Tried {
             workers,
@@ -207,7 +237,7 @@ fn search(mut next: State, mut room: Room) -> Decision {
         };
         return decision(workers, why, next);
     }
-    next.converged = true;
+    (next.converged, next.settled) = (true, true);
     next.quiet = next.quiet.saturating_add(1);
     if room.explore && next.quiet > next.patience {
         let quiet = next.quiet - 1;
@@ -255,21 +285,34 @@ fn best_measured(belief: &Belief, current: u32, room: Room) -> u32 {
         .unwrap_or(top)
 }
 
-/// The count whose trial pays best, and what it is expected to gain at the most; at most twice and at
-/// least half of the count in use.
-fn best_trial(belief: &Belief, best: u32, room: Room) -> Option<(u32, f64)> {
+/// A count that is worth a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Trial {
+    workers: u32,
+    /// What it may gain, weighed by how likely that is, as a share of what the best count reaches.
+    gain: f64,
+    /// How much slower it is expected to be, all in all, in the same measure; at least 0.
+    shortfall: f64,
+}
+
+/// The trial that pays best, if one does; at most twice and at least half of the count in use.
+fn best_trial(belief: &Belief, best: u32, room: Room) -> Option<Trial> {
     let most = best.saturating_mul(2).min(room.max);
-    let mut found: Option<(u32, f64)> = None;
+    let mut found = None;
     let mut most_worth = 0.0;
     for workers in best.div_ceil(2).max(room.min)..=most {
         let stake = belief.stake(workers, best);
-        // Another run at a count that was measured tells less than the first did.
         let more = f64::from(workers) / f64::from(best) - 1.0;
-        let gain = stake.gain * stake.told - MODESTY * more.max(0.0);
+        // Another run at a count that was measured tells less than the first did.
+        let gain = stake.gain * stake.told - MODESTY * more;
         let worth = HORIZON * gain - stake.loss;
         if workers != best && worth > most_worth {
             most_worth = worth;
-            found = Some((workers, stake.gain));
+            found = Some(Trial {
+                workers,
+                gain: stake.gain,
+                shortfall: (stake.loss - stake.gain).max(0.0),
+            });
         }
     }
     found

@@ -18,20 +18,32 @@ use std::f64::consts::TAU;
 
 use super::memory::{Memory, Seen};
 
-/// Exponents of the rise: throughput grows with `workers^exponent` up to the peak.
-const RISES: [f64; 6] = [0.1, 0.3, 0.5, 0.7, 0.85, 1.0];
+/// How likely a shape is that few sources have, relative to a usual one.
+const RARE: f64 = 0.37;
 
-/// Share that each worker past the peak costs, and what is left at the least: slow declines, those of
-/// the facts sheet's simulator (section 14: 8 to 15 %, never below a fifth), and cliffs.
-const FALLS: [(f64, f64); 8] = [
-    (0.01, 0.0),
-    (0.04, 0.0),
-    (0.08, 0.2),
-    (0.12, 0.2),
-    (0.17, 0.2),
-    (0.25, 0.2),
-    (0.25, 0.75),
-    (1.00, 0.45),
+/// Exponents of the rise, throughput growing with `workers^exponent` up to the peak, and how likely each
+/// is beforehand: while nothing is short, another worker brings what the first did.
+const RISES: [(f64, f64); 6] = [
+    (0.1, RARE),
+    (0.3, 1.0),
+    (0.5, 1.0),
+    (0.7, 1.0),
+    (0.85, 1.0),
+    (1.0, 1.65),
+];
+
+/// Share that each worker past the peak costs, what is left at the least, and how likely that is
+/// beforehand: no fall to speak of, slow ones, those of the facts sheet's simulator (section 14: 8 to
+/// 15 %, never below a fifth), and cliffs.
+const FALLS: [(f64, f64, f64); 8] = [
+    (0.01, 0.0, RARE),
+    (0.04, 0.0, 1.0),
+    (0.08, 0.2, 1.0),
+    (0.12, 0.2, 1.0),
+    (0.17, 0.2, 1.0),
+    (0.25, 0.2, 1.0),
+    (0.25, 0.75, RARE),
+    (1.00, 0.45, RARE),
 ];
 
 /// A run is slowed down by something else with this probability, down to anything between its usual
@@ -44,7 +56,7 @@ const ODDITY: (f64, f64) = (0.001, 100.0);
 
 /// Deviation of one run from its count's mean before anything is known, as a share, and how many runs
 /// that opinion is worth. Even noise of ±14 % deviates by 8 %.
-const NOISE: (f64, f64) = (0.08, 4.0);
+pub(super) const NOISE: (f64, f64) = (0.08, 4.0);
 
 /// How far a source may lie off the best curve at one count, as a share.
 const MISFIT: f64 = 0.04;
@@ -72,6 +84,8 @@ struct Curve {
     fall: f64,
     /// The logarithm of what is left of the peak at the least.
     floor: f64,
+    /// How likely it is before anything was measured, relative to the others.
+    beforehand: f64,
     /// Its credibility; all together make 1.
     credit: f64,
     /// Its height, as the measured counts place it.
@@ -85,16 +99,16 @@ impl Curve {
     /// Every curve with a peak of up to `most`; small peaks are likelier than large ones.
     fn every(most: u32) -> Vec<Self> {
         let shapes = (1..=most).flat_map(|peak| {
-            RISES
-                .iter()
-                .flat_map(move |rise| FALLS.iter().map(move |fall| (peak, *rise, *fall)))
+            let rises = RISES.iter();
+            rises.flat_map(move |rise| FALLS.iter().map(move |fall| (peak, *rise, *fall)))
         });
         shapes
-            .map(|(peak, rise, (fall, floor))| Self {
+            .map(|(peak, (rise, likely), (fall, floor, as_likely))| Self {
                 peak,
                 rise,
                 fall,
                 floor: floor.ln(),
+                beforehand: likely * as_likely / f64::from(peak),
                 credit: 0.0,
                 height: 0.0,
                 reached: Vec::new(),
@@ -326,7 +340,7 @@ fn weigh(mut curves: Vec<Curve>, measured: &BTreeMap<u32, Measured>) -> Vec<Curv
         let each = heights
             .iter()
             .map(|(height, of)| of.judge(height - curve.height).likelihood);
-        curve.credit = each.sum::<f64>() - f64::from(curve.peak).ln();
+        curve.credit = each.sum::<f64>() + curve.beforehand.ln();
     }
     let most = curves
         .iter()

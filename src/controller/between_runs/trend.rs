@@ -1,6 +1,8 @@
 //! What the last runs of one count say about the source (facts sheet, section 7, with the signs that
 //! the product's decisions give it): judged is degradation, never whether another count is better.
 
+use super::curve::NOISE;
+
 /// Runs that a trend is judged by.
 const WINDOW: usize = 5;
 
@@ -13,8 +15,9 @@ const DOWN_SHARE: f64 = 0.8;
 /// A decline: the later half is slower than the earlier by more than this.
 const DECLINE: f64 = -0.10;
 
-/// …and by more than this many deviations of the runs before.
-const SIGNIFICANT: f64 = 2.0;
+/// …and by more than this many standard errors of that difference. Runs that go down five times in a
+/// row were picked for it: of a hundred noisy windows several do, so two errors would not say much.
+const SIGNIFICANT: f64 = 3.0;
 
 /// A drop: one run slower than the one before by at least this.
 const DROP: f64 = -0.15;
@@ -72,14 +75,15 @@ fn declining(throughputs: &[f64]) -> Option<Trend> {
     let down = steps(window).filter(|step| *step < DOWN).count() as f64;
     let (earlier, later) = window.split_at(window.len() / 2);
     // Noise, too, goes down five times in a row now and then, but from where it was high.
-    let usual = mean(before).min(mean(earlier));
-    let from = if before.is_empty() {
-        mean(earlier)
+    let (from, error) = if before.is_empty() {
+        (mean(earlier), 0.0)
     } else {
-        usual
+        let runs = before.len().max(earlier.len()) as f64;
+        let error = deviation(before) * (1.0 / runs + 1.0 / later.len() as f64).sqrt();
+        (mean(before).min(mean(earlier)), error)
     };
     let by = change(from, mean(later));
-    let beyond = DECLINE.min(-SIGNIFICANT * scatter(before));
+    let beyond = DECLINE.min(-SIGNIFICANT * error);
     let declines = down / (window.len() - 1) as f64 >= DOWN_SHARE && by < beyond;
     declines.then(|| Trend::Declining {
         permille: super::permille(by),
@@ -120,18 +124,13 @@ fn change(from: f64, to: f64) -> f64 {
     if from > 0.0 { (to - from) / from } else { 0.0 }
 }
 
-/// Standard deviation as a share of the mean; 0 where it cannot be told.
-fn scatter(values: &[f64]) -> f64 {
-    let mean = mean(values);
-    let squares: f64 = values
-        .iter()
-        .map(|value| (value / mean - 1.0).powi(2))
-        .sum();
-    if values.len() < LEVEL_RUNS {
-        0.0
-    } else {
-        (squares / (values.len() - 1) as f64).sqrt()
-    }
+/// How much a run deviates from the mean of its count, as a share: what is held of it beforehand, and what
+/// these runs show.
+fn deviation(values: &[f64]) -> f64 {
+    let (mean, (held, runs)) = (mean(values), NOISE);
+    let squares = values.iter().map(|value| (value / mean - 1.0).powi(2));
+    let freedom = runs + values.len().saturating_sub(1) as f64;
+    ((runs * held * held + squares.sum::<f64>()) / freedom).sqrt()
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -159,11 +158,19 @@ mod tests {
 
     #[test]
     fn a_decline_is_more_than_the_noise_there_was_before() {
-        let declining = Trend::Declining { permille: -124 };
-        let quiet = [200, 204, 196, 200, 205, 195, 190, 175, 168, 163];
+        let declining = Trend::Declining { permille: -129 };
+        let quiet = [200, 204, 196, 200, 205, 195, 190, 175, 168, 160];
         assert_eq!(of(&quiet), declining);
         let noisy = [240, 160, 230, 170, 200, 205, 195, 190, 175, 168, 163];
         assert_eq!(of(&noisy), Trend::Steady);
+    }
+
+    #[test]
+    fn a_decline_says_the_more_the_more_runs_there_were_before() {
+        let few = [200, 205, 195, 190, 170, 163];
+        assert_eq!(of(&few), Trend::Steady);
+        let many = [200, 200, 200, 200, 200, 205, 195, 190, 170, 163];
+        assert_eq!(of(&many), Trend::Declining { permille: -128 });
     }
 
     #[test]
