@@ -8,6 +8,7 @@
 mod benchmark;
 mod error;
 mod history;
+mod look;
 mod migrate;
 mod record;
 mod select;
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub use error::StateError;
+pub use look::StoreFacts;
 pub use select::LAST;
 
 /// The result of using the store.
