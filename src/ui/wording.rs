@@ -49,7 +49,8 @@ pub fn reason(reason: &Reason) -> String {
             key,
             correlation_permille: None,
         } => format!("nobody knows whether rows are stored in the order of {key}; blocks are safe"),
-        Reason::BlocksNoKey => "there is no key, but blocks can be addressed".to_owned(),
+        Reason::BlocksNoKey => "there is no key to cut on, but blocks can be addressed".to_owned(),
+        Reason::KeyUnusable(key) => key.to_string(),
         Reason::ChunkingForced { chunking } => format!("asked for by --chunking {chunking}"),
         Reason::ChunkRowsForced { rows } => {
             format!(
@@ -258,6 +259,7 @@ pub fn topic(reason: &Reason) -> Topic {
         | Reason::KeyOnly { .. }
         | Reason::BlocksUncorrelated { .. }
         | Reason::BlocksNoKey
+        | Reason::KeyUnusable(_)
         | Reason::ChunkingForced { .. }
         | Reason::ChunkRowsForced { .. }
         | Reason::CutTooCoarse { .. }
@@ -396,6 +398,7 @@ pub fn time_band(band: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{KeyDefect, UnusableKey};
 
     fn every_learned_reason() -> Vec<Reason> {
         vec![
@@ -487,6 +490,11 @@ mod tests {
                 correlation_permille: None,
             },
             Reason::BlocksNoKey,
+            Reason::KeyUnusable(UnusableKey {
+                column: key(),
+                source_type: "json".to_owned(),
+                defect: KeyDefect::NoOrder,
+            }),
             Reason::ChunkingForced {
                 chunking: "key".to_owned(),
             },
