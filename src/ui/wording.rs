@@ -467,7 +467,32 @@ mod tests {
         ]
     }
 
-    fn every_reason() -> Vec<Reason> {
+    fn every_reason_of_workers() -> Vec<Reason> {
+        vec![
+            Reason::WorkersForced { workers: 4 },
+            Reason::WorkersProfiled { workers: 4 },
+            Reason::WorkersStart { workers: 4 },
+            Reason::WorkersCapped {
+                from: 8,
+                to: 2,
+                cap: "CPUs".to_owned(),
+            },
+            Reason::WorkersRaised { from: 1, to: 2 },
+            Reason::WorkersHinted(Hinted::Scaled {
+                from: 8,
+                to: 3,
+                permille: 375,
+                because: vec!["--source-load high".to_owned()],
+            }),
+            Reason::WorkersHinted(Hinted::Prioritised {
+                from: 3,
+                to: 2,
+                priority: crate::model::Priority::Low,
+            }),
+        ]
+    }
+
+    fn every_reason_of_chunks() -> Vec<Reason> {
         let key = || "id".to_owned();
         vec![
             Reason::SmallTable {
@@ -505,14 +530,6 @@ mod tests {
             Reason::BoundsFrom {
                 origin: Origin::Unknown,
             },
-            Reason::WorkersForced { workers: 4 },
-            Reason::WorkersProfiled { workers: 4 },
-            Reason::WorkersStart { workers: 4 },
-            Reason::WorkersCapped {
-                from: 8,
-                to: 2,
-                cap: "CPUs".to_owned(),
-            },
             Reason::Skewed { cv_permille: 1500 },
             Reason::CutTooCoarse {
                 cut: "key id".to_owned(),
@@ -526,18 +543,6 @@ mod tests {
                 rows: 1000,
                 of: 3_000_000,
             },
-            Reason::WorkersRaised { from: 1, to: 2 },
-            Reason::WorkersHinted(Hinted::Scaled {
-                from: 8,
-                to: 3,
-                permille: 375,
-                because: vec!["--source-load high".to_owned()],
-            }),
-            Reason::WorkersHinted(Hinted::Prioritised {
-                from: 3,
-                to: 2,
-                priority: crate::model::Priority::Low,
-            }),
             Reason::UnequalChunks {
                 smallest: 10,
                 largest: 2_000,
@@ -549,7 +554,8 @@ mod tests {
     fn every_reason_has_words_of_its_own_on_one_line() {
         let mut seen = std::collections::BTreeSet::new();
         for reason in [
-            every_reason(),
+            every_reason_of_chunks(),
+            every_reason_of_workers(),
             every_learned_reason(),
             every_reason_of_benchmarks(),
         ]

@@ -400,6 +400,7 @@ fn a_primary_key_that_cannot_be_cut_on_is_named() {
     ];
     let run = extract(&cli, &database.url(), "public.t", "out", &flags);
     assert_eq!(run.plan().spec.strategy, Strategy::CtidChunking);
-    let expected = database.query_text("SELECT encode(convert_to(code, 'SQL_ASCII'), 'hex'), x FROM t");
+    let expected =
+        database.query_text("SELECT encode(convert_to(code, 'SQL_ASCII'), 'hex'), x FROM t");
     expect_rows(&run, "t", expected);
 }
