@@ -67,6 +67,44 @@ pub enum StateError {
         /// The newest run of each, with where it read.
         candidates: Vec<String>,
     },
+    /// A check found that the store is not sound.
+    #[error("the state store {path} is damaged")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// Everything that was found.
+        problems: Vec<String>,
+    },
+    /// A backup cannot go where something else is.
+    #[error("cannot write a backup to {path}")]
+    Occupied {
+        /// The file.
+        path: String,
+        /// What is there.
+        why: String,
+    },
+    /// A document cannot be taken in.
+    #[error("{name} is no history that can be imported")]
+    Document {
+        /// Its file.
+        name: String,
+        /// What does not make sense.
+        why: String,
+    },
+    /// A document cannot be written.
+    #[error("cannot write {name}")]
+    Unwritten {
+        /// Its file.
+        name: String,
+        /// The system's words.
+        why: String,
+    },
+    /// The run was rebuilt from a manifest, which holds no plan.
+    #[error("nothing is known of run {id} but what its manifest says")]
+    NoPlan {
+        /// The run.
+        id: String,
+    },
     /// There is no such run, or it is closed already.
     #[error("there is no run '{id}'")]
     NotFound {
@@ -162,6 +200,31 @@ impl From<StateError> for Failure {
                 "no id in this store, no last part of one and no table is called so, or begins so as an id".to_owned(),
                 "ixtract history lists the runs; --state names the store".to_owned(),
             ),
+            E::Damaged { problems, .. } => (
+                ExitCode::Config,
+                problems.join("; "),
+                "put a backup in its place, or save what can be read: ixtract state export FILE, then import it into a new store".to_owned(),
+            ),
+            E::Occupied { why, .. } => (
+                ExitCode::Output,
+                why,
+                "name another file, or remove that one".to_owned(),
+            ),
+            E::Document { why, .. } => (
+                ExitCode::Config,
+                why,
+                "write it again with ixtract state export, or import it with the ixtract that wrote it".to_owned(),
+            ),
+            E::Unwritten { why, .. } => (
+                ExitCode::Output,
+                why,
+                "check the path, its permissions and the room on its disk".to_owned(),
+            ),
+            E::NoPlan { .. } => (
+                ExitCode::Usage,
+                "it was rebuilt from the manifest, which holds neither plan nor timings of chunks".to_owned(),
+                "ixtract history shows what is known; name a run that was recorded itself".to_owned(),
+            ),
             E::SeveralTables { candidates, .. } => (
                 ExitCode::Usage,
                 format!("the newest of each: {}", candidates.join("; ")),
@@ -239,6 +302,35 @@ mod tests {
             (io(false), ExitCode::Output),
             (StateError::NotFound { id: "rx".into() }, ExitCode::Usage),
             (StateError::Missing { path: path() }, ExitCode::Usage),
+            (
+                StateError::Damaged {
+                    path: path(),
+                    problems: vec!["a row is missing".into()],
+                },
+                ExitCode::Config,
+            ),
+            (
+                StateError::Occupied {
+                    path: path(),
+                    why: "it is the store itself".into(),
+                },
+                ExitCode::Output,
+            ),
+            (
+                StateError::Document {
+                    name: "h.jsonl".into(),
+                    why: "it is empty".into(),
+                },
+                ExitCode::Config,
+            ),
+            (
+                StateError::Unwritten {
+                    name: "h.jsonl".into(),
+                    why: "the disk is full".into(),
+                },
+                ExitCode::Output,
+            ),
+            (StateError::NoPlan { id: "rx".into() }, ExitCode::Usage),
             (
                 StateError::SeveralTables {
                     name: "orders".into(),
