@@ -39,9 +39,6 @@ impl Store {
                 .map_err(|error| StateError::from_sqlite(&error, "read", &name))
                 .and_then(|copy| migrate::raise(&copy, &name, migrate::MIGRATIONS).map(|()| copy))?
         };
-        connection
-            .pragma_update(None, "query_only", true)
-            .map_err(|error| StateError::from_sqlite(&error, "read", &name))?;
         Ok(Self {
             connection,
             path: name,

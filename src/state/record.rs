@@ -140,6 +140,12 @@ impl Store {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
+        // One that was migrated in memory would take the change, and lose it.
+        if self.read_only {
+            return Err(StateError::ReadOnly {
+                path: self.path.clone(),
+            });
+        }
         let run = || {
             let transaction =
                 Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;

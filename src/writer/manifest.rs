@@ -2,6 +2,7 @@
 //! for readers that follow it and for `ixtract verify`.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
@@ -247,8 +248,16 @@ pub struct Found {
 /// # Errors
 /// [`WriteError::Io`] and [`WriteError::Store`] where the place cannot be read.
 pub fn find_all(place: impl Into<Location>) -> Result<Found> {
-    let place = place.into();
     let mut found = Found::default();
+    let place = match place.into() {
+        // Under its real name: a history is of use wherever it is read.
+        Location::Local(directory) => match directory.canonicalize() {
+            Ok(real) => Location::Local(real),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            Err(error) => return Err(WriteError::io("open", &directory)(error)),
+        },
+        store => store,
+    };
     let folder = place.folder();
     if search(folder.as_ref(), "", DEPTH, &mut found)?
         && let Location::Local(directory) = &place
