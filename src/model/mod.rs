@@ -68,8 +68,8 @@ pub use profile::{
 };
 pub use reason::{Hinted, Learned, Reason};
 pub use relation::{
-    Column, Key, KeyColumn, KeyOrder, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation,
-    RelationKind, SourceIdentity, SourceKind, Table,
+    Column, Key, KeyColumn, KeyDefect, KeyOrder, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation,
+    RelationKind, SourceIdentity, SourceKind, Table, UnusableKey,
 };
 pub use request::{
     Chunking, ColumnOptions, Layout, OutputOptions, RunRequest, Selection, TypeMode, TypeOptions,
