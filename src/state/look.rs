@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
 use rustix::fs::Access;
 
 use super::{Result, StateError, Store, migrate};
@@ -30,7 +29,7 @@ impl Store {
         match std::fs::metadata(path) {
             Ok(file) => Ok(StoreFacts {
                 bytes: Some(file.len()),
-                version: Self::version(path, &name)?,
+                version: Self::version(path)?,
                 known,
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -46,15 +45,9 @@ impl Store {
     }
 
     /// The version of a store that could be written now.
-    fn version(path: &Path, name: &str) -> Result<usize> {
-        let failed = |error: rusqlite::Error| StateError::from_sqlite(&error, "open", name);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let store = Self {
-            connection: Connection::open_with_flags(path, flags).map_err(failed)?,
-            path: name.to_owned(),
-        };
-        store.configure()?;
-        let version = migrate::look(&store.connection, name, migrate::MIGRATIONS.len())?;
+    fn version(path: &Path) -> Result<usize> {
+        let store = Self::writable(path)?;
+        let version = migrate::look(&store.connection, &store.path, migrate::MIGRATIONS.len())?;
         // Takes the lock that writing takes, and lets it go.
         let tried = store.connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
         tried.map_err(|error| store.failed(&error, "write"))?;
@@ -76,6 +69,8 @@ fn may_be_made(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
 
     #[test]
