@@ -18,6 +18,7 @@ mod given;
 mod grounds;
 mod health;
 mod hints;
+mod keeping;
 mod key;
 mod metrics;
 mod nearest;
@@ -52,6 +53,7 @@ pub use given::{Amount, Given};
 pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
 pub use health::{Checkup, Concern, Health, Trend};
 pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
+pub use keeping::{Checked, Contents, Copied, Exported, Imported, Pruned};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
 pub use metrics::{ChunkCounts, ChunkMetrics, Metrics, OfChunk, WorkerMetrics};
 pub use nearest::nearest;
@@ -77,7 +79,7 @@ pub use resolution::{HintCap, HintFactor, HintWarning, WorkerResolution};
 pub(crate) use run::hex;
 pub use run::{
     ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
-    WorkerRecord,
+    Teaching, WorkerRecord,
 };
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;

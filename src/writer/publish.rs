@@ -24,7 +24,7 @@ use super::store::StoreRuns;
 use super::{PartReceipt, Result, Sink, WriteError, names, proof};
 use crate::clock::SharedClock;
 use crate::model::{
-    ChunkBounds, ChunkRecord, ExecutionPlan, FormatOptions, Layout, RunId, SnapshotFacts,
+    ChunkBounds, ChunkRecord, ExecutionPlan, FormatOptions, Layout, RunId, SnapshotFacts, Teaching,
     arrow_schema,
 };
 
@@ -67,6 +67,8 @@ pub struct Evidence<'a> {
     pub now: Timestamp,
     /// How old the newest row was.
     pub freshness: Option<String>,
+    /// What a lost history would be rebuilt from; none where nobody keeps one.
+    pub teaching: Option<&'a Teaching>,
 }
 
 /// A published dataset.
@@ -430,6 +432,7 @@ fn describe(
         extraction_window: None,
         freshness: evidence.freshness.clone(),
         kept: Vec::new(),
+        teaching: evidence.teaching.cloned(),
         checksum: String::new(),
     }
 }
