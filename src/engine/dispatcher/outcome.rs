@@ -74,7 +74,12 @@ impl Dispatcher<'_> {
             count_took: self.counted.map(|(_, took)| took),
             elapsed,
             receipts: self.receipts.into_values().flatten().collect(),
-            confidence: Confidence::from_breaches(self.breached, done),
+            // With workers held up the speed is not that of the planned number.
+            confidence: if self.shed {
+                Confidence::Low
+            } else {
+                Confidence::from_breaches(self.breached, done)
+            },
             effective_workers,
             nulled,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),

@@ -14,6 +14,7 @@ mod examine;
 mod keys;
 mod lookup;
 mod probe;
+mod pulse;
 mod query;
 mod seats;
 mod server;

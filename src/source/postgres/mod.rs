@@ -15,6 +15,7 @@ mod keys;
 mod leaves;
 mod lookup;
 mod ordered;
+mod pulse;
 mod query;
 mod reader;
 mod registry;
