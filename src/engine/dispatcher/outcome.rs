@@ -44,6 +44,7 @@ impl Dispatcher<'_> {
             (busy_s / elapsed.as_secs_f64()).clamp(1.0, planned.max(1.0))
         };
         let done = u32::try_from(finished.len()).unwrap_or(u32::MAX);
+        let confidence = confidence(self.shed, self.breached, done);
         if self.failure.is_none() {
             on_event(Event::Drained { rows, elapsed });
         }
@@ -74,12 +75,7 @@ impl Dispatcher<'_> {
             count_took: self.counted.map(|(_, took)| took),
             elapsed,
             receipts: self.receipts.into_values().flatten().collect(),
-            // With workers held up the speed is not that of the planned number.
-            confidence: if self.shed {
-                Confidence::Low
-            } else {
-                Confidence::from_breaches(self.breached, done)
-            },
+            confidence,
             effective_workers,
             nulled,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
@@ -88,5 +84,15 @@ impl Dispatcher<'_> {
             executed: self.executed.into_values().collect(),
             adaptations: self.adaptations,
         }
+    }
+}
+
+/// How far the speed may teach, of so many finished chunks of which so many breached the latency rule:
+/// with workers held up it is not that of the planned number.
+fn confidence(shed: bool, breached: u32, done: u32) -> Confidence {
+    if shed {
+        Confidence::Low
+    } else {
+        Confidence::from_breaches(breached, done)
     }
 }
