@@ -73,6 +73,12 @@ impl Dispatcher<'_> {
             counted: self.counted.map(|(rows, _)| rows),
             count_took: self.counted.map(|(_, took)| took),
             elapsed,
+            key_sums: self
+                .summed
+                .iter()
+                .map(|(chunk, (sum, _))| (*chunk, *sum))
+                .collect(),
+            sums_took: self.summed.values().map(|(_, took)| *took).sum(),
             receipts: self.receipts.into_values().flatten().collect(),
             confidence: Confidence::from_breaches(self.breached, done),
             effective_workers,

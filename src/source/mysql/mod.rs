@@ -11,6 +11,7 @@ mod connect;
 mod decode;
 mod density;
 mod keys;
+mod keysum;
 mod lookup;
 mod probe;
 mod query;

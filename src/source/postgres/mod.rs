@@ -11,6 +11,7 @@ mod decode;
 mod density;
 mod doubts;
 mod keys;
+mod keysum;
 mod leaves;
 mod lookup;
 mod ordered;
