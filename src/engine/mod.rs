@@ -61,11 +61,9 @@ pub struct Execution {
     pub counted: Option<u64>,
     /// What that count took.
     pub count_took: Option<Duration>,
-    /// The server's own sums over the keys of each chunk, by its number, when the plan's proof asks
-    /// for them.
-    pub key_sums: BTreeMap<u32, KeySum>,
-    /// What those sums took, all workers together.
-    pub sums_took: Duration,
+    /// The server's own sums over the keys of each chunk, by its number, and what each took; when the
+    /// plan's proof asks for them.
+    pub key_sums: BTreeMap<u32, (KeySum, Duration)>,
     /// Wall time.
     pub elapsed: Duration,
     /// Finished files of all chunks, in plan order.

@@ -224,23 +224,19 @@ impl Worker {
                 }
             }
             let error = match self.attempt(session, chunk, &mut record).await {
-                Ok(Done {
-                    receipts,
-                    answer,
-                    summed,
-                }) => {
-                    let breached = self.backoff.breached(answer);
+                Ok(done) => {
+                    let breached = self.backoff.breached(done.answer);
                     // Cleared first: progress may lag for a moment, but never counts rows twice.
                     self.gauge.clear();
                     self.report(Report::Finished {
                         worker,
                         chunk: chunk.clone(),
                         record,
-                        receipts,
-                        summed,
+                        receipts: done.receipts,
+                        summed: done.summed,
                         breached,
                     });
-                    return Some(answer);
+                    return Some(done.answer);
                 }
                 Err(Interruption::Stopped) => return None,
                 Err(Interruption::Failed(error)) => error,

@@ -73,7 +73,7 @@ fn keys_agree(staged: &dyn Folder, evidence: &Evidence<'_>) -> Held<KeyProof> {
     let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     for chunk in &spec.chunks {
         let number = chunk.number;
-        let Some(server) = evidence.sums.of_chunks.get(&number) else {
+        let Some((server, _)) = evidence.sums.of_chunks.get(&number) else {
             return Err(format!("the server did not sum the keys of chunk {number}"));
         };
         let files = found.get(&number).copied().unwrap_or_default();
@@ -93,7 +93,14 @@ fn keys_agree(staged: &dyn Folder, evidence: &Evidence<'_>) -> Held<KeyProof> {
     }
     Ok(KeyProof {
         columns: spec.proof_key.clone(),
-        server_ms: millis(evidence.sums.took),
+        server_ms: millis(
+            evidence
+                .sums
+                .of_chunks
+                .values()
+                .map(|(_, took)| *took)
+                .sum(),
+        ),
         read_back_ms: millis(evidence.sums.clock.monotonic().saturating_sub(begun)),
     })
 }

@@ -77,10 +77,8 @@ pub struct Evidence<'a> {
 /// What the server summed while the chunks were read.
 #[derive(Clone, Debug)]
 pub struct Sums<'a> {
-    /// By chunk.
-    pub of_chunks: &'a BTreeMap<u32, KeySum>,
-    /// What they took, all readers together.
-    pub took: Duration,
+    /// By chunk, and what each took.
+    pub of_chunks: &'a BTreeMap<u32, (KeySum, Duration)>,
     /// Tells what reading back takes.
     pub clock: SharedClock,
 }

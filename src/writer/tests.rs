@@ -202,7 +202,7 @@ struct Read {
     receipts: Vec<PartReceipt>,
     chunks: Vec<ChunkRecord>,
     counted: Option<u64>,
-    sums: BTreeMap<u32, KeySum>,
+    sums: BTreeMap<u32, (KeySum, Duration)>,
     nulled: BTreeMap<String, u64>,
 }
 
@@ -227,7 +227,6 @@ impl Read {
             counted: self.counted,
             sums: Sums {
                 of_chunks: &self.sums,
-                took: Duration::ZERO,
                 clock: System::shared(),
             },
             adaptations: &[],

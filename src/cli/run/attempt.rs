@@ -122,7 +122,6 @@ impl Attempt {
             counted: execution.counted,
             sums: Sums {
                 of_chunks: &execution.key_sums,
-                took: execution.sums_took,
                 clock: context.clock.clone(),
             },
             adaptations: &execution.adaptations,

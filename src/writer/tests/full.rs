@@ -34,14 +34,8 @@ fn formats() -> Vec<FormatOptions> {
     ]
 }
 
-/// One chunk of keys `(day, word, id, amount, uuid)` beside a column that is none, in a dataset that is
-/// held.
-fn written(
-    target: &Path,
-    options: &FormatOptions,
-    words: &[String],
-) -> (Dataset, Read, Vec<Vec<String>>) {
-    let columns = vec![
+fn columns() -> Vec<Column> {
+    vec![
         column("word", FieldType::Utf8, false),
         column("other", FieldType::Float64, true),
         column("id", FieldType::Int64, false),
@@ -55,7 +49,16 @@ fn written(
         ),
         column("day", FieldType::Date, false),
         column("uuid", FieldType::Uuid, false),
-    ];
+    ]
+}
+
+/// One chunk of keys `(day, word, id, amount, uuid)` beside a column that is none, in a dataset that is
+/// held.
+fn written(
+    target: &Path,
+    options: &FormatOptions,
+    words: &[String],
+) -> (Dataset, Read, Vec<Vec<String>>) {
     let key = ["day", "word", "id", "amount", "uuid"].map(str::to_owned);
     let rows = words.len();
     let ids: Vec<i64> = (0..rows as i64).map(|id| id * 1_000_003 - 5).collect();
@@ -94,7 +97,7 @@ fn written(
             ),
         ]
     });
-    let mut plan = plan(columns, &[]);
+    let mut plan = plan(columns(), &[]);
     plan.spec.format = options.clone();
     plan.spec.proof = ProofLevel::Full;
     plan.spec.proof_key = key.to_vec();
@@ -128,7 +131,7 @@ proptest! {
             let root = tempfile::tempdir().unwrap();
             let target = root.path().join("d");
             let (dataset, mut read, texts) = written(&target, &options, &words);
-            read.sums = BTreeMap::from([(1, sum(&texts))]);
+            read.sums = BTreeMap::from([(1, (sum(&texts), Duration::ZERO))]);
             let published = read.publish(dataset).unwrap();
             let proof = published.manifest.proof;
             prop_assert_eq!(proof.level, ProofLevel::Full);
@@ -138,7 +141,7 @@ proptest! {
             // One character of one key is not what the server has.
             let (dataset, mut read, mut texts) = written(&target, &options, &words);
             texts[change.index(words.len())][place].push('0');
-            read.sums = BTreeMap::from([(1, sum(&texts))]);
+            read.sums = BTreeMap::from([(1, (sum(&texts), Duration::ZERO))]);
             let refused = read.publish(dataset);
             let is_proof = matches!(&refused, Err(WriteError::Proof { why, .. })
                 if why.contains("keys of chunk 1"));
@@ -154,7 +157,7 @@ fn a_value_that_changed_in_the_file_is_found() {
         let words: Vec<String> = (0..20).map(|word| format!("w{word:02}")).collect();
         let target = root.path().join("d");
         let (dataset, mut read, texts) = written(&target, &options, &words);
-        read.sums = BTreeMap::from([(1, sum(&texts))]);
+        read.sums = BTreeMap::from([(1, (sum(&texts), Duration::ZERO))]);
         // The same file, but that one word stands there twice and another is lost.
         let mut other = words.clone();
         other[7] = words[8].clone();
@@ -186,7 +189,7 @@ fn a_sum_that_is_missing_or_of_other_rows_proves_nothing() {
         let words = ["a".to_owned(), "b".to_owned()];
         let options = format(Compression::Snappy);
         let (dataset, mut read, texts) = written(&root.path().join("d"), &options, &words);
-        read.sums = BTreeMap::from([(1, sum(&texts))]);
+        read.sums = BTreeMap::from([(1, (sum(&texts), Duration::ZERO))]);
         change(&mut read);
         match read.publish(dataset) {
             Err(WriteError::Proof { why, .. }) => why,
@@ -194,7 +197,7 @@ fn a_sum_that_is_missing_or_of_other_rows_proves_nothing() {
         }
     };
     assert!(refused(&|read| read.sums.clear()).contains("did not sum the keys of chunk 1"));
-    let more = refused(&|read| read.sums.entry(1).or_default().rows += 1);
+    let more = refused(&|read| read.sums.entry(1).or_default().0.rows += 1);
     assert!(more.contains("counts 3 rows in chunk 1 and 2"), "{more}");
     let count = refused(&|read| read.counted = None);
     assert!(count.contains("count"), "{count}");
