@@ -11,6 +11,7 @@ mod connect;
 mod decode;
 mod density;
 mod doubts;
+mod examine;
 mod keys;
 mod lookup;
 mod probe;
@@ -35,8 +36,8 @@ use super::url::MysqlTarget;
 use super::{Capabilities, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source};
 use crate::clock::SharedClock;
 use crate::model::{
-    ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind, Statistics,
-    Table, TypeOptions,
+    Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
+    Statistics, Table, TypeOptions,
 };
 use classify::Subject;
 use connect::{Connector, Link};
@@ -166,6 +167,10 @@ impl Source for Mysql {
 
     async fn load(&self) -> Result<ConnectionLoad> {
         statistics::load(&self.base).await
+    }
+
+    async fn examine(&self) -> Result<Vec<Check>> {
+        examine::examine(&self.base).await
     }
 
     async fn snapshot(
