@@ -13,6 +13,7 @@ mod density;
 mod doubts;
 mod examine;
 mod keys;
+mod keysum;
 mod lookup;
 mod probe;
 mod query;
