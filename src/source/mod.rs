@@ -9,6 +9,7 @@
 mod convert;
 pub mod dialect;
 mod error;
+mod examination;
 mod ledger;
 mod moment;
 pub mod mysql;
@@ -28,11 +29,14 @@ use async_trait::async_trait;
 
 use crate::clock::SharedClock;
 use crate::model::{
-    ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, ReadSpec, RunId, Selection,
-    SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions,
+    Check, ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, KeySum, ReadSpec, RunId,
+    Selection, SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions,
 };
 
 pub use error::SourceError;
+
+/// What stands before the GRANT in a note about consistency that a missing right has cost.
+pub const BY_ADMINISTRATOR: &str = "an administrator can run ";
 
 /// Calls a function that is generic over Arrow's integer types with that of an output type; `None` where
 /// that is no integer.
@@ -125,6 +129,25 @@ pub trait Source: Send + Sync {
     /// Connections of the server.
     async fn load(&self) -> Result<ConnectionLoad>;
 
+    /// What a person should know before a run of any table here, one line each: what may end a long
+    /// read.
+    async fn cautions(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// What `doctor` looks at here beyond what a run does anyway: role, encryption, standby, poolers,
+    /// time limits, the clock, and what keeps the watcher from seeing who waits for us. Changes
+    /// nothing and leaves nothing behind.
+    ///
+    /// # Errors
+    /// What keeps the source from answering at all; a question that it refuses is a check of its own.
+    async fn examine(&self) -> Result<Vec<Check>> {
+        Ok(vec![Check::skipped(
+            "server",
+            "role, encryption, time limits and clock are not looked at on this kind of source",
+        )])
+    }
+
     /// Opens one point in time of a relation for `request.sessions` readers.
     async fn snapshot(
         &self,
@@ -179,12 +202,43 @@ pub trait Snapshot: Send + Sync {
     /// Sessions of others that wait for a lock of ours now.
     async fn blocked(&self) -> Result<Vec<BlockedSession>>;
 
+    /// How the source is at the moment, asked on its own connection beside the readers; how far its
+    /// replicas are behind only where `lag` asks for it. A source that cannot be burdened, such as a
+    /// file, is always well.
+    async fn pulse(&self, _lag: bool) -> Result<Pulse> {
+        Ok(Pulse::default())
+    }
+
     /// Asks the server to stop whatever this snapshot's sessions are executing. Best effort, at
     /// most a few seconds.
     async fn cancel(&self);
 
     /// Ends the snapshot and checks that the relation was the same from beginning to end.
     async fn close(&self) -> Result<()>;
+}
+
+/// How a source is at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// How long a small query took.
+    pub round_trip: Duration,
+    /// How far its replicas are behind, or it is itself behind its primary.
+    pub lag: Lag,
+}
+
+/// How far replicas are behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Lag {
+    /// There is none, or nobody asked.
+    #[default]
+    NoReplica,
+    /// That of the one farthest behind.
+    Behind(Duration),
+    /// There are some, and this account is not told.
+    Hidden {
+        /// The statement that would let it be told.
+        fix: String,
+    },
 }
 
 /// Somebody who waits for us.
@@ -207,6 +261,19 @@ pub trait Session: Send {
     /// The next batch of the chunk; `None` only after the server's own proof of the stream's end
     /// (a trailer or a completed statement), never merely because data stopped coming.
     async fn next(&mut self) -> Result<Option<Batch>>;
+
+    /// The rows of a chunk and the sum over their keys as the server itself computes it, in the point
+    /// in time that the chunk is read in; between chunks only.
+    ///
+    /// # Errors
+    /// [`SourceError::Unsupported`] where the source cannot.
+    async fn key_sum(&mut self, _chunk: &ChunkBounds, _columns: &[String]) -> Result<KeySum> {
+        Err(SourceError::Unsupported {
+            what: "this source cannot sum keys".to_owned(),
+            why: "it has no digest that we know".to_owned(),
+            fix: "leave --proof full away".to_owned(),
+        })
+    }
 }
 
 /// Rows of a chunk.
@@ -238,6 +305,8 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// `--statement-timeout-s` for workers; zero means none.
     pub statement_timeout: Duration,
+    /// `--lock-wait-s`: the longest that a question about a table may wait for its lock.
+    pub lock_wait: Duration,
     /// The clock that latencies are measured with.
     pub clock: SharedClock,
 }

@@ -18,6 +18,7 @@ mod part;
 mod place;
 mod proof;
 pub mod publish;
+mod readback;
 mod replace;
 mod runs;
 mod stable;
@@ -26,6 +27,7 @@ pub mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 pub mod verify;
 
 use arrow::array::RecordBatch;

@@ -4,11 +4,12 @@
 mod bucket;
 mod crash;
 mod failures;
+mod flipped;
 mod publish;
 mod race;
 mod sink;
 
-pub(crate) use bucket::Bucket;
+pub(crate) use bucket::{Bucket, user_without};
 
 use rusqlite::Connection;
 

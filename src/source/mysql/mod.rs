@@ -10,9 +10,13 @@ mod classify;
 mod connect;
 mod decode;
 mod density;
+mod doubts;
+mod examine;
 mod keys;
+mod keysum;
 mod lookup;
 mod probe;
+mod pulse;
 mod query;
 mod seats;
 mod server;
@@ -31,11 +35,11 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::url::MysqlTarget;
-use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source};
+use super::{Capabilities, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source};
 use crate::clock::SharedClock;
 use crate::model::{
-    ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind, Statistics,
-    Table, TypeOptions,
+    Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
+    Statistics, Table, TypeOptions,
 };
 use classify::Subject;
 use connect::{Connector, Link};
@@ -149,6 +153,10 @@ impl Source for Mysql {
         density::density(&self.base, table, key, buckets).await
     }
 
+    async fn doubts(&self, table: &Table) -> Result<Vec<Doubt>> {
+        doubts::doubts(&self.base, table).await
+    }
+
     async fn ping(&self) -> Result<()> {
         let connector = &self.base.connector;
         let subject = Subject::catalogue(connector.place(), connector.account());
@@ -161,6 +169,10 @@ impl Source for Mysql {
 
     async fn load(&self) -> Result<ConnectionLoad> {
         statistics::load(&self.base).await
+    }
+
+    async fn examine(&self) -> Result<Vec<Check>> {
+        examine::examine(&self.base).await
     }
 
     async fn snapshot(
