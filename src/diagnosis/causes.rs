@@ -4,7 +4,8 @@
 //!    1.5 times as much, and a fifth of the worker time or more was lost waiting for the last chunks.
 //! 2. **source_latency**: the run waited for its snapshot; or it was slower than the run before it
 //!    and small queries took several times as long as usual, or the first rows of chunks did and are
-//!    most of what was added; or the latency rule was breached. What more workers of our own may have caused does not count.
+//!    most of what was added; or the latency rule was breached and the run was no faster than the one
+//!    before. What more workers of our own may have caused does not count.
 //! 3. **under_parallel**, **over_parallel**: the number of workers changed and so did the speed, by
 //!    more than noise and no more than workers can, and earlier runs with this very number do not
 //!    contradict.
@@ -133,6 +134,10 @@ impl View<'_> {
         self.change.is_some_and(|change| change < -NOISE)
     }
 
+    fn faster(&self) -> bool {
+        self.change.is_some_and(|change| change > NOISE)
+    }
+
     fn more_workers(&self) -> bool {
         self.previous
             .is_some_and(|previous| self.now.workers > previous.workers)
@@ -257,7 +262,8 @@ fn latent(view: &View<'_>) -> Ruling {
             evidence.push(Evidence::AnswersSlowed { from_ms, to_ms });
         }
     }
-    if !view.now.undisturbed && !view.more_workers() {
+    // Pauses that cost nothing that shows are told among the run's numbers, and explain nothing.
+    if !view.now.undisturbed && !view.more_workers() && !view.faster() {
         let paused_ms = measures.attribution.back_off_ms;
         evidence.push(Evidence::BackedOff { paused_ms });
     }

@@ -361,6 +361,10 @@ fn the_rule_that_fired_is_enough() {
         Category::SourceLatency,
         &Action::LowerMaxWorkers { workers: 4 },
     );
+    let mut faster = Scene::even(4, 8.0);
+    faster.confidence = "low";
+    let found = faster.after(&usual(2));
+    assert_eq!(found.finding.category, Category::Stable, "{found:#?}");
 }
 
 /// One chunk holds as much as all others together.

@@ -179,7 +179,7 @@ fn change(found: &Difference) -> String {
     let number = |side: &Option<Value>| side.as_ref().and_then(Value::as_f64);
     match (number(&found.before), number(&found.after)) {
         (Some(before), Some(after)) if before > 0.0 => {
-            format!("{:+.1} %", (after - before) / before * 100.0)
+            units::more((after - before) / before * 100.0)
         }
         _ => String::new(),
     }

@@ -405,7 +405,7 @@ mod tests {
           status        success      success
           rows        3,000,000    3,000,000        0
           size         120.0 MB     120.0 MB      0 B
-          duration        2.50s        2.00s    -0.5s
+          duration        2.50s        2.00s   -0.50s
           speed     1.2M rows/s  1.5M rows/s  +25.0 %
         ");
         (before.workers, stored.run.workers) = (1, 1);

@@ -40,7 +40,7 @@ pub(super) fn side_by_side(
             "duration",
             seconds(before.duration_s),
             seconds(after.duration_s),
-            changed(&|change| format!("{:+.1}s", change.duration_s)),
+            changed(&|change| units::longer(change.duration_s)),
         ),
         row(
             "speed",
@@ -48,7 +48,7 @@ pub(super) fn side_by_side(
             units::rate(after.throughput),
             changed(&|change| {
                 let percent = change.throughput_percent;
-                percent.map_or_else(String::new, |percent| format!("{percent:+.1} %"))
+                percent.map_or_else(String::new, units::more)
             }),
         ),
     ];

@@ -145,7 +145,7 @@ mod tests {
           status          success      success
           rows          6,001,213    6,001,215         +2
           size           231.5 MB     231.0 MB  -500.0 KB
-          duration          7.00s        5.60s      -1.4s
+          duration          7.00s        5.60s     -1.40s
           speed     857.3K rows/s  1.1M rows/s    +25.0 %
           data         it is not what it was: other rows are there now
           guarantee    the same decisions; when it runs, and what the data is by then, may differ

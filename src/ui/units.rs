@@ -94,6 +94,20 @@ pub fn signed(difference: i64, unit: impl Fn(u64) -> String) -> String {
     }
 }
 
+/// A difference of seconds as [`elapsed`] shows its size: one that it would show as nothing has no sign.
+pub fn longer(seconds: f64) -> String {
+    let hundredths = (seconds * 100.0).round() as i64;
+    signed(hundredths, |size| {
+        elapsed(Duration::from_millis(size.saturating_mul(10)))
+    })
+}
+
+/// A difference in percent; one that rounds to nothing has no sign.
+pub fn more(percent: f64) -> String {
+    let tenths = (percent * 10.0).round() as i64;
+    signed(tenths, |size| format!("{:.1} %", size as f64 / 10.0))
+}
+
 /// A share in whole percent.
 pub fn percent(part: u64, whole: u64) -> String {
     match whole {
@@ -193,6 +207,29 @@ mod tests {
         assert_eq!(signed(1_234, exact), "+1,234");
         assert_eq!(signed(-2_000, bytes), "-2.0 KB");
         assert_eq!(signed(0, exact), "0");
+    }
+
+    #[test]
+    fn a_difference_too_small_to_be_shown_has_no_sign() {
+        let cases = [
+            (-0.004, "0.00s"),
+            (0.004, "0.00s"),
+            (-0.03, "-0.03s"),
+            (1.5, "+1.50s"),
+            (-90.0, "-1m 30s"),
+        ];
+        for (seconds, want) in cases {
+            assert_eq!(longer(seconds), want);
+        }
+        let percents = [
+            (0.04, "0.0 %"),
+            (-0.04, "0.0 %"),
+            (-25.0, "-25.0 %"),
+            (0.06, "+0.1 %"),
+        ];
+        for (percent, want) in percents {
+            assert_eq!(more(percent), want);
+        }
     }
 
     #[test]
