@@ -27,6 +27,7 @@ mod reason;
 mod relation;
 mod request;
 mod resolution;
+mod resume;
 mod run;
 mod snapshot;
 mod spread;
@@ -74,10 +75,13 @@ pub use request::{
     TypeOverride, WorkOptions,
 };
 pub use resolution::{HintCap, HintFactor, HintWarning, WorkerResolution};
+pub use resume::{
+    BesideKept, FinishedChunk, NotKept, PartReceipt, PointInTime, Resumption, combine,
+};
 pub(crate) use run::hex;
 pub use run::{
-    ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
-    WorkerRecord,
+    ChangeCounters, ChunkRecord, ChunkStatus, PastRun, Resumed, RunClose, RunId, RunOpen,
+    RunStatus, Scope, WorkerRecord,
 };
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;

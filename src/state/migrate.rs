@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("nulled.sql"),
     include_str!("lookups.sql"),
     include_str!("findings.sql"),
+    include_str!("resume.sql"),
 ];
 
 /// Marks a SQLite file as ours: `ixtr` in ASCII.

@@ -22,6 +22,7 @@ mod printer;
 pub mod profile;
 mod progress;
 pub mod replay;
+pub mod resume;
 pub mod summary;
 mod table;
 mod timeline;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::json::{DemoDocument, RunDocument, VerifyDocument};
 use super::wording::finding;
-use super::{Line, cost, table, units, wording};
+use super::{Line, cost, resume, table, units, wording};
 use crate::model::ProofLevel;
 
 /// Most adaptations that are listed; the manifest has them all.
@@ -57,6 +57,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact("run", run.run.to_string()),
         Line::fact("history", history(run)),
     ];
+    lines.extend(run.resumed.iter().flat_map(resume::kept));
     lines.extend(diagnosis(run));
     lines.extend(run.cost.iter().map(cost::spent));
     lines.extend(nulled(run));
@@ -85,7 +86,7 @@ fn consistency(run: &RunDocument) -> String {
         "{} ({}), as of {}",
         wording::achieved(facts.level),
         units::plural(u64::from(facts.readers), "reader"),
-        moment(&facts.taken_at)
+        units::moment(&facts.taken_at)
     );
     if let Some(position) = &facts.position {
         text.push_str(&format!(", position {position}"));
@@ -96,15 +97,16 @@ fn consistency(run: &RunDocument) -> String {
     text
 }
 
-/// A server's time to the second; as it is where it is no RFC 3339 time.
-fn moment(time: &str) -> String {
-    match time.parse::<jiff::Timestamp>() {
-        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        Err(_) => time.to_owned(),
-    }
-}
-
 fn proof(run: &RunDocument) -> String {
+    if let Some(beside) = run.proof.beside_kept {
+        return format!(
+            "the server counts {} rows now, {} of them where chunks were kept: the rest is what was \
+             read; the kept ones hold {} rows of then",
+            units::exact(beside.all),
+            units::exact(beside.in_kept),
+            units::exact(beside.kept)
+        );
+    }
     match (run.proof.level, run.proof.counted) {
         (ProofLevel::Count, Some(counted)) => {
             let took = run
@@ -127,6 +129,9 @@ fn proof(run: &RunDocument) -> String {
 fn history(run: &RunDocument) -> String {
     match (&run.state, run.teaches) {
         (Some(file), true) => format!("{file} (the next plan learns from this run)"),
+        (Some(file), false) if run.resumed.is_some() => {
+            format!("{file} (recorded, but not learned from: it read only a part)")
+        }
         (Some(file), false) if run.hints.is_some() => {
             format!("{file} (recorded, but not learned from: hints constrained it)")
         }
@@ -291,10 +296,12 @@ pub(super) mod tests {
             proof: ProofDocument {
                 level: ProofLevel::Count,
                 counted: Some(6_001_215),
+                beside_kept: None,
                 count_ms: Some(900),
             },
             fingerprint: "f00d".to_owned(),
             replay_of: None,
+            resumed: None,
             decisions: decisions(),
             nulled: BTreeMap::new(),
             adaptations: Vec::new(),

@@ -74,6 +74,8 @@ pub enum WriteError {
     Held {
         /// The dataset.
         path: String,
+        /// Which, where it has said so.
+        by: Option<String>,
     },
     /// The directory cannot be exchanged atomically where it is.
     #[error("{path} cannot be replaced in one step")]
@@ -136,6 +138,15 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Whether it is the place that failed, so that what is written stays good: a full disk, a store
+    /// that is out of reach.
+    pub fn is_of_place(&self) -> bool {
+        matches!(
+            self,
+            Self::Io { .. } | Self::Store { .. } | Self::NoRoom { .. } | Self::NoExchange { .. }
+        )
+    }
+
     /// The error with its cause in one line, for a warning.
     pub(super) fn line(&self) -> String {
         match (self, std::error::Error::source(self)) {
@@ -220,9 +231,13 @@ impl From<WriteError> for Failure {
                 "choose an empty or new --output directory, or move the files away".to_owned(),
                 ExitCode::Output,
             ),
-            E::Held { .. } => (
-                "the dataset's lock is taken".to_owned(),
-                "wait for the other run to end, or give this one its own --output".to_owned(),
+            E::Held { by, .. } => (
+                by.map_or_else(
+                    || "the dataset's lock is taken".to_owned(),
+                    |by| format!("the dataset's lock is held by {by}"),
+                ),
+                "pass --wait 10m to wait for the other run to end, or give this one its own --output"
+                    .to_owned(),
                 ExitCode::TryLater,
             ),
             E::NoExchange { why, .. } => (

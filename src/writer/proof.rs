@@ -11,7 +11,7 @@ use super::manifest::ProofRecord;
 use super::publish::{Evidence, WriteBudget};
 use super::staging::Staging;
 use super::{PartReceipt, Result, WriteError, format, names};
-use crate::model::{ChunkStatus, ProofLevel, arrow_schema};
+use crate::model::{BesideKept, ChunkStatus, ProofLevel, arrow_schema};
 
 type Held<T> = std::result::Result<T, String>;
 
@@ -53,15 +53,41 @@ fn told(evidence: &Evidence<'_>) -> Held<ProofRecord> {
     rows_by_chunk_agree(&by_chunk, evidence.receipts)?;
     let rows = evidence.receipts.iter().map(|receipt| receipt.rows).sum();
     let level = evidence.plan.spec.proof;
+    let beside_kept = beside_kept(evidence, &by_chunk);
+    // What was kept is older than the count, so only the rest can be compared with it.
+    let counted = match (evidence.counted, beside_kept) {
+        (Some(_), Some(beside)) => Some(counted_with(beside)?),
+        (counted, _) => counted,
+    };
     if level == ProofLevel::Count {
-        count_agrees(evidence.counted, rows)?;
+        count_agrees(counted, rows)?;
     }
     Ok(ProofRecord {
         level,
-        counted: evidence.counted,
+        counted,
+        beside_kept,
         rows,
         chunks: u32::try_from(by_chunk.len()).map_err(|e| e.to_string())?,
     })
+}
+
+/// What the server counted beside kept chunks, where there are any.
+fn beside_kept(evidence: &Evidence<'_>, rows: &BTreeMap<u32, u64>) -> Option<BesideKept> {
+    let kept = evidence.counted_kept;
+    (!kept.is_empty()).then(|| BesideKept {
+        all: evidence.counted.unwrap_or(0),
+        in_kept: kept.values().sum(),
+        kept: kept.keys().filter_map(|chunk| rows.get(chunk)).sum(),
+    })
+}
+
+/// The rows that a dataset with kept chunks must have.
+fn counted_with(beside: BesideKept) -> Held<u64> {
+    let BesideKept { all, in_kept, kept } = beside;
+    let others = all.checked_sub(in_kept).ok_or_else(|| {
+        format!("the server counts {all} rows and {in_kept} of them in kept chunks")
+    })?;
+    Ok(others.saturating_add(kept))
 }
 
 /// (b) Every planned chunk has one record, a success; gives the rows that each read.

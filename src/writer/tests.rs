@@ -222,6 +222,8 @@ impl Read {
             counted: self.counted,
             adaptations: &[],
             nulled: &self.nulled,
+            points: &[],
+            counted_kept: &BTreeMap::new(),
             started_at: now,
             now,
             freshness: None,

@@ -161,13 +161,6 @@ impl Drop for PgSession {
 
 /// `COPY (SELECT …) TO STDOUT (FORMAT binary)` for a chunk.
 fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
-    let predicate = Dialect::PostgreSql
-        .predicate(chunk, read.key.as_ref())
-        .map_err(|error| mismatch(read, error.to_string()))?;
-    let from = match chunk.leaf() {
-        Some(leaf) => format!("ONLY {}", quote_relation(leaf)),
-        None => from_item(&read.relation, read.query.as_deref()),
-    };
     let columns: Vec<String> = read
         .columns
         .iter()
@@ -181,10 +174,23 @@ fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
         })
         .collect();
     Ok(format!(
-        "COPY (SELECT {} FROM {from}{}) TO STDOUT (FORMAT binary)",
+        "COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)",
         columns.join(", "),
-        where_clause(read.filter.as_deref(), predicate.as_deref())
+        rows_of(read, chunk)?
     ))
+}
+
+/// What stands after FROM for the rows of a chunk.
+pub(super) fn rows_of(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
+    let predicate = Dialect::PostgreSql
+        .predicate(chunk, read.key.as_ref())
+        .map_err(|error| mismatch(read, error.to_string()))?;
+    let from = match chunk.leaf() {
+        Some(leaf) => format!("ONLY {}", quote_relation(leaf)),
+        None => from_item(&read.relation, read.query.as_deref()),
+    };
+    let condition = where_clause(read.filter.as_deref(), predicate.as_deref());
+    Ok(format!("{from}{condition}"))
 }
 
 fn mismatch(read: &ReadSpec, why: String) -> SourceError {

@@ -13,16 +13,18 @@ use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::super::dialect::{from_item, quote_relation, where_clause};
+use super::super::dialect::quote_relation;
 use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
 use super::Base;
 use super::classify::Subject;
 use super::connect::{Link, NAMES_OF_ROLE, OWN_NAMES};
 use super::registry::{Registration, Registry};
-use super::session::PgSession;
+use super::session::{PgSession, rows_of};
 use super::shared::{BEGIN, Hold, Shared, TRIES};
 use crate::error::one_line;
-use crate::model::{Consistency, ConsistencyLevel, ReadSpec, RelationKind, SnapshotFacts};
+use crate::model::{
+    ChunkBounds, Consistency, ConsistencyLevel, ReadSpec, RelationKind, SnapshotFacts,
+};
 
 /// The longest that asking the server to cancel may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(3);
@@ -94,13 +96,9 @@ impl PgSnapshot {
         })
     }
 
-    async fn count_on(&self, link: &Link) -> Result<u64> {
+    async fn count_on(&self, link: &Link, chunk: &ChunkBounds) -> Result<u64> {
         let read = &self.shared.read;
-        let sql = format!(
-            "SELECT pg_catalog.count(*) FROM {}{}",
-            from_item(&read.relation, read.query.as_deref()),
-            where_clause(read.filter.as_deref(), None)
-        );
+        let sql = format!("SELECT pg_catalog.count(*) FROM {}", rows_of(read, chunk)?);
         let (subject, by_role) = (&self.shared.subject, self.shared.by_role());
         if by_role {
             link.execute(subject, NAMES_OF_ROLE).await?;
@@ -284,11 +282,15 @@ impl Snapshot for PgSnapshot {
     }
 
     async fn count(&self) -> Result<u64> {
+        self.count_of(&ChunkBounds::All).await
+    }
+
+    async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
         if self.shared.per_chunk() {
             let (link, _registration) = self.shared.on_its_own().await?;
             let opening = self.shared.opening(None);
             link.execute(&self.shared.subject, &opening).await?;
-            let count = self.count_on(&link).await;
+            let count = self.count_on(&link, chunk).await;
             link.close().await;
             return count;
         }
@@ -306,13 +308,22 @@ impl Snapshot for PgSnapshot {
             return Err(self.shared.lost());
         };
         held.counting = true;
-        let count = self.count_on(&held.link).await;
+        let count = self.count_on(&held.link, chunk).await;
         held.counting = false;
         if count.is_err() {
             // A failed statement ends the transaction, and its export with it.
             *coordinator = None;
         }
         count
+    }
+
+    fn holds_each_chunk(&self) -> bool {
+        // A view may hide what cannot be locked.
+        let lockable = matches!(
+            self.shared.read.kind,
+            RelationKind::Table | RelationKind::Partitioned
+        );
+        self.shared.hold == Hold::Lock && lockable
     }
 
     async fn blocked(&self) -> Result<Vec<BlockedSession>> {
