@@ -19,7 +19,7 @@ use crate::state::{StateError, Store};
 use crate::ui::{Printer, resume};
 
 /// Runs that an estimate looks at, newest first.
-const LOOK_BACK: u32 = 50;
+pub(super) const LOOK_BACK: u32 = 50;
 
 /// How long what an unfinished run left is spared by other runs of its output.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);

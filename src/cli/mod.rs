@@ -20,6 +20,7 @@ mod replay;
 mod run;
 pub mod settings;
 mod signals;
+mod state;
 mod survey;
 
 use std::ffi::OsString;
@@ -165,6 +166,7 @@ fn execute(
             Command::Diff(args) => postmortem::diff::command(&context, &args),
             Command::History(args) => postmortem::history::command(&context, &args),
             Command::Diagnose(args) => postmortem::diagnose::command(&context, &args),
+            Command::State(args) => state::command(&context, &args).await,
             Command::Inspect(args) => {
                 postmortem::inspect::command(&context, &args).map(|judged| exit = judged)
             }

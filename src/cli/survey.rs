@@ -532,6 +532,7 @@ mod tests {
             query: None,
             columns: vec![column],
             keys: Vec::new(),
+            unusable_key: None,
             filter: None,
         }
     }

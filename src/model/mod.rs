@@ -18,6 +18,7 @@ mod given;
 mod grounds;
 mod health;
 mod hints;
+mod keeping;
 mod key;
 mod metrics;
 mod nearest;
@@ -53,6 +54,7 @@ pub use given::{Amount, Given};
 pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
 pub use health::{Checkup, Concern, Health, Trend};
 pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
+pub use keeping::{Checked, Contents, Copied, Exported, Imported, Pruned};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
 pub use metrics::{ChunkCounts, ChunkMetrics, Metrics, OfChunk, WorkerMetrics};
 pub use nearest::nearest;
@@ -67,8 +69,8 @@ pub use profile::{
 };
 pub use reason::{Hinted, Learned, Reason};
 pub use relation::{
-    Column, Key, KeyColumn, KeyOrder, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation,
-    RelationKind, SourceIdentity, SourceKind, Table,
+    Column, Key, KeyColumn, KeyDefect, KeyOrder, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation,
+    RelationKind, SourceIdentity, SourceKind, Table, UnusableKey,
 };
 pub use request::{
     Chunking, ColumnOptions, Layout, OutputOptions, RunRequest, Selection, TypeMode, TypeOptions,
@@ -81,7 +83,7 @@ pub use resume::{
 pub(crate) use run::hex;
 pub use run::{
     ChangeCounters, ChunkRecord, ChunkStatus, PastRun, Resumed, RunClose, RunId, RunOpen,
-    RunStatus, Scope, WorkerRecord,
+    RunStatus, Scope, Teaching, WorkerRecord,
 };
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;

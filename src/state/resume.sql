@@ -1,4 +1,4 @@
--- Version 5 of the state store: what unfinished runs leave for others to go on with. A chunk's row is
+-- Version 6 of the state store: what unfinished runs leave for others to go on with. A chunk's row is
 -- written when the chunk is finished, long before its run is closed, and goes when a run of the same
 -- output is published.
 CREATE TABLE finished_chunks (

@@ -29,7 +29,7 @@ use super::{PartReceipt, Result, Sink, WriteError, names, proof};
 use crate::clock::SharedClock;
 use crate::model::{
     ChunkBounds, ChunkRecord, ExecutionPlan, FinishedChunk, FormatOptions, Layout, PointInTime,
-    RunId, SnapshotFacts, arrow_schema,
+    RunId, SnapshotFacts, Teaching, arrow_schema,
 };
 
 /// The memory of one writer.
@@ -75,6 +75,8 @@ pub struct Evidence<'a> {
     pub now: Timestamp,
     /// How old the newest row was.
     pub freshness: Option<String>,
+    /// What a lost history would be rebuilt from; none where nobody keeps one.
+    pub teaching: Option<&'a Teaching>,
 }
 
 /// A published dataset.
@@ -448,6 +450,7 @@ fn describe(
         extraction_window: None,
         freshness: evidence.freshness.clone(),
         kept: Vec::new(),
+        teaching: evidence.teaching.cloned(),
         checksum: String::new(),
     }
 }

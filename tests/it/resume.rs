@@ -100,11 +100,6 @@ impl Unfinished {
         resume(&self.extraction, more)
     }
 
-    /// The directory in which the run gathered its files.
-    fn staging(&self) -> PathBuf {
-        staging(&self.extraction)
-    }
-
     /// A part of a chunk that is left there.
     fn part(&self, chunk: u32) -> PathBuf {
         part(&self.extraction, chunk)

@@ -380,6 +380,30 @@ Examples:
   $ ixtract inspect public.orders
   $ ixtract inspect orders --profile-stale-hours 72 --json || alert";
 
+pub(super) const STATE_ABOUT: &str = "\
+Back up, check, prune, move or rebuild the history.
+
+The history is one SQLite file. It may be in use meanwhile: a backup and an export are of one point in \
+time. What the next plan looks at is never pruned. A history that is lost comes back from a backup or, \
+as far as they know it, from the manifests of the datasets that were published.";
+
+pub(super) const STATE_EXAMPLES: &str = "\
+Examples:
+  From cron, each night; the copy is checked before it takes its name:
+  $ ixtract state backup /backup/ixtract.db --quiet
+
+  Is it sound? Exits 78 with what is wrong if not:
+  $ ixtract state check
+
+  Half a year, and at least 100 runs of each table:
+  $ ixtract state prune --older-than 180d --keep 100 --dry-run
+
+  To another machine:
+  $ ixtract state export - | ssh etl-2 ixtract state import -
+
+  From what the datasets say, local and in buckets:
+  $ ixtract state rebuild out s3://lake/public.orders";
+
 /// Exit codes, variables and the order of precedence.
 pub(super) fn after_long_help() -> String {
     use std::fmt::Write;

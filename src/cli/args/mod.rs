@@ -6,6 +6,7 @@
 mod groups;
 mod help;
 mod parse;
+mod state;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use groups::{
 };
 pub use help::{VARIABLES, redact};
 pub use parse::ColumnNames;
+pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
 
 use crate::model::Layout;
 
@@ -91,6 +93,9 @@ pub enum Command {
     /// Judge a table's runs: exits 0 HEALTHY, 1 NEEDS ATTENTION, 2 DEGRADED
     #[command(long_about = help::INSPECT_ABOUT, after_help = help::INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
+    /// Back up, check, prune, move or rebuild the history
+    #[command(subcommand, long_about = help::STATE_ABOUT, after_help = help::STATE_EXAMPLES)]
+    State(StateCommand),
 }
 
 /// `run`.
@@ -397,6 +402,7 @@ mod tests {
             "diff",
             "explain",
             "metrics",
+            "state",
         ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");

@@ -15,7 +15,7 @@ use crate::engine::{self, EngineError, Execution, Work, WorkerHost, budget};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
     ChunkRecord, ChunkStatus, ExecutionSpec, FinishedChunk, PartReceipt, PointInTime, RunClose,
-    RunId, RunOpen, RunStatus, SnapshotFacts, combine,
+    RunId, RunOpen, RunStatus, SnapshotFacts, Teaching, combine,
 };
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
@@ -225,6 +225,14 @@ impl Attempt {
         let receipts: Vec<PartReceipt> = files.chain(&execution.receipts).cloned().collect();
         let records = kept.iter().map(|chunk| &chunk.record);
         let chunks: Vec<ChunkRecord> = records.chain(&execution.chunks).cloned().collect();
+        let teaching = Teaching {
+            scope: open.scope.key.clone(),
+            workers: survey.plan.spec.workers,
+            constrained: open.constrained,
+            replay_of: open.replay_of.clone(),
+            confidence: execution.confidence.name().to_owned(),
+            read_ms: u64::try_from(execution.elapsed.as_millis()).unwrap_or(u64::MAX),
+        };
         let evidence = Evidence {
             run: &open.id,
             plan: &survey.plan,
@@ -239,6 +247,7 @@ impl Attempt {
             started_at: open.started_at,
             now: context.clock.now(),
             freshness: None,
+            teaching: Some(&teaching),
         };
         let crash_at = context.environment.crash_at();
         let mut after = |step: Step| {
