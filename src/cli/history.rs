@@ -317,7 +317,8 @@ pub(super) fn is_alive(pid: u32, run_began: Timestamp) -> bool {
             rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
         });
     // Where the system does not tell when a process began, its number has to do.
-    let later = machine::process_began(pid).is_some_and(|began| began > run_began + CLOCKS_DIFFER);
+    let later = machine::process_began(pid)
+        .is_some_and(|began| began.duration_since(run_began) > CLOCKS_DIFFER);
     there && !later
 }
 
