@@ -276,6 +276,12 @@ impl fmt::Display for UnusableKey {
             KeyDefect::NoEncoding => f.write_str(
                 "the database has no encoding, so its text may be of bytes that no bound can say",
             ),
+            KeyDefect::TwoOrders => write!(
+                f,
+                "this server's comparisons and its index do not order every {} alike, so a range could \
+                 lose rows",
+                self.source_type
+            ),
             KeyDefect::NoOrder => write!(
                 f,
                 "{} has no order that bounds can be written in",
@@ -293,6 +299,8 @@ pub enum KeyDefect {
     NoEncoding,
     /// Its type, collation or index is of no order that bounds can be written in.
     NoOrder,
+    /// The server's comparisons and its index do not order its type's values alike.
+    TwoOrders,
 }
 
 /// A relation as the catalogue describes it, cut down to the selected columns.

@@ -87,7 +87,10 @@ fn unusable(first: &Indexed, columns: &[Described]) -> Option<UnusableKey> {
     Some(UnusableKey {
         column: name.clone(),
         source_type: column.source_type.clone(),
-        defect: KeyDefect::NoOrder,
+        defect: match column.storage {
+            Storage::Uuid => KeyDefect::TwoOrders,
+            _ => KeyDefect::NoOrder,
+        },
     })
 }
 
@@ -149,9 +152,11 @@ fn order(column: &Described) -> Option<KeyOrder> {
                 operators: None,
             });
         }
-        Storage::Uuid => "uuid",
         Storage::Bytes => "binary",
         Storage::Float | Storage::Double | Storage::Bit(_) | Storage::Json => return None,
+        // `<` and the index order UUIDs of several versions differently (10.11.19): a range would
+        // lose rows.
+        Storage::Uuid => return None,
     };
     Some(KeyOrder::Server {
         cast: Some(cast.to_owned()),

@@ -231,7 +231,7 @@ fn postgresql(version: u32) {
 /// Fails the test unless the page's part has a line for each type of the portable and the native run
 /// but for the key's, with how many values of it were compared and by whom.
 #[track_caller]
-pub(super) fn expect_page(
+pub(crate) fn expect_page(
     part: &str,
     [portable, native]: &[&Published; 2],
     values: usize,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use super::results::expect_page;
+use super::expect_page;
 use crate::ixtract::Cli;
 use crate::published::{Failure, attempt, extract, sqlite_url};
 use crate::random::{Random, seed};
