@@ -9,6 +9,7 @@ mod benchmark;
 mod context;
 mod dataset;
 mod demo;
+mod doctor;
 mod history;
 mod machine;
 mod panics;
@@ -159,6 +160,10 @@ fn execute(
             Command::Profile(args) => profile::command(&context, &args).await,
             Command::Benchmark(args) => benchmark::command(&context, &args).await,
             Command::Demo(args) => demo::command(&context, &args).await,
+            Command::Doctor(args) => {
+                let judged = doctor::command(&context, &args).await;
+                judged.map(|judged| exit = judged)
+            }
             Command::Verify(args) => dataset::verify(&context, &args).await,
             Command::Files(args) => dataset::files(&context, &args).await,
             Command::Explain(args) => postmortem::explain::command(&context, &args),

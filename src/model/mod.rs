@@ -5,6 +5,7 @@
 
 mod attribution;
 mod benchmark;
+mod check;
 mod context;
 mod cost;
 mod decisions;
@@ -38,6 +39,7 @@ mod verdict;
 
 pub use attribution::{Activity, Attribution, Measures, Part, Severity, Skew};
 pub use benchmark::{BENCHMARK_VERSION, Benchmark, Benchmarked, CurveShape, ProbeResult, Unfit};
+pub use check::{Check, CheckOutcome};
 pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
     Surroundings, TIME_BANDS, Weights,

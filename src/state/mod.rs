@@ -10,6 +10,7 @@ mod benchmark;
 mod check;
 mod error;
 mod history;
+mod look;
 mod migrate;
 mod portable;
 mod prune;
@@ -29,6 +30,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub use error::StateError;
+pub use look::StoreFacts;
 pub use prune::Pruning;
 pub use rebuild::RebuiltRun;
 pub use select::LAST;
@@ -82,6 +84,19 @@ impl Store {
     fn open_with(path: &Path, migrations: &[&str]) -> Result<Self> {
         let name = path.display().to_string();
         create(path).map_err(|error| StateError::from_io(&error, "create", &name))?;
+        let store = Self::writable(path)?;
+        // Before anything is written: a file that is not ours, or newer, stays as it is.
+        migrate::look(&store.connection, &store.path, migrations.len())?;
+        store
+            .switch_to_wal()
+            .map_err(|error| store.failed(&error, "open"))?;
+        migrate::migrate(&store.connection, path, migrations)?;
+        Ok(store)
+    }
+
+    /// The file at `path`, opened for writing; nothing is read or written yet.
+    fn writable(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)
             .map_err(|error| StateError::from_sqlite(&error, "open", &name))?;
@@ -91,12 +106,6 @@ impl Store {
             read_only: false,
         };
         store.configure()?;
-        // Before anything is written: a file that is not ours, or newer, stays as it is.
-        migrate::look(&store.connection, &store.path, migrations.len())?;
-        store
-            .switch_to_wal()
-            .map_err(|error| store.failed(&error, "open"))?;
-        migrate::migrate(&store.connection, path, migrations)?;
         Ok(store)
     }
 

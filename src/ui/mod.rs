@@ -9,6 +9,7 @@ pub mod benchmark;
 mod cost;
 pub mod diagnose;
 pub mod diff;
+pub mod doctor;
 pub mod estimate;
 pub mod explain;
 pub mod hints;
@@ -32,6 +33,8 @@ pub mod wording;
 
 pub use printer::{Manner, Printer};
 pub use progress::Progress;
+
+use crate::model::Check;
 
 /// One line for people, styled by what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,8 @@ pub enum Line {
     },
     /// Something to think about.
     Warning(String),
+    /// What `doctor` found of one thing.
+    Check(Check),
 }
 
 impl Line {

@@ -182,7 +182,7 @@ impl Dataset {
         layout: Layout,
         keep: u32,
     ) -> Result<Self> {
-        Self::prepare_sparing(target, run, (layout, keep), &[])
+        Self::take(target.into(), run, (layout, keep), Some(&[]))
     }
 
     /// [`Dataset::prepare`], but the sweep spares what these unfinished runs left.
@@ -192,11 +192,22 @@ impl Dataset {
     pub fn prepare_sparing(
         target: impl Into<Location>,
         run: &RunId,
-        (layout, keep): (Layout, u32),
+        options: (Layout, u32),
         spared: &[RunId],
     ) -> Result<Self> {
+        Self::take(target.into(), run, options, Some(spared))
+    }
+
+    /// [`Dataset::prepare`], sweeping all that dead runs left but for those that are spared; where
+    /// nothing says who is, all of it stays where it lies.
+    pub(super) fn take(
+        target: Location,
+        run: &RunId,
+        (layout, keep): (Layout, u32),
+        spared: Option<&[RunId]>,
+    ) -> Result<Self> {
         let mut warnings = Vec::new();
-        let (arrangement, lock): (Box<dyn Arrangement>, _) = match (target.into(), layout) {
+        let (arrangement, lock): (Box<dyn Arrangement>, _) = match (target, layout) {
             (Location::Local(target), Layout::Replace) => {
                 let spot = Spot::of(place::resolve(&target)?)?;
                 let (replace, lock) = Replace::prepare(spot, (run, spared), keep, &mut warnings)?;
@@ -221,6 +232,15 @@ impl Dataset {
             leaves: false,
             lock,
         })
+    }
+
+    /// Writes a small document among the files, as a run would, and says when that was by the place's
+    /// own clock, where it has one; what else was found is in the list.
+    pub(super) fn touch(&mut self) -> Result<(Option<Timestamp>, Vec<String>)> {
+        let staging = self.arrangement.staging();
+        staging.write(names::PROBE, b"ixtract\n")?;
+        let written_at = staging.written_at(names::PROBE)?;
+        Ok((written_at, std::mem::take(&mut self.warnings)))
     }
 
     /// Where the dataset is; a directory's real path.

@@ -24,16 +24,19 @@ pub(super) struct Replace {
 }
 
 impl Replace {
-    /// Takes the dataset, sweeps what dead runs left and makes the staging directory.
+    /// Takes the dataset, sweeps what dead runs left (all but what is spared, where anybody says what
+    /// that is) and makes the staging directory.
     pub(super) fn prepare(
         spot: Spot,
-        (run, spared): (&RunId, &[RunId]),
+        (run, spared): (&RunId, Option<&[RunId]>),
         keep: u32,
         warnings: &mut Vec<String>,
     ) -> Result<(Self, Lock)> {
         let lock = Lock::take(spot.lock(), &spot.target, run)?;
         inspect(&spot.target)?;
-        sweep_staging(&spot, keep, spared, warnings)?;
+        if let Some(spared) = spared {
+            sweep_staging(&spot, keep, spared, warnings)?;
+        }
         spot.probe()?;
         let staged = spot.staging(run.tag());
         fs::create_dir(&staged).map_err(WriteError::io("create", &staged))?;

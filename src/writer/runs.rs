@@ -28,10 +28,11 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Takes the dataset, sweeps what dead runs left and makes this run's directory.
+    /// Takes the dataset, sweeps what dead runs left (all but what is spared, where anybody says what
+    /// that is) and makes this run's directory.
     pub(super) fn prepare(
         target: PathBuf,
-        (run, spared): (&RunId, &[RunId]),
+        (run, spared): (&RunId, Option<&[RunId]>),
         keep: u32,
         warnings: &mut Vec<String>,
     ) -> Result<(Self, Lock)> {
@@ -47,10 +48,12 @@ impl Runs {
             aside: None,
         };
         arrangement.inspect()?;
-        for name in [names::MANIFEST, names::SUCCESS] {
-            stable::remove_file(&arrangement.target.join(names::unfinished(name)))?;
+        if let Some(spared) = spared {
+            for name in [names::MANIFEST, names::SUCCESS] {
+                stable::remove_file(&arrangement.target.join(names::unfinished(name)))?;
+            }
+            arrangement.sweep(spared, warnings)?;
         }
-        arrangement.sweep(spared, warnings)?;
         stable::create_directories(&arrangement.staging.directory)?;
         Ok((arrangement, lock))
     }

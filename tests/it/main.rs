@@ -27,6 +27,7 @@ mod demo; // The tour.
 mod diagnosis; // What runs are put down to, by causes that are brought about.
 mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
+mod doctor; // What would stand in a run's way, and the fix that helps.
 mod explain; // Runs explained and measured from the store alone.
 mod first_release; // Files of the first version.
 mod hints; // What the user knows of the circumstances lowers what a run takes.

@@ -272,6 +272,23 @@ Examples:
   $ ixtract benchmark public.orders --worker-grid 1,4,16 --max-workers 16 --json
   $ ixtract benchmark orders --source sqlite:shop.db --force";
 
+pub(super) const DOCTOR_ABOUT: &str = "\
+Look for whatever would stand in a run's way, with the exact fix.
+
+Takes a run's source and output flags, and the table if there is one. Connects, looks at role, \
+encryption, standby, poolers, limits, clock and free connections; describes the table and opens a \
+snapshot of it with two sessions; writes a small file where the dataset goes and removes it; looks at \
+the history. One line a check. Nothing is left behind.
+
+Exits with 0 where all is well, with 1 where there are warnings, else with the code that a run would \
+end with.";
+
+pub(super) const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  $ ixtract doctor public.orders --source postgresql://etl@db.example.com/shop
+  $ ixtract doctor orders --source mysql://etl@db.example.com/shop --output 's3://lake/{table}'
+  $ ixtract doctor --source sqlite:shop.db --json | jq '.checks[] | select(.outcome != \"good\")'";
+
 pub(super) const DEMO_ABOUT: &str = "\
 Make a small SQLite database and extract it: a tour in under a minute.
 
