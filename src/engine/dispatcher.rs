@@ -19,7 +19,7 @@ use super::worker::{Gauge, Report, Worker, blank};
 use super::{Execution, Settings, Work, watch};
 use crate::controller::within_run::Backoff;
 use crate::model::{
-    ChunkRecord, ChunkStatus, ExecutionSpec, PlannedChunk, ProofLevel, WorkerRecord, arrow_schema,
+    ChunkRecord, ChunkStatus, ExecutionSpec, KeySum, PlannedChunk, WorkerRecord, arrow_schema,
 };
 use crate::source::{Snapshot, SourceError};
 use crate::writer::{PartReceipt, Sink};
@@ -58,6 +58,8 @@ pub(super) struct Dispatcher<'a> {
     hands: BTreeMap<u32, Hand>,
     chunks: BTreeMap<u32, ChunkRecord>,
     executed: BTreeMap<u32, PlannedChunk>,
+    /// The server's own sums over keys, and what they took.
+    summed: BTreeMap<u32, (KeySum, Duration)>,
     receipts: BTreeMap<u32, Vec<PartReceipt>>,
     breached: u32,
     counted: Option<Counted>,
@@ -92,10 +94,11 @@ impl<'a> Dispatcher<'a> {
                 .collect(),
             work,
             executed: BTreeMap::new(),
+            summed: BTreeMap::new(),
             receipts: BTreeMap::new(),
             breached: 0,
             counted: None,
-            counting: spec.proof == ProofLevel::Count,
+            counting: spec.proof.counts(),
             told_rows: 0,
             adaptations: Vec::new(),
             failure: None,
@@ -174,6 +177,7 @@ impl<'a> Dispatcher<'a> {
                     schema: schema.clone(),
                     snapshot: self.snapshot.clone(),
                     sink: self.sink.clone(),
+                    proof_key: self.spec.proof_key.clone(),
                     clock: self.settings.clock.clone(),
                     origin: self.origin,
                     retry: self.spec.retry,
@@ -257,8 +261,10 @@ impl<'a> Dispatcher<'a> {
                 chunk,
                 record,
                 receipts,
+                summed,
                 breached,
             } => {
+                self.summed.extend(summed.map(|sum| (chunk.number, sum)));
                 self.executed.insert(chunk.number, chunk);
                 self.finished(record, receipts, breached, on_event);
                 self.set_idle(worker);
@@ -317,6 +323,7 @@ impl<'a> Dispatcher<'a> {
         on_event(Event::ChunkFinished {
             record: record.clone(),
             files: receipts.clone(),
+            key_sum: self.summed.get(&record.number).map(|(sum, _)| *sum),
         });
         self.receipts.insert(record.number, receipts);
         self.chunks.insert(record.number, record);
@@ -457,10 +464,12 @@ impl<'a> Dispatcher<'a> {
             if let Report::Finished {
                 record,
                 receipts,
+                summed,
                 breached,
                 ..
             } = report
             {
+                self.summed.extend(summed.map(|sum| (record.number, sum)));
                 self.finished(record, receipts, breached, on_event);
             }
         }

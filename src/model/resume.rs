@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::ChunkBounds;
+use super::keysum::KeySum;
 use super::plan::ExecutionSpec;
 use super::run::{ChunkRecord, RunId};
 use super::snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
@@ -31,6 +32,9 @@ pub struct FinishedChunk {
     pub record: ChunkRecord,
     /// Its files, in segment order; none where it holds no rows.
     pub files: Vec<PartReceipt>,
+    /// The server's own sum of its keys, with a full proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_sum: Option<KeySum>,
     /// The run that read it.
     pub run: RunId,
     /// The point in time that it shows.
@@ -178,6 +182,7 @@ mod tests {
         FinishedChunk {
             record: fixtures::chunk(number),
             files: Vec::new(),
+            key_sum: None,
             run: RunId::stored(run),
             snapshot: facts(level, minute),
         }

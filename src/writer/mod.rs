@@ -19,6 +19,7 @@ mod part;
 mod place;
 mod proof;
 pub mod publish;
+mod readback;
 mod replace;
 mod runs;
 mod stable;

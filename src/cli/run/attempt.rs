@@ -20,7 +20,7 @@ use crate::model::{
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
 use crate::writer::Leftovers;
-use crate::writer::publish::{Dataset, Evidence, Published, Step, WriteBudget};
+use crate::writer::publish::{Dataset, Evidence, Published, Step, Sums, WriteBudget};
 
 /// What is known of an attempt, from nothing at its beginning.
 #[derive(Debug, Default)]
@@ -233,6 +233,13 @@ impl Attempt {
             confidence: execution.confidence.name().to_owned(),
             read_ms: u64::try_from(execution.elapsed.as_millis()).unwrap_or(u64::MAX),
         };
+        let sums = kept.iter().filter_map(|chunk| {
+            let sum = chunk.key_sum?;
+            // What it took was another run's time.
+            Some((chunk.record.number, (sum, Duration::ZERO)))
+        });
+        let mut key_sums = execution.key_sums.clone();
+        key_sums.extend(sums);
         let evidence = Evidence {
             run: &open.id,
             plan: &survey.plan,
@@ -243,6 +250,10 @@ impl Attempt {
             nulled: &self.nulled(),
             counted: execution.counted,
             counted_kept: &execution.counted_kept,
+            sums: Sums {
+                of_chunks: &key_sums,
+                clock: context.clock.clone(),
+            },
             adaptations: &execution.adaptations,
             started_at: open.started_at,
             now: context.clock.now(),
@@ -373,13 +384,21 @@ struct Remember<'a> {
 
 impl Remember<'_> {
     fn hear(&mut self, event: &Event) {
-        let (Some(history), Event::ChunkFinished { record, files }) = (&mut self.history, event)
+        let Event::ChunkFinished {
+            record,
+            files,
+            key_sum,
+        } = event
         else {
+            return;
+        };
+        let Some(history) = &mut self.history else {
             return;
         };
         let chunk = FinishedChunk {
             record: record.clone(),
             files: files.clone(),
+            key_sum: *key_sum,
             run: self.run.clone(),
             snapshot: self.facts.clone(),
         };

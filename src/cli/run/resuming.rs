@@ -13,8 +13,8 @@ use crate::cli::run::{Given, Goal, Job, Origin, Original};
 use crate::cli::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    Consistency, ExecutionPlan, FinishedChunk, Layout, NotKept, OutputOptions, RunId, RunRow,
-    RunStatus, Scope,
+    Consistency, ExecutionPlan, FinishedChunk, Layout, NotKept, OutputOptions, ProofLevel, RunId,
+    RunRow, RunStatus, Scope,
 };
 use crate::state::{LAST, StateError, Store};
 use crate::writer::manifest::Manifest;
@@ -58,6 +58,9 @@ pub(super) fn job(context: &Context, args: &RunArgs, run: &str) -> Result<Job, F
     let plan = replay::intact(&text, &row, false)
         .map_err(|error| refused(&row.id, Failure::from(error).what))?;
     one_point_in_time(&row.id, &plan, args)?;
+    let mut chunks = store.finished_chunks(&row.id)?;
+    // Without the server's sum of then, a full proof has nothing to compare a kept chunk with.
+    chunks.retain(|chunk| plan.spec.proof != ProofLevel::Full || chunk.key_sum.is_some());
     let (directory, layout) = place(args, &row)?;
     let planned = &plan.spec.source;
     Ok(Job {
@@ -79,7 +82,7 @@ pub(super) fn job(context: &Context, args: &RunArgs, run: &str) -> Result<Job, F
             origin: Origin::Resume(Unfinished {
                 output: row.output.clone(),
                 chain: store.resumption_chain(&row.id)?,
-                chunks: store.finished_chunks(&row.id)?,
+                chunks,
                 not_kept: plan.spec.not_kept(),
                 original: Original {
                     scope: Scope {

@@ -30,10 +30,7 @@ impl Dispatcher<'_> {
             .collect();
         let rows = finished.iter().map(|chunk| chunk.rows).sum();
         let bytes = finished.iter().map(|chunk| chunk.bytes).sum();
-        let mut nulled = BTreeMap::new();
-        for (column, count) in finished.iter().flat_map(|chunk| &chunk.nulled) {
-            *nulled.entry(column.clone()).or_default() += count;
-        }
+        let nulled = nulled(&finished);
         let effective_workers = effective_workers(&finished, elapsed, self.spec.workers);
         let done = u32::try_from(finished.len()).unwrap_or(u32::MAX);
         if self.failure.is_none() {
@@ -67,6 +64,7 @@ impl Dispatcher<'_> {
             count_took: counted.as_ref().map(|counted| counted.took),
             counted_kept: counted.map(|counted| counted.kept).unwrap_or_default(),
             elapsed,
+            key_sums: self.summed,
             receipts: self.receipts.into_values().flatten().collect(),
             confidence: Confidence::from_breaches(self.breached, done),
             effective_workers,
@@ -90,4 +88,13 @@ fn effective_workers(finished: &[&ChunkRecord], elapsed: Duration, planned: u32)
     } else {
         (busy_s / elapsed.as_secs_f64()).clamp(1.0, planned.max(1.0))
     }
+}
+
+/// Values that stand as NULL in all chunks together, by column.
+fn nulled(chunks: &[&ChunkRecord]) -> BTreeMap<String, u64> {
+    let mut nulled = BTreeMap::new();
+    for (column, count) in chunks.iter().flat_map(|chunk| &chunk.nulled) {
+        *nulled.entry(column.clone()).or_default() += count;
+    }
+    nulled
 }

@@ -10,10 +10,11 @@ use tokio_postgres::CopyOutStream;
 use super::super::dialect::{Dialect, from_item, quote_identifier, quote_relation, where_clause};
 use super::super::{Batch, Result, Session, SourceError};
 use super::connect::Link;
+use super::keysum;
 use super::reader::CopyReader;
 use super::registry::Registration;
 use super::shared::Shared;
-use crate::model::{ChunkBounds, FieldType, ReadAs, ReadSpec};
+use crate::model::{ChunkBounds, FieldType, KeySum, ReadAs, ReadSpec};
 
 /// A session inside a snapshot.
 pub(super) struct PgSession {
@@ -48,6 +49,13 @@ impl PgSession {
             rows,
             state: State::Idle,
         })
+    }
+
+    fn ended(&self) -> SourceError {
+        SourceError::ConnectionLost {
+            target: self.shared.target().to_owned(),
+            why: "this session ended with an earlier error or in the middle of a chunk".to_owned(),
+        }
     }
 
     async fn start(&mut self, chunk: &ChunkBounds) -> Result<()> {
@@ -127,11 +135,7 @@ impl PgSession {
 impl Session for PgSession {
     async fn begin(&mut self, chunk: &ChunkBounds) -> Result<()> {
         if self.state != State::Idle {
-            return Err(SourceError::ConnectionLost {
-                target: self.shared.target().to_owned(),
-                why: "this session ended with an earlier error or in the middle of a chunk"
-                    .to_owned(),
-            });
+            return Err(self.ended());
         }
         self.state = State::Reading;
         let outcome = self.start(chunk).await;
@@ -146,6 +150,18 @@ impl Session for PgSession {
             });
         }
         let outcome = self.gather().await;
+        self.judge(outcome)
+    }
+
+    async fn key_sum(&mut self, chunk: &ChunkBounds, columns: &[String]) -> Result<KeySum> {
+        if self.state != State::Idle {
+            return Err(self.ended());
+        }
+        self.state = State::Reading;
+        let outcome = keysum::ask(&self.link, &self.shared, chunk, columns).await;
+        if outcome.is_ok() {
+            self.state = State::Idle;
+        }
         self.judge(outcome)
     }
 }
@@ -180,7 +196,7 @@ fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
     ))
 }
 
-/// What stands after FROM for the rows of a chunk.
+/// What stands behind FROM to read exactly the rows of a chunk.
 pub(super) fn rows_of(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
     let predicate = Dialect::PostgreSql
         .predicate(chunk, read.key.as_ref())
@@ -189,8 +205,7 @@ pub(super) fn rows_of(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
         Some(leaf) => format!("ONLY {}", quote_relation(leaf)),
         None => from_item(&read.relation, read.query.as_deref()),
     };
-    let condition = where_clause(read.filter.as_deref(), predicate.as_deref());
-    Ok(format!("{from}{condition}"))
+    Ok(from + &where_clause(read.filter.as_deref(), predicate.as_deref()))
 }
 
 fn mismatch(read: &ReadSpec, why: String) -> SourceError {

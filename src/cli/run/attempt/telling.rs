@@ -8,7 +8,7 @@ use crate::engine::Execution;
 use crate::error::Failure;
 use crate::model::{Decisions, PlannedChunk, RunOpen, RunStatus};
 use crate::planner::{self, Executed};
-use crate::ui::json::{ProofDocument, ResumedDocument, RunDocument};
+use crate::ui::json::{KeysDocument, ProofDocument, ResumedDocument, RunDocument};
 use crate::writer::publish::Published;
 
 impl Attempt {
@@ -55,6 +55,11 @@ impl Attempt {
                 count_ms: execution
                     .count_took
                     .and_then(|took| u64::try_from(took.as_millis()).ok()),
+                keys: manifest.proof.keys.map(|keys| KeysDocument {
+                    columns: keys.columns,
+                    server_ms: keys.server_ms,
+                    read_back_ms: keys.read_back_ms,
+                }),
             },
             fingerprint: survey.plan.fingerprint.clone(),
             replay_of: open.replay_of.clone(),
