@@ -6,10 +6,13 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use tokio_util::sync::CancellationToken;
+
 use super::folder::Folder;
 use super::manifest::ProofRecord;
 use super::publish::{Evidence, WriteBudget};
 use super::staging::Staging;
+use super::stopping::Stoppable;
 use super::{PartReceipt, Result, WriteError, format, names};
 use crate::model::{BesideKept, ChunkStatus, ProofLevel, arrow_schema};
 
@@ -26,11 +29,13 @@ type Held<T> = std::result::Result<T, String>;
 /// all, and nothing that is known to be wrong gets so far.
 ///
 /// # Errors
-/// [`WriteError::Proof`] with the first part that does not hold, and both numbers; those of `land`.
+/// [`WriteError::Proof`] with the first part that does not hold, and both numbers; those of `land`;
+/// [`WriteError::Stopped`] once `stop` is cancelled.
 pub(super) fn prove(
     dataset: &str,
     staging: &dyn Staging,
     evidence: &Evidence<'_>,
+    stop: &CancellationToken,
     landed: &mut dyn FnMut(),
 ) -> Result<ProofRecord> {
     let broken = |why| WriteError::Proof {
@@ -42,8 +47,12 @@ pub(super) fn prove(
     landed();
     let folder = staging.folder();
     let present = folder.names("")?.into_iter().collect();
-    files_agree(folder.as_ref(), &present, evidence).map_err(broken)?;
-    Ok(record)
+    let agreed = files_agree(folder.as_ref(), &present, evidence, stop);
+    match agreed {
+        // Whatever was found by then is of no interest any more.
+        _ if stop.is_cancelled() => Err(WriteError::Stopped),
+        agreed => agreed.map_err(broken).map(|()| record),
+    }
 }
 
 /// (a), (b) and (d): what those who read and counted say of each other.
@@ -139,6 +148,7 @@ fn files_agree(
     staged: &dyn Folder,
     present: &BTreeSet<String>,
     evidence: &Evidence<'_>,
+    stop: &CancellationToken,
 ) -> Held<()> {
     let mut expected = BTreeSet::new();
     for receipt in evidence.receipts {
@@ -149,11 +159,15 @@ fn files_agree(
     if let Some(stray) = present.difference(&expected).next() {
         return Err(format!("{stray} was written but nothing accounts for it"));
     }
-    read_back(staged, evidence)
+    read_back(staged, evidence, stop)
 }
 
 /// Reads every file back, several at once: a format without a footer is read from end to end.
-fn read_back(staged: &dyn Folder, evidence: &Evidence<'_>) -> Held<()> {
+fn read_back(
+    staged: &dyn Folder,
+    evidence: &Evidence<'_>,
+    stop: &CancellationToken,
+) -> Held<()> {
     let spec = &evidence.plan.spec;
     let format = format::of(&spec.format, WriteBudget::UNBOUNDED);
     let schema = arrow_schema(&spec.read.columns);
@@ -164,7 +178,10 @@ fn read_back(staged: &dyn Folder, evidence: &Evidence<'_>) -> Held<()> {
             let found = staged
                 .open(name)
                 .map_err(|error| error.to_string())
-                .and_then(|file| format.inspect(file.as_ref(), &schema))
+                .and_then(|blob| {
+                    let stop = stop.clone();
+                    format.inspect(&Stoppable { blob, stop }, &schema)
+                })
                 .map_err(|why| format!("{name} cannot be read back as it was written: {why}"))?;
             for (what, found, said) in [
                 ("bytes", found.bytes, receipt.bytes),

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::folder::Folder;
 use super::format;
@@ -150,6 +151,8 @@ pub struct Dataset {
     moves: Vec<Move>,
     /// Whether finished files are left to another run when publishing fails.
     leaves: bool,
+    /// Cancelled when somebody asks to stop.
+    stop: CancellationToken,
     // Last, so that everything else is over before another run may begin.
     lock: Option<Lock>,
 }
@@ -230,6 +233,7 @@ impl Dataset {
             warnings,
             moves: Vec::new(),
             leaves: false,
+            stop: CancellationToken::new(),
             lock,
         })
     }
@@ -268,6 +272,12 @@ impl Dataset {
     /// has no name yet.
     pub fn can_leave(&self) -> bool {
         self.arrangement.can_leave()
+    }
+
+    /// Has publishing end with [`WriteError::Stopped`] once the token is cancelled, unless readers see the
+    /// new version by then.
+    pub fn stop_on(&mut self, stop: CancellationToken) {
+        self.stop = stop;
     }
 
     /// Has finished files be left to another run where publishing fails for the place's sake; see
@@ -358,7 +368,8 @@ impl Dataset {
         let location = self.arrangement.location();
         let staging = self.arrangement.staging();
         let mut landed = || after(Step::PartsStable);
-        let proof = proof::prove(&location.to_string(), staging, evidence, &mut landed)?;
+        let shown = location.to_string();
+        let proof = proof::prove(&shown, staging, evidence, &self.stop, &mut landed)?;
         after(Step::Proved);
         let files = self.entries(evidence)?;
         let (manifest, bytes) = describe(&location, evidence, proof, files).seal();
@@ -370,6 +381,9 @@ impl Dataset {
         after(Step::Sealed);
         let manifest = self.arrangement.ready(manifest)?;
         after(Step::Ready);
+        if self.stop.is_cancelled() {
+            return Err(WriteError::Stopped);
+        }
         self.arrangement.switch()?;
         after(Step::Switched);
         Ok(manifest)
