@@ -279,6 +279,7 @@ impl Attempt {
     pub(super) fn parting(
         &self,
         context: &Context,
+        job: &Job,
         history: &mut History,
         (open, failure): (&RunOpen, Failure),
     ) -> Failure {
@@ -286,7 +287,7 @@ impl Attempt {
             history.forget_chunks(&open.id);
             return failure;
         }
-        let command = history.resume_command(context, &open.id);
+        let command = history.resume_command(context, &open.id, job.output.keep);
         let on = format!(
             "{} of {} chunks are kept: {command} goes on with them",
             self.finished(),
