@@ -168,24 +168,47 @@ impl History {
 
     /// Remembers which point in time a run reads.
     pub(super) fn keep_snapshot(&mut self, id: &RunId, facts: &SnapshotFacts) {
-        self.ask(|store| store.keep_snapshot(id, facts));
+        self.remember(|store| store.keep_snapshot(id, facts));
     }
 
     /// Remembers a chunk that a run has finished; false when it cannot be.
     pub(super) fn keep_chunk(&mut self, id: &RunId, chunk: &FinishedChunk) -> bool {
-        self.ask(|store| store.keep_chunk(id, chunk)).is_some()
+        self.remember(|store| store.keep_chunk(id, chunk))
     }
 
     /// Forgets the chunks that a run has finished: they are gone.
     pub(super) fn forget_chunks(&mut self, id: &RunId) {
-        self.ask(|store| store.forget_chunks(std::slice::from_ref(id)));
+        self.remember(|store| store.forget_chunks(std::slice::from_ref(id)));
     }
 
-    /// The command that goes on with a run: with the history's file where it is not the usual one.
-    pub(super) fn resume_command(&self, context: &Context, id: &RunId) -> String {
+    /// Writes what only a resumed run would miss; whether that went well. A history that is busy for a
+    /// while is no reason to give it up: the run's end is to be recorded still.
+    fn remember(&self, write: impl FnOnce(&Store) -> Result<(), StateError>) -> bool {
+        let Some(store) = &self.store else {
+            return false;
+        };
+        match write(store) {
+            Ok(()) => true,
+            Err(error) => {
+                let failure = Failure::from(error);
+                self.printer.warn(&format!(
+                    "a resumed run may have to read more again: {}: {}",
+                    failure.what, failure.why
+                ));
+                false
+            }
+        }
+    }
+
+    /// The command that goes on with a run: with the history's file where it is not the usual one, and
+    /// with the number of old versions that are to stay.
+    pub(super) fn resume_command(&self, context: &Context, id: &RunId, keep: u32) -> String {
         let usual = settings::state_file(None, &context.environment);
         let usual = usual.map(|file| file.display().to_string());
-        let command = resume::command(id);
+        let mut command = resume::command(id);
+        if keep > 0 {
+            command.push_str(&format!(" --keep {keep}"));
+        }
         match &self.file {
             Some(file) if self.file != usual => format!("{command} --state '{file}'"),
             _ => command,

@@ -314,7 +314,7 @@ async fn conclude(
         }
     };
     let published = match published {
-        Err(failure) => Err(attempt.parting(context, history, (&open, failure))),
+        Err(failure) => Err(attempt.parting(context, job, history, (&open, failure))),
         published => published,
     };
     let mut close = attempt.close(context, &open, published.as_ref().err());

@@ -25,6 +25,7 @@ mod runs;
 mod stable;
 mod staging;
 mod step;
+mod stopping;
 pub mod store;
 mod sweep;
 #[cfg(test)]

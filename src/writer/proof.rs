@@ -8,10 +8,13 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::folder::Folder;
 use super::manifest::{KeyProof, ProofRecord};
 use super::publish::{Evidence, WriteBudget};
 use super::staging::Staging;
+use super::stopping::Stoppable;
 use super::{PartReceipt, Result, WriteError, format, names};
 use crate::model::{BesideKept, ChunkStatus, KeySum, ProofLevel, arrow_schema};
 
@@ -29,11 +32,13 @@ type Held<T> = std::result::Result<T, String>;
 /// all, and nothing that is known to be wrong gets so far.
 ///
 /// # Errors
-/// [`WriteError::Proof`] with the first part that does not hold, and both numbers; those of `land`.
+/// [`WriteError::Proof`] with the first part that does not hold, and both numbers; those of `land`;
+/// [`WriteError::Stopped`] once `stop` is cancelled.
 pub(super) fn prove(
     dataset: &str,
     staging: &dyn Staging,
     evidence: &Evidence<'_>,
+    stop: &CancellationToken,
     landed: &mut dyn FnMut(),
 ) -> Result<ProofRecord> {
     let broken = |why| WriteError::Proof {
@@ -43,14 +48,21 @@ pub(super) fn prove(
     let record = told(evidence).map_err(broken)?;
     staging.land(evidence.receipts)?;
     landed();
-    let folder = staging.folder();
-    let present = folder.names("")?.into_iter().collect();
-    files_agree(folder.as_ref(), &present, evidence).map_err(broken)?;
-    let keys = match evidence.plan.spec.proof {
-        ProofLevel::Full => Some(keys_agree(folder.as_ref(), evidence).map_err(broken)?),
-        _ => None,
+    let folder = Stoppable {
+        folder: staging.folder(),
+        stop: stop.clone(),
     };
-    Ok(ProofRecord { keys, ..record })
+    let present = folder.names("")?.into_iter().collect();
+    let read = files_agree(&folder, &present, evidence).and_then(|()| {
+        let full = evidence.plan.spec.proof == ProofLevel::Full;
+        full.then(|| keys_agree(&folder, evidence)).transpose()
+    });
+    match read {
+        // Whatever was found by then is of no interest any more.
+        _ if stop.is_cancelled() => Err(WriteError::Stopped),
+        Ok(keys) => Ok(ProofRecord { keys, ..record }),
+        Err(why) => Err(broken(why)),
+    }
 }
 
 /// (e) What the server summed of each chunk is what its files hold.

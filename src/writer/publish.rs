@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::folder::Folder;
 use super::format;
@@ -162,6 +163,8 @@ pub struct Dataset {
     moves: Vec<Move>,
     /// Whether finished files are left to another run when publishing fails.
     leaves: bool,
+    /// Cancelled when somebody asks to stop.
+    stop: CancellationToken,
     // Last, so that everything else is over before another run may begin.
     lock: Option<Lock>,
 }
@@ -242,6 +245,7 @@ impl Dataset {
             warnings,
             moves: Vec::new(),
             leaves: false,
+            stop: CancellationToken::new(),
             lock,
         })
     }
@@ -282,8 +286,12 @@ impl Dataset {
         self.arrangement.can_leave()
     }
 
-    /// Has finished files be left to another run where publishing fails for the place's sake; see
-    /// [`WriteError::is_of_place`].
+    /// Publishing ends with [`WriteError::Stopped`] once this is cancelled, if readers see nothing yet.
+    pub fn stop_on(&mut self, stop: CancellationToken) {
+        self.stop = stop;
+    }
+
+    /// Finished files are left to another run where publishing fails; see [`WriteError::is_of_place`].
     pub fn leave_on_failure(&mut self) {
         self.leaves = true;
     }
@@ -370,7 +378,8 @@ impl Dataset {
         let location = self.arrangement.location();
         let staging = self.arrangement.staging();
         let mut landed = || after(Step::PartsStable);
-        let proof = proof::prove(&location.to_string(), staging, evidence, &mut landed)?;
+        let shown = location.to_string();
+        let proof = proof::prove(&shown, staging, evidence, &self.stop, &mut landed)?;
         after(Step::Proved);
         let files = self.entries(evidence)?;
         let (manifest, bytes) = describe(&location, evidence, proof, files).seal();
@@ -382,6 +391,9 @@ impl Dataset {
         after(Step::Sealed);
         let manifest = self.arrangement.ready(manifest)?;
         after(Step::Ready);
+        if self.stop.is_cancelled() {
+            return Err(WriteError::Stopped);
+        }
         self.arrangement.switch()?;
         after(Step::Switched);
         Ok(manifest)

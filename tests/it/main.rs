@@ -29,6 +29,7 @@ mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
 mod doctor; // What would stand in a run's way, and the fix that helps.
 mod explain; // Runs explained and measured from the store alone.
+mod faults; // What goes wrong outside, and what is done about it.
 mod first_release; // Files of the first version.
 mod full; // What the server has of every chunk, against the files read back.
 mod hints; // What the user knows of the circumstances lowers what a run takes.

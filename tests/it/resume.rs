@@ -33,10 +33,11 @@ struct Scene {
 
 impl Scene {
     fn new(more: &[&str]) -> Self {
-        Self::of(Cli::new(), more)
+        Self::at(Cli::new(), &[&["--output", "out"], more].concat())
     }
 
-    fn of(cli: Cli, more: &[&str]) -> Self {
+    /// By a program that was set up otherwise, to another place.
+    fn at(cli: Cli, more: &[&str]) -> Self {
         let database = postgres().fresh_database();
         database.exec(&format!(
             "CREATE TABLE t (id bigint PRIMARY KEY, version int NOT NULL);
@@ -44,7 +45,8 @@ impl Scene {
         ));
         let extraction = Extraction::new(database.url(), "public.t").by(cli);
         let gate = Gate::shut(&database);
-        let run = extraction.spawn(&[&OPTIONS[..], &["--where", ALL_BUT_THE_LAST], more].concat());
+        let options = [&OPTIONS[..], &["--where", ALL_BUT_THE_LAST], more].concat();
+        let run = extraction.cli.spawn(extraction.words("run", &options));
         gate.wait_for_readers(1);
         Self {
             database,
@@ -140,7 +142,7 @@ fn resume(extraction: &Extraction, more: &[&str]) -> Outcome {
 }
 
 /// How many chunks of the newest run are remembered as finished.
-fn finished(extraction: &Extraction) -> usize {
+pub(crate) fn finished(extraction: &Extraction) -> usize {
     let Ok(store) = Store::open_existing(&state_file(&extraction.cli)) else {
         return 0;
     };

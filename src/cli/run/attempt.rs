@@ -19,8 +19,8 @@ use crate::model::{
 };
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
-use crate::writer::Leftovers;
 use crate::writer::publish::{Dataset, Evidence, Published, Step, Sums, WriteBudget};
+use crate::writer::{Leftovers, WriteError};
 
 /// What is known of an attempt, from nothing at its beginning.
 #[derive(Debug, Default)]
@@ -90,11 +90,7 @@ impl Attempt {
             }
             Err(EngineError::Cancelled) => Err(cancelled(context)),
             Err(error) => {
-                self.spoiled = matches!(
-                    &error,
-                    EngineError::Source(SourceError::Changed { .. })
-                        | EngineError::WorkerDied { .. }
-                );
+                self.spoiled = !error.keeps_chunks();
                 Err(error.into())
             }
         }
@@ -205,14 +201,15 @@ impl Attempt {
         Some(combine((&open.id, own), &read, &self.left.intact))
     }
 
-    /// Proves and publishes. From here on a signal is too late: the switch is one step.
+    /// Proves and publishes. A signal ends it until the switch, which is one step.
     pub(super) async fn publish(
         &mut self,
         context: &Context,
         survey: &Survey,
         open: &RunOpen,
-        dataset: Dataset,
+        mut dataset: Dataset,
     ) -> Result<Published, Failure> {
+        dataset.stop_on(context.interrupt.token());
         let (Some((snapshot, points)), Some(execution)) = (self.shown(open), &self.execution)
         else {
             return Err(nothing_read());
@@ -268,6 +265,7 @@ impl Attempt {
         };
         match dataset.publish_with(evidence, &mut after).await {
             Ok(published) => Ok(published),
+            Err(WriteError::Stopped) => Err(cancelled(context)),
             Err(error) => {
                 self.spoiled = !error.is_of_place();
                 Err(error.into())
@@ -292,6 +290,7 @@ impl Attempt {
     pub(super) fn parting(
         &self,
         context: &Context,
+        job: &Job,
         history: &mut History,
         (open, failure): (&RunOpen, Failure),
     ) -> Failure {
@@ -299,7 +298,7 @@ impl Attempt {
             history.forget_chunks(&open.id);
             return failure;
         }
-        let command = history.resume_command(context, &open.id);
+        let command = history.resume_command(context, &open.id, job.output.keep);
         let on = format!(
             "{} of {} chunks are kept: {command} goes on with them",
             self.finished(),

@@ -78,10 +78,12 @@ impl PgSnapshot {
             read: read.clone(),
             request: request.clone(),
             hold,
+            standby: false,
             registry: Arc::default(),
         };
         let link = freeze(&mut shared).await?;
         let (facts, registration) = examine(&shared, &link).await?;
+        shared.standby = facts.notes.iter().any(|note| note == FROM_A_STANDBY);
         let coordinator = if shared.per_chunk() {
             drop(registration);
             link.close().await;
@@ -163,6 +165,9 @@ fn may_touch(error: &tokio_postgres::Error) -> bool {
         .any(|code| error.code() == Some(code))
 }
 
+/// What a person should know of a standby's snapshot.
+const FROM_A_STANDBY: &str = "read from a standby";
+
 /// The facts of a snapshot that is open, and what keeps them from being all there is.
 const FACTS: &str = "
     SELECT pg_backend_pid(),
@@ -208,7 +213,7 @@ async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registr
         notes.push("row security is active on a table behind it, and may hide rows".to_owned());
     }
     if row.get(5) {
-        notes.push("read from a standby".to_owned());
+        notes.push(FROM_A_STANDBY.to_owned());
     }
     if is_query || shared.read.filter.is_some() {
         notes.push(format!(

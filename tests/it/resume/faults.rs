@@ -13,6 +13,7 @@ use crate::random::{Random, seed};
 use crate::readers::Row;
 use crate::servers::mysql::both;
 use crate::servers::{PrivatePostgres, postgres};
+use crate::stores::Bucket;
 
 /// Killed again and again, each time after so many more chunks as chance has it, until one run gets
 /// through.
@@ -249,4 +250,28 @@ fn a_run_that_died_while_publishing_is_published_as_it_was_read() {
     assert_eq!(report["resumed"]["kept"], 8, "{report:#}");
     assert_eq!(report["consistency"]["level"], "shared-snapshot");
     assert!(extraction.rows() == before);
+}
+
+/// What was on its way to a store has no name yet, and whoever held it is gone: the plan is kept, and
+/// everything is read again, in one point in time.
+#[test]
+fn on_a_store_everything_is_read_again() {
+    let bucket = Bucket::new();
+    let url = bucket.url();
+    let scene = Scene::at(bucket.cli(), &["--output", &url]);
+    let gate_is_shut = || !scene.gate.readers().is_empty();
+    until("a reader stands at the gate", gate_is_shut);
+    let (left, outcome) = scene.end(Signal::KILL);
+    outcome.expect_code(KILLED);
+    let outcome = resume(&left.extraction, &["--json"]).expect_code(0);
+    let report = outcome.json();
+    assert_eq!(report["resumed"]["kept"], 0, "{report:#}");
+    assert_eq!(report["consistency"]["level"], "shared-snapshot");
+    assert_eq!(report["dataset"], url);
+    assert_eq!(bucket.uploads(), Vec::<String>::new());
+    assert_eq!(bucket.runs().len(), 1);
+    let copy = bucket.fetch();
+    let mut found = crate::readers::rows(crate::readers::Engine::DuckDb, copy.path(), &[]);
+    found.sort_by_cached_key(crate::extraction::sort_key);
+    assert!(found == rows(&left.database));
 }
