@@ -299,13 +299,13 @@ pub struct RunClose {
     pub status: RunStatus,
     /// Its end, UTC.
     pub ended_at: Timestamp,
-    /// Rows of the finished files, those of kept chunks among them.
+    /// Rows written; those of chunks that were kept from an unfinished run do not count.
     pub rows: u64,
     /// Bytes of the finished files.
     pub bytes: u64,
     /// Wall time, in seconds.
     pub duration_s: f64,
-    /// Rows per second over the whole run; kept chunks do not count.
+    /// Rows per second over the whole run.
     pub throughput: f64,
     /// Mean number of busy workers.
     pub effective_workers: f64,

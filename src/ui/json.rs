@@ -227,6 +227,8 @@ pub struct ResumedDocument {
     pub kept: u32,
     /// Chunks that were read.
     pub read: u32,
+    /// Rows of these.
+    pub rows_read: u64,
     /// The points in time that the chunks show; empty where there is only one.
     pub points: Vec<PointInTime>,
 }

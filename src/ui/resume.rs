@@ -99,6 +99,7 @@ mod tests {
             run: run(),
             kept: 3,
             read: 1,
+            rows_read: 250,
             points: vec![point(10, &[1, 2, 4]), point(20, &[3])],
         };
         let mut lines = vec![

@@ -14,15 +14,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
     let took = Duration::from_secs_f64(run.duration_s.max(0.0));
     let mut lines = vec![
         Line::Good(format!("Published {}", run.dataset)),
-        Line::fact(
-            "rows",
-            format!(
-                "{} in {} ({})",
-                units::exact(run.rows),
-                units::elapsed(took),
-                units::rate(run.throughput)
-            ),
-        ),
+        Line::fact("rows", rows(run)),
         Line::fact(
             "files",
             format!(
@@ -42,6 +34,9 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
                 run.effective_workers
             ),
         ),
+    ];
+    lines.extend(run.resumed.iter().flat_map(resume::kept));
+    lines.extend([
         Line::fact("consistency", consistency(run)),
         Line::fact("proof", proof(run)),
         Line::fact(
@@ -55,8 +50,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact("fingerprint", run.fingerprint.clone()),
         Line::fact("run", run.run.to_string()),
         Line::fact("history", history(run)),
-    ];
-    lines.extend(run.resumed.iter().flat_map(resume::kept));
+    ]);
     lines.extend(diagnosis(run));
     lines.extend(run.cost.iter().map(cost::spent));
     lines.extend(nulled(run));
@@ -77,6 +71,18 @@ pub fn short(run: &RunDocument) -> Line {
         units::plural(run.files, "file"),
         units::bytes(run.bytes)
     ))
+}
+
+fn rows(run: &RunDocument) -> String {
+    let took = units::elapsed(Duration::from_secs_f64(run.duration_s.max(0.0)));
+    let (rows, rate) = (units::exact(run.rows), units::rate(run.throughput));
+    match &run.resumed {
+        None => format!("{rows} in {took} ({rate})"),
+        Some(resumed) => format!(
+            "{rows}, {} of them read in {took} ({rate})",
+            units::exact(resumed.rows_read)
+        ),
+    }
 }
 
 fn consistency(run: &RunDocument) -> String {

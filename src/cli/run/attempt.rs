@@ -345,9 +345,8 @@ impl Attempt {
             anomaly: None,
         };
         if let Some(execution) = &self.execution {
-            let kept = self.left.intact.iter().map(|chunk| &chunk.record);
-            close.rows = execution.rows + kept.clone().map(|kept| kept.rows).sum::<u64>();
-            close.bytes = execution.bytes + kept.map(|kept| kept.bytes).sum::<u64>();
+            close.rows = execution.rows;
+            close.bytes = execution.bytes;
             close.duration_s = execution.elapsed.as_secs_f64();
             close.throughput = throughput(execution);
             close.effective_workers = execution.effective_workers;

@@ -88,6 +88,7 @@ impl Attempt {
             run: resumes.run.clone(),
             kept: u32::try_from(kept).unwrap_or(u32::MAX),
             read: u32::try_from(open.plan.spec.chunks.len() - kept).unwrap_or(u32::MAX),
+            rows_read: self.execution.as_ref().map_or(0, |done| done.rows),
             points,
         })
     }
