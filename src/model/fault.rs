@@ -303,8 +303,8 @@ impl Fault {
 
     /// The fault of a SQLSTATE.
     pub fn of_sqlstate(code: &str) -> Option<Self> {
-        let is = |sign: &&str| code == *sign || sign.len() == 2 && code.starts_with(*sign);
-        let says = |fault: &Self| fault.sqlstates().iter().any(|sign| is(&sign));
+        let is = |sign: &str| code == sign || sign.len() == 2 && code.starts_with(sign);
+        let says = |fault: &Self| fault.sqlstates().iter().any(|sign| is(sign));
         Self::ALL.into_iter().find(says)
     }
 

@@ -172,6 +172,7 @@ fn a_killed_run_is_gone_on_with_and_gives_the_same_rows() {
         assert_eq!(report["rows"], ROWS);
         assert_eq!(report["resumed"]["kept"], 7, "{report:#}");
         assert_eq!(report["resumed"]["read"], 1);
+        assert_eq!(report["resumed"]["rows_read"], 501);
         // For one chunk, one of the two workers may be too late to have a session.
         let chunks = &report["decisions"]["chunks"];
         assert_eq!(chunks, &json!({"planned": 8, "executed": 8}));
@@ -226,6 +227,25 @@ fn rows_that_were_written_meanwhile_are_of_the_chunks_that_were_read_then() {
     );
     assert_eq!(manifest["proof"]["counted"], 4044);
     assert_eq!(manifest["consistency"]["position"], Value::Null);
+}
+
+/// The server's sum of a kept chunk's keys is that of its own snapshot, whatever the keys are by now.
+#[test]
+fn a_full_proof_compares_each_chunk_with_its_own_snapshot() {
+    let left = Scene::killed(&["--proof", "full"]);
+    left.database
+        .exec("UPDATE t SET id = -id WHERE id IN (7, 700, 3700); DELETE FROM t WHERE id = 3900");
+    let report = left.resume(&["--json"]).expect_code(0).json();
+    assert_eq!(report["resumed"]["kept"], 7);
+    assert_eq!(
+        report["proof"]["keys"]["columns"],
+        json!(["id"]),
+        "{report:#}"
+    );
+    let rows = left.extraction.rows();
+    // Two keys moved out of kept ranges, which are of before, and one out of what was read.
+    assert_eq!(rows.len(), 3499 + 501 - 2);
+    assert_eq!(rows[6][0].as_deref(), Some("7"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::{KILLED, OPTIONS, Scene, finished, part, resume, rows};
 use crate::extraction::{Extraction, until};
 use crate::gate::Gate;
 use crate::ixtract::{Cli, Signal};
+use crate::proxy::Proxy;
 use crate::random::{Random, seed};
 use crate::readers::Row;
 use crate::servers::mysql::both;
@@ -97,6 +98,36 @@ fn a_server_that_restarts_ends_the_run_and_not_what_it_had_read() {
     assert_eq!(report["resumed"]["kept"], 7);
     assert!(extraction.rows() == rows(&database));
     assert_eq!(extraction.statuses(), ["failed", "success"]);
+}
+
+/// The line breaks and stays broken; the same database is then reached another way.
+#[test]
+fn a_network_that_is_lost_ends_the_run_and_not_what_had_come_through() {
+    let database = postgres().fresh_database();
+    database.exec(
+        "CREATE TABLE t (id bigint PRIMARY KEY, version int NOT NULL);
+         INSERT INTO t SELECT i, 1 FROM generate_series(1, 4000) AS i; ANALYZE t",
+    );
+    let proxy = Proxy::to(database.address().port).start();
+    let extraction = Extraction::new(database.url_through(proxy.port()), "public.t");
+    let gate = Gate::shut(&database);
+    let name = ["--source-name", "shop"];
+    let filter = ["--where", super::ALL_BUT_THE_LAST];
+    let run = extraction.spawn(&[&OPTIONS[..], &filter, &name].concat());
+    gate.wait_for_readers(1);
+    until("seven chunks are finished", || finished(&extraction) == 7);
+    drop(proxy);
+    let outcome = run.wait().expect_code(69);
+    assert!(
+        outcome.stderr.contains("ixtract run --resume"),
+        "{outcome:#?}"
+    );
+    gate.open();
+    let source = database.url();
+    let words = ["run", "--source", &source, "--resume", "last", "--json"];
+    let resumed = extraction.cli.run([&words[..], &name].concat());
+    assert_eq!(resumed.expect_code(0).json()["resumed"]["kept"], 7);
+    assert!(extraction.rows() == rows(&database));
 }
 
 /// A disk that takes four of six megabytes, then one that takes all.
