@@ -231,9 +231,11 @@ impl History {
                 Some(run) if !store.finished_chunks(&run)?.is_empty() => Some(run),
                 _ => None,
             };
-            let mut others = store.unfinished(Some(output), None, LONG_AGO)?;
+            let mut others = store.remembered(output)?;
             others.retain(|run| Some(run) != spared.as_ref());
-            store.forget_chunks(&others)?;
+            if !others.is_empty() {
+                store.forget_chunks(&others)?;
+            }
             spared.map(|run| store.resumption_chain(&run)).transpose()
         })?;
         Ok(spared.flatten().unwrap_or_default())

@@ -21,6 +21,16 @@ pub enum EngineError {
         /// What it was doing, and the panic's message where there is one.
         why: String,
     },
+    /// The run could not keep within its impact budget.
+    #[error("{what}")]
+    Impact {
+        /// What was stopped.
+        what: String,
+        /// Which limit, and what was beyond it.
+        why: String,
+        /// What helps.
+        fix: String,
+    },
     /// The execution was cancelled from outside.
     #[error("the run was cancelled")]
     Cancelled,
@@ -31,7 +41,7 @@ impl EngineError {
     pub fn keeps_chunks(&self) -> bool {
         match self {
             Self::Source(error) => error.fault().is_none_or(|fault| fault.rule().keeps),
-            Self::Write(_) | Self::Cancelled => true,
+            Self::Write(_) | Self::Impact { .. } | Self::Cancelled => true,
             // Nobody knows what a bug has spoiled.
             Self::WorkerDied { .. } => false,
         }
@@ -49,6 +59,9 @@ impl From<EngineError> for Failure {
                 why,
                 "report this as a bug, with the command line",
             ),
+            EngineError::Impact { what, why, fix } => {
+                Failure::new(ExitCode::TryLater, what, why, fix)
+            }
             EngineError::Cancelled => Failure::new(
                 ExitCode::Interrupted,
                 "the run was cancelled; nothing was published",

@@ -71,6 +71,16 @@ impl Store {
         })
     }
 
+    /// The runs into an output that ended and whose finished chunks are remembered.
+    pub fn remembered(&self, output: &str) -> Result<Vec<RunId>> {
+        let rows: Vec<(String,)> = self.rows(
+            "SELECT run_id FROM runs WHERE output = ?1 AND status <> 'running'
+                 AND EXISTS (SELECT 1 FROM finished_chunks AS of WHERE of.run_id = runs.run_id)",
+            [output],
+        )?;
+        Ok(rows.into_iter().map(|(id,)| RunId::stored(id)).collect())
+    }
+
     /// Runs that another may go on with, those that left something first, then newest first: they ended without publishing, nobody went on
     /// with them yet, and nothing was published to their output since they began. Of one output, of
     /// one relation (`schema.name` or `name`), or of all; none that began before `since`.

@@ -28,6 +28,8 @@ pub(super) struct Attempt {
     /// What an unfinished run left: the chunks that need not be read, and why others must be.
     left: Leftovers,
     snapshot: Option<SnapshotFacts>,
+    /// When it was asked for, by the clock.
+    snapshot_since: Duration,
     /// How long it took to get it.
     snapshot_took: Duration,
     execution: Option<Execution>,
@@ -111,9 +113,11 @@ impl Attempt {
             lock_wait: job.source.lock_wait,
             allow_row_security: job.source.allow_row_security,
         };
+        within_reach(job, survey)?;
         let begun = context.clock.monotonic();
         let opening = survey.source.snapshot(&spec.read, &request);
         let snapshot = context.interrupt.or(opening).await.map_err(unpublished)?;
+        self.snapshot_since = begun;
         self.snapshot_took = context.clock.monotonic().saturating_sub(begun);
         self.snapshot = Some(snapshot.facts());
         Ok(snapshot)
@@ -136,6 +140,8 @@ impl Attempt {
             clock: context.clock.clone(),
             host: WorkerHost::Threads,
             max_blocking: job.source.max_blocking,
+            impact: job.source.impact,
+            snapshot_since: self.snapshot_since,
             latency_p50: Duration::from_micros(survey.contact.latency.p50_us()),
             seed: entropy(),
         };
@@ -403,6 +409,27 @@ impl Remember<'_> {
         if !history.keep_chunk(self.run, &chunk) {
             self.history = None;
         }
+    }
+}
+
+/// A source that is beyond its limit before the run has begun would be left alone for a minute, and
+/// then given up.
+fn within_reach(job: &Job, survey: &Survey) -> Result<(), Failure> {
+    let took = Duration::from_micros(survey.contact.latency.p50_us());
+    let relation = &survey.plan.spec.read.relation;
+    match job.source.impact.latency {
+        Some(limit) if took > limit => Err(Failure::new(
+            ExitCode::TryLater,
+            format!("{relation} was not read: the source is slower than it may be made"),
+            format!(
+                "a small query takes {:.1} ms before the run has begun, --max-source-latency-ms is {}",
+                took.as_secs_f64() * 1000.0,
+                limit.as_millis()
+            ),
+            "run when the source is at ease, or raise --max-source-latency-ms above the line's own \
+             latency",
+        )),
+        _ => Ok(()),
     }
 }
 

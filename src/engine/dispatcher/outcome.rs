@@ -66,7 +66,7 @@ impl Dispatcher<'_> {
             elapsed,
             key_sums: self.summed,
             receipts: self.receipts.into_values().flatten().collect(),
-            confidence: Confidence::from_breaches(self.breached, done),
+            confidence: confidence(self.shed, self.breached, done),
             effective_workers,
             nulled,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
@@ -87,6 +87,16 @@ fn effective_workers(finished: &[&ChunkRecord], elapsed: Duration, planned: u32)
         planned
     } else {
         (busy_s / elapsed.as_secs_f64()).clamp(1.0, planned.max(1.0))
+    }
+}
+
+/// How far the speed may teach, of so many finished chunks of which so many breached the latency rule:
+/// with workers held up it is not that of the planned number.
+fn confidence(shed: bool, breached: u32, done: u32) -> Confidence {
+    if shed {
+        Confidence::Low
+    } else {
+        Confidence::from_breaches(breached, done)
     }
 }
 
