@@ -133,7 +133,7 @@ fn two_tables_and_two_databases_have_histories_of_their_own() {
 }
 
 #[test]
-fn csv_holds_the_servers_texts_null_and_empty_apart() {
+fn csv_holds_every_value_and_null_and_empty_apart() {
     for server in both() {
         let database = server.fresh_database();
         database.exec(
@@ -151,9 +151,9 @@ fn csv_holds_the_servers_texts_null_and_empty_apart() {
             .map(|file| text(file))
             .collect();
         let expected = "id,d,at,b,words\n\
-            1,-0.50,2024-02-29 23:59:59.000001,\\x00ff,\"a,\"\"b\"\"\n日本 😀\"\n\
+            1,-0.50,2024-02-29T23:59:59.000001,\\x00ff,\"a,\"\"b\"\"\n日本 😀\"\n\
             2,,,,\n\
-            3,1234.50,1000-01-01 00:00:00,\\x,\"\"\n";
+            3,1234.50,1000-01-01T00:00:00,\\x,\"\"\n";
         assert_eq!(written, expected);
     }
 }
