@@ -7,6 +7,7 @@
 //! a plan, reads it.
 
 use std::fs;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,11 +95,17 @@ fn changed(random: &mut Random, one: &[u8], other: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Where the runner shows it if the test fails.
+fn tell(what: std::fmt::Arguments<'_>) {
+    // A test without standard error has nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
 /// Tries the corpus and its changes. What fails is written to a file, to be kept in the corpus.
 fn fuzz(name: &str, ending: &str, target: &mut dyn FnMut(&[u8])) {
     let inputs = inputs(name, ending);
     for (file, bytes) in &inputs {
-        println!("{file}");
+        tell(format_args!("{file}"));
         target(bytes);
     }
     let tries: u32 = setting_or("IXTRACT_TEST_FUZZ", "3000")
@@ -112,7 +119,10 @@ fn fuzz(name: &str, ending: &str, target: &mut dyn FnMut(&[u8])) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(&bytes))) {
             let kept = std::env::temp_dir().join(format!("{name}-{}-{number}.{ending}", seed()));
             fs::write(&kept, &bytes).expect("a file");
-            println!("keep {} in tests/corpus/{name}", kept.display());
+            tell(format_args!(
+                "keep {} in tests/corpus/{name}",
+                kept.display()
+            ));
             std::panic::resume_unwind(panic);
         }
     }

@@ -85,19 +85,7 @@ impl Soak {
     /// One run under a fault; its outcome, and whether it wrote to the store.
     fn run(&mut self, fault: &Fault) -> (Outcome, bool) {
         let remote = matches!(fault, Fault::Store(_)) || self.random.once_in(4);
-        let proxy = match *fault {
-            Fault::Cut(bytes, once) => {
-                let proxy = Proxy::to(self.database.address().port).cut_after(bytes);
-                Some(if once { proxy.once() } else { proxy })
-            }
-            Fault::Silence(bytes) => Some(
-                Proxy::to(self.database.address().port)
-                    .hang_after(bytes)
-                    .once(),
-            ),
-            _ => None,
-        };
-        let proxy = proxy.map(|proxy| proxy.start());
+        let proxy = self.line(fault);
         let url = proxy.as_ref().map_or_else(
             || self.database.url(),
             |proxy| self.database.url_through(proxy.port()),
@@ -149,7 +137,27 @@ impl Soak {
             }
             _ => {}
         }
-        (running.wait(), remote)
+        let outcome = running.wait();
+        // What looks at the result meets no fault.
+        let cli = std::mem::replace(&mut self.cli, Cli::new());
+        self.cli = cli
+            .unset("AWS_ENDPOINT_URL")
+            .env("AWS_ENDPOINT_URL", self.bucket.endpoint())
+            .unset("IXTRACT_CRASH_AT")
+            .through(&[]);
+        (outcome, remote)
+    }
+
+    /// The network between program and server, where the fault is there.
+    fn line(&self, fault: &Fault) -> Option<Proxy> {
+        let line = Proxy::to(self.database.address().port);
+        let line = match *fault {
+            Fault::Cut(bytes, true) => line.cut_after(bytes).once(),
+            Fault::Cut(bytes, false) => line.cut_after(bytes),
+            Fault::Silence(bytes) => line.hang_after(bytes).once(),
+            _ => return None,
+        };
+        Some(line.start())
     }
 
     /// A command line as users write it, a little different each time.
