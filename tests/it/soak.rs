@@ -52,7 +52,7 @@ impl Fault {
             5 => Self::Terminated(random.below(800)),
             6 => Self::Cut(20_000 + random.below(600_000), random.once_in(2)),
             7 => Self::Silence(20_000 + random.below(600_000)),
-            8 => Self::NoRoom(16 + random.below(300)),
+            8 => Self::NoRoom(4 + random.below(120)),
             _ => Self::Store(random.pick(&["throttle", "lose", "drop"])),
         }
     }
