@@ -244,6 +244,9 @@ fn bad_flags() {
             .expect_code(64);
         assert!(outcome.stderr.contains(says), "{flags:?}: {outcome:#?}");
         assert_eq!(outcome.stdout, "", "{flags:?}");
+        // clap's refusals are told as every other.
+        assert_eq!(outcome.stderr.lines().count(), 3, "{flags:?}: {outcome:#?}");
+        Failure::of(&outcome).assert_says("", "", "");
     }
     for words in [
         &[][..],
