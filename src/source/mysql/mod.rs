@@ -14,7 +14,6 @@ mod keys;
 mod lookup;
 mod probe;
 mod query;
-mod seats;
 mod server;
 mod session;
 mod shared;
@@ -30,6 +29,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::seats::Line;
 use super::url::MysqlTarget;
 use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source};
 use crate::clock::SharedClock;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::super::dialect::where_clause;
+use super::super::seats::{Line, Seats};
 use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
 use super::Base;
 use super::acquire::Acquisition;
 use super::classify::Subject;
 use super::connect::Link;
-use super::seats::Seats;
 use super::session::MysqlSession;
 use super::shared::Shared;
 use super::sql::{from_item, quote_text};
