@@ -471,8 +471,34 @@ mod tests {
     }
 
     #[test]
+    fn a_sql_server_source_takes_flags_and_variables() {
+        let variables = [("MSSQL_PASSWORD", "one"), ("SQLCMDPASSWORD", "other")];
+        let found = place(url("sqlserver://u@h/d"), &variables).expect("settled");
+        assert_eq!(found.password, given("one"));
+        let found = place(url("sqlserver://u@h/d"), &variables[1..]).expect("settled");
+        assert_eq!(found.password, given("other"));
+        let args = SourceArgs {
+            source_type: Some("sqlserver".to_owned()),
+            host: Some("h".to_owned()),
+            port: Some(1444),
+            database: Some("d".to_owned()),
+            user: Some("u".to_owned()),
+            tls: Some(TlsName::Require),
+            ..SourceArgs::default()
+        };
+        let found = place(args, &[("IXTRACT_PASSWORD", "ours"), variables[0]]).expect("settled");
+        let Target::SqlServer(target) = &found.target else {
+            panic!("{found:?}");
+        };
+        assert_eq!((target.port, target.tls), (1444, Some(TlsMode::Require)));
+        assert_eq!(found.password, given("ours"));
+        let nobody = place(url("sqlserver://h/d"), &[]).expect_err("no user");
+        assert_eq!(nobody.exit, ExitCode::Usage);
+    }
+
+    #[test]
     fn other_databases_are_refused_with_what_is_supported() {
-        for text in ["oracle://u:secret@h/d", "sqlserver://h/d", "shop.db"] {
+        for text in ["oracle://u:secret@h/d", "db2://u@h/d", "shop.db"] {
             let failure = place(url(text), &[]).expect_err(text);
             assert_eq!(failure.exit, ExitCode::Usage);
             assert!(
