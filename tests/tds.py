@@ -3,7 +3,7 @@
     tds.py CLIENT HOST PORT USER PASSWORD DATABASE SQL
 
 CLIENT is `pymssql` (FreeTDS) or `mssql` (Microsoft's own mssql-python). Prints each row as a JSON list of
-texts, null for NULL: numbers plain, bytes as hexadecimal digits, dates and times as ISO 8601 has them.
+texts, null for NULL, written as tests/read.py writes what it reads.
 """
 
 import datetime as dt
@@ -17,7 +17,7 @@ def shown(value):
     if value is None:
         return None
     if isinstance(value, bool):
-        return str(int(value))
+        return str(value).lower()
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, decimal.Decimal):
@@ -25,7 +25,9 @@ def shown(value):
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value).hex()
     if isinstance(value, dt.datetime):
-        return value.isoformat(" ", "microseconds")
+        if value.tzinfo is not None:
+            return value.astimezone(dt.timezone.utc).replace(tzinfo=None).isoformat("T", "microseconds") + "Z"
+        return value.isoformat("T", "microseconds")
     if isinstance(value, dt.time):
         return value.isoformat("microseconds")
     if isinstance(value, uuid.UUID):

@@ -164,6 +164,19 @@ pub struct Column {
 }
 
 impl Column {
+    /// What of its values is not written, where that is not all: `true` is what the user allowed,
+    /// `offset` is that of SQL Server's `datetimeoffset` beside its instant.
+    pub fn loss(&self) -> Option<&'static str> {
+        let instant = matches!(self.field, FieldType::Timestamp { utc: true, .. });
+        if self.lossy {
+            Some("true")
+        } else if instant && self.base_type.starts_with("datetimeoffset") {
+            Some("offset")
+        } else {
+            None
+        }
+    }
+
     /// Whether the column is of the type that the source now names in full. Plans of before name a
     /// type without its schema where that was on the role's search path.
     pub fn is_of(&self, source_type: &str) -> bool {

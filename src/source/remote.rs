@@ -70,7 +70,10 @@ pub(super) fn check_kind(read: &ReadSpec, now: Option<RelationKind>) -> Result<(
 pub(super) fn check_columns(read: &ReadSpec, all: &[Present<'_>]) -> Result<()> {
     for column in &read.columns {
         let Some(now) = all.iter().find(|now| now.name == column.name) else {
-            return Err(mismatch(read, format!("the column {} is gone", column.name)));
+            return Err(mismatch(
+                read,
+                format!("the column {} is gone", column.name),
+            ));
         };
         if now.source_type != column.source_type || now.base_type != column.base_type {
             let why = format!(

@@ -331,7 +331,12 @@ mod tests {
     #[test]
     fn each_server_has_its_own_quotes() {
         let known = catalogue(&[("d", "a`b.c", false)]);
-        let found = |text: &str| choose(&readings(text, &[('`', '`'), ('"', '"'), ('[', ']')]), &known);
+        let found = |text: &str| {
+            choose(
+                &readings(text, &[('`', '`'), ('"', '"'), ('[', ']')]),
+                &known,
+            )
+        };
         assert_eq!(found("d.`a``b.c`"), Found::One(relation("d", "a`b.c")));
         assert_eq!(found("\"a`b.c\""), Found::One(relation("d", "a`b.c")));
         assert_eq!(found("`A``b.c`"), Found::Missing);

@@ -134,7 +134,14 @@ impl<D: Decode> Rows<D> {
                     self.bytes += bytes;
                     continue;
                 }
-                let met = || met(&self.columns, &self.decoders, self.key, (self.rows + at, row, index));
+                let met = || {
+                    met(
+                        &self.columns,
+                        &self.decoders,
+                        self.key,
+                        (self.rows + at, row, index),
+                    )
+                };
                 self.ledger.enter(index, 1, met);
             }
         }

@@ -44,6 +44,7 @@ mod roundtrip; // Every type, value by value.
 mod selections; // Queries, columns, conditions and parameters.
 mod sink_contract; // What every sink promises.
 mod source_contract; // What every source promises.
+mod sqlserver; // SQL Server, by a peer that speaks its protocol: types, one point in time, rights, keys.
 mod state; // What is remembered, and for whom.
 mod stores; // Object stores: publish, race, crash, fail.
 mod tidy; // Who may know whom, and how long a file may be.

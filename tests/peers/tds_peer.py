@@ -16,6 +16,7 @@ import struct
 import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import sqlglot
@@ -69,6 +70,7 @@ class Server:
         self.configured = True
         self.sessions, self.databases = {}, {}
         self.lock = threading.Condition()
+        self.gates = {}
         # (database, object) -> {session: mode}
         self.held = {}
         self.create("master")
@@ -422,6 +424,28 @@ class Session:
             victim.killed = True
             victim.cord.shutdown(socket.SHUT_RDWR)
 
+    def gate(self, what):
+        """A place where readers stop until the test lets them go: `dbo.gate(id) = 1`."""
+        gate = self.server.gates.setdefault(self.database, {"open": threading.Event(), "readers": set()})
+        if what.upper() == "SHUT":
+            gate["open"].clear()
+        elif what.upper() == "OPEN":
+            gate["open"].set()
+        rows = [[len(gate["readers"])]]
+        if what.upper() == "SESSIONS":
+            rows = [[s.spid] for s in list(self.server.sessions.values()) if s.database == self.database]
+        return QueryResult([Column("answer", types.wire(Type("int")))], rows)
+
+    def pass_gate(self, key):
+        gate = self.server.gates.get(self.database)
+        if gate is not None and key is not None and key % 100 == 0 and not gate["open"].is_set():
+            if "COUNT_BIG" not in self.text:
+                gate["readers"].add(self.spid)
+            while not gate["open"].wait(0.05) and not self.killed:
+                pass
+            gate["readers"].discard(self.spid)
+        return 1
+
     def set_isolation(self, level):
         self.isolation = " ".join(level.upper().split())
 
@@ -451,6 +475,7 @@ STATEMENTS = [
     (rf"TRUNCATE\s+TABLE\s+{NAME}", Session.truncate),
     (rf"DROP\s+(TABLE|VIEW)\s+{NAME}", Session.drop),
     (r"KILL\s+(\d+)", Session.kill),
+    (r"GATE\s+(\w+)", Session.gate),
 ]
 
 
@@ -642,6 +667,8 @@ class Reader:
             return self.kind(item.this, scope)
         if isinstance(item, (exp.Count, exp.Sum)):
             return Type("bigint")
+        if isinstance(item, exp.Anonymous) and item.name.upper() == "MIN_ACTIVE_ROWVERSION":
+            return Type("binary", length=8)
         if isinstance(item, exp.Literal):
             return Type("nvarchar", length=4000) if item.is_string else None
         if isinstance(item, exp.National):
@@ -738,6 +765,11 @@ FUNCTIONS = [
     ("SQL_VARIANT_PROPERTY", 2, lambda s, value, what: value and parse(value.split(types.SEPARATOR)[0]).name),
     ("SYSUTCDATETIME", 0, lambda s: now()), ("GETDATE", 0, lambda s: now()),
     ("MIN_ACTIVE_ROWVERSION", 0, lambda s: b"\0\0\0\0\0\0\x07\xd1"),
+    # Of the tests alone: values out of a number.
+    ("DATEFROM", 1, lambda s, n: f"{1990 + n // 336:04}-{n // 28 % 12 + 1:02}-{n % 28 + 1:02} 01:02:03.4500007"),
+    ("WORD", 1, lambda s, n: "äAzÖ"[n % 4] + str(n)),
+    ("MAKEGUID", 1, lambda s, n: str(uuid.uuid5(uuid.NAMESPACE_OID, str(n)))),
+    ("gate", 1, lambda s, key: s.pass_gate(key)),
     ("NCHAR", 1, lambda s, code: chr(code + types.HALF if 0xD800 <= code < 0xE000 else code)),
 ]
 

@@ -502,7 +502,9 @@ mod tests {
             let failure = place(url(text), &[]).expect_err(text);
             assert_eq!(failure.exit, ExitCode::Usage);
             assert!(
-                failure.why.contains("postgresql, mysql, sqlserver and sqlite"),
+                failure
+                    .why
+                    .contains("postgresql, mysql, sqlserver and sqlite"),
                 "{failure}"
             );
             assert!(!failure.to_string().contains("secret"), "{failure}");

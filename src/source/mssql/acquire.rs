@@ -145,7 +145,10 @@ impl Acquisition<'_> {
 
     /// A first read of the relation: it is there that the point in time is taken.
     fn touch(&self, hints: &str) -> Statement {
-        Statement::plain(format!("SELECT TOP (1) 1 AS one FROM {}{hints}", self.from()))
+        Statement::plain(format!(
+            "SELECT TOP (1) 1 AS one FROM {}{hints}",
+            self.from()
+        ))
     }
 
     /// Each chunk has its own point in time: there is nothing to open yet.

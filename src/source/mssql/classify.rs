@@ -122,7 +122,10 @@ pub(super) fn statement(place: &Place, subject: &Subject, error: &Error) -> Sour
 
 /// Azure's way to say that it is moving the database, or that others take too much.
 fn is_busy(code: u32) -> bool {
-    matches!(code, 40197 | 40501 | 40540 | 40613 | 49918..=49920 | 4221 | 615)
+    matches!(
+        code,
+        40197 | 40501 | 40540 | 40613 | 49918..=49920 | 4221 | 615
+    )
 }
 
 fn busy(object: &str, why: String) -> SourceError {
@@ -222,7 +225,10 @@ pub(super) fn number(error: &Error) -> Option<u32> {
 
 /// Whether the server denied a right.
 pub(super) fn is_denial(error: &Error) -> bool {
-    matches!(number(error), Some(229 | 230 | 262 | 297 | 300 | 371 | 916 | 15247))
+    matches!(
+        number(error),
+        Some(229 | 230 | 262 | 297 | 300 | 371 | 916 | 15247)
+    )
 }
 
 #[cfg(test)]
@@ -235,9 +241,9 @@ mod tests {
 
     #[test]
     fn grants_are_ready_to_run() {
-        let server = Server::of(&["13.0.0.0", "3", "e]tl", "login", "dbo"].map(|text| {
-            Some(text.to_owned())
-        }));
+        let server = Server::of(
+            &["13.0.0.0", "3", "e]tl", "login", "dbo"].map(|text| Some(text.to_owned())),
+        );
         let relation = Relation {
             schema: "dbo".to_owned(),
             name: "Or]ders".to_owned(),

@@ -8,9 +8,7 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use socket2::{SockRef, TcpKeepalive};
 use tiberius::error::{Error, IoErrorKind};
-use tiberius::{
-    AuthMethod, Client, Config, EncryptionLevel, Query, QueryItem, QueryStream, Row,
-};
+use tiberius::{AuthMethod, Client, Config, EncryptionLevel, Query, QueryItem, QueryStream, Row};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::Sender;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
@@ -142,7 +140,9 @@ impl Connector {
         let mut link = reached.map_err(|error| classify::connecting(&self.place, &error))?;
         let subject = Subject::catalogue(&self.place, self.known.get());
         link.run(&subject, &server::pins(lock_wait)).await?;
-        let spid = link.ask(&subject, &Statement::plain("SELECT @@SPID")).await?;
+        let spid = link
+            .ask(&subject, &Statement::plain("SELECT @@SPID"))
+            .await?;
         let spid = spid.into_iter().flatten().flatten().next();
         link.id = spid.and_then(|text| text.parse().ok()).unwrap_or(0);
         if self.known.get().is_none() {
@@ -305,7 +305,12 @@ impl Link {
         self.in_order = false;
         let client = &mut self.client;
         let outcome = within(self.limit, async move {
-            client.simple_query(sql).await?.into_results().await.map(drop)
+            client
+                .simple_query(sql)
+                .await?
+                .into_results()
+                .await
+                .map(drop)
         });
         let outcome = outcome.await;
         self.settle(outcome)
@@ -440,12 +445,14 @@ async fn within<T>(
     if limit.is_zero() {
         return future.await;
     }
-    tokio::time::timeout(limit, future).await.unwrap_or_else(|_| {
-        Err(Error::Io {
-            kind: IoErrorKind::TimedOut,
-            message: format!("no end within {} s", limit.as_secs_f64()),
+    tokio::time::timeout(limit, future)
+        .await
+        .unwrap_or_else(|_| {
+            Err(Error::Io {
+                kind: IoErrorKind::TimedOut,
+                message: format!("no end within {} s", limit.as_secs_f64()),
+            })
         })
-    })
 }
 
 /// A row's values as text.

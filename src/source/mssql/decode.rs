@@ -169,9 +169,7 @@ impl Decode for Decoder {
     }
 
     fn is_long(row: &Row) -> bool {
-        let long = |value: &ColumnData<'_>| {
-            matches!(value, ColumnData::Binary(Some(bytes)) if bytes.len() > 4096)
-        };
+        let long = |value: &ColumnData<'_>| matches!(value, ColumnData::Binary(Some(bytes)) if bytes.len() > 4096);
         row.cells().any(|(_, value)| long(value))
     }
 }

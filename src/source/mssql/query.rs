@@ -88,13 +88,17 @@ async fn first_result_set(
                r.error_number, r.error_message, r.user_type_name \
                FROM sys.dm_exec_describe_first_result_set(@P1, NULL, 0) AS r \
                WHERE r.is_hidden = 0 OR r.error_number IS NOT NULL ORDER BY r.column_ordinal";
-    let rows = link.ask(subject, &Statement::with_texts(sql, &[text])).await?;
+    let rows = link
+        .ask(subject, &Statement::with_texts(sql, &[text]))
+        .await?;
     let mut columns = Vec::with_capacity(rows.len());
     for row in rows {
         let text = |index: usize| row.get(index).cloned().flatten();
         if let Some(number) = text(4) {
             let words = text(5).unwrap_or_default();
-            return Ok(Err(crate::error::one_line(&format!("{words} (error {number})"))));
+            return Ok(Err(crate::error::one_line(&format!(
+                "{words} (error {number})"
+            ))));
         }
         let page = text(3).and_then(|page| page.parse().ok());
         // Types of the CLR have only a name of their own.

@@ -85,7 +85,10 @@ impl Server {
         if self.edition == 5 {
             format!("GRANT VIEW DATABASE STATE TO {}", self.grantee())
         } else {
-            format!("GRANT VIEW SERVER STATE TO {}", quote_identifier(&self.login))
+            format!(
+                "GRANT VIEW SERVER STATE TO {}",
+                quote_identifier(&self.login)
+            )
         }
     }
 }

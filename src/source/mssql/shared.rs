@@ -37,7 +37,10 @@ impl Cords {
     /// Cuts every connection.
     pub(super) fn cut(&self) {
         let cords = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cords.iter().filter_map(Weak::upgrade).for_each(|cord| cut(&cord));
+        cords
+            .iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|cord| cut(&cord));
     }
 }
 

@@ -77,7 +77,9 @@ impl SqlServerSnapshot {
             from_item(&read.relation, read.query.as_deref()),
             where_clause(read.filter.as_deref(), None)
         );
-        let rows = link.ask(&self.shared.subject, &Statement::plain(sql)).await?;
+        let rows = link
+            .ask(&self.shared.subject, &Statement::plain(sql))
+            .await?;
         let count = rows.into_iter().flatten().flatten().next();
         count
             .and_then(|text| text.parse().ok())

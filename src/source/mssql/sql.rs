@@ -80,16 +80,20 @@ pub(super) fn from_item(relation: &Relation, query: Option<&str>) -> String {
 pub(super) fn item(column: &Column, storage: &Storage) -> String {
     let name = quote_identifier(&column.name);
     let cast = |value: &str, to: &str| format!("CAST({value} AS {to})");
-    let bytes = |max: bool| if max { "varbinary(max)" } else { "varbinary(8000)" };
+    let bytes = |max: bool| {
+        if max {
+            "varbinary(max)"
+        } else {
+            "varbinary(8000)"
+        }
+    };
     let value = match storage {
         Storage::Money { precision } => cast(&name, &format!("decimal({precision},4)")),
         Storage::Text { charset, max } => {
             // The bytes that are stored, where these are wanted; else those of its UTF-16.
             let stored = column.field == FieldType::Binary;
             match (charset, max, column.source_type.as_str()) {
-                (_, _, "text") if stored => {
-                    cast(&cast(&name, "varchar(max)"), "varbinary(max)")
-                }
+                (_, _, "text") if stored => cast(&cast(&name, "varchar(max)"), "varbinary(max)"),
                 (_, _, "ntext" | "xml") => cast(&cast(&name, "nvarchar(max)"), "varbinary(max)"),
                 (Charset::Converted, true, _) if !stored => {
                     cast(&cast(&name, "nvarchar(max)"), "varbinary(max)")
@@ -114,9 +118,8 @@ fn variant(name: &str) -> String {
     let of = |kinds: &str, text: &str| {
         format!("WHEN SQL_VARIANT_PROPERTY({name}, 'BaseType') IN ({kinds}) THEN {text}")
     };
-    let convert = |to: &str, style: u8| {
-        format!("CONVERT(nvarchar(max), CAST({name} AS {to}), {style})")
-    };
+    let convert =
+        |to: &str, style: u8| format!("CONVERT(nvarchar(max), CAST({name} AS {to}), {style})");
     let kinds = [
         of("'float'", &convert("float", 3)),
         of("'real'", &convert("real", 3)),
@@ -270,9 +273,7 @@ fn terms(
     }
     let pairs = bound.parts().iter().zip(columns);
     pairs
-        .map(|(value, (_, order))| {
-            term(value, order, parameters).ok_or_else(|| misfit(bound, key))
-        })
+        .map(|(value, (_, order))| term(value, order, parameters).ok_or_else(|| misfit(bound, key)))
         .collect()
 }
 
@@ -403,7 +404,11 @@ mod tests {
         assert_eq!(range.parameters, expected);
         let beyond = i128::from(i64::MAX) + 1;
         assert!(chunk(&key, int(beyond), None).sql.contains("1 = 0"));
-        assert!(chunk(&key, None, int(beyond)).sql.contains("[a] IS NOT NULL"));
+        assert!(
+            chunk(&key, None, int(beyond))
+                .sql
+                .contains("[a] IS NOT NULL")
+        );
         assert!(chunk(&key, None, int(-beyond - 1)).sql.contains("1 = 0"));
     }
 
@@ -445,7 +450,9 @@ mod tests {
             lower: bound(1, "2024-01-01"),
             upper: bound(1, "2024-01-02"),
         };
-        let question = ascends(&key, &ends).expect("a question").expect("a question");
+        let question = ascends(&key, &ends)
+            .expect("a question")
+            .expect("a question");
         assert_eq!(question.parameters.len(), 3);
     }
 
@@ -480,7 +487,10 @@ mod tests {
             item(&column("text", FieldType::Binary), &converted),
             "CAST(CAST([a]]b] AS varchar(max)) AS varbinary(max)) AS [a]]b]"
         );
-        assert_eq!(item(&column("int", FieldType::Int32), &Storage::Int), "[a]]b]");
+        assert_eq!(
+            item(&column("int", FieldType::Int32), &Storage::Int),
+            "[a]]b]"
+        );
         let variant = item(&column("sql_variant", FieldType::Utf8), &Storage::Variant);
         assert!(variant.contains("CONVERT(nvarchar(max), CAST([a]]b] AS float), 3)"));
     }

@@ -73,9 +73,8 @@ async fn stored(link: &mut Link, subject: &Subject, table: &Table) -> Result<(Op
     for sql in [PARTITION_STATS, PARTITIONS] {
         let statement = Statement::with_texts(sql, &[&relation.schema, &relation.name]);
         let rows = bounded(link, subject, &statement).await?;
-        let number = |index: usize| -> Option<u64> {
-            rows.first()?.get(index)?.as_deref()?.parse().ok()
-        };
+        let number =
+            |index: usize| -> Option<u64> { rows.first()?.get(index)?.as_deref()?.parse().ok() };
         if let Some(rows) = number(0) {
             return Ok((Some(rows), number(1).unwrap_or(0)));
         }

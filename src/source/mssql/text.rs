@@ -52,7 +52,10 @@ mod tests {
 
     #[test]
     fn bytes_are_text_or_they_are_not() {
-        assert_eq!(text(Charset::Latin, b"a\x80\xe9\x81").as_deref(), Some("a€é\u{81}"));
+        assert_eq!(
+            text(Charset::Latin, b"a\x80\xe9\x81").as_deref(),
+            Some("a€é\u{81}")
+        );
         assert_eq!(text(Charset::Latin, b"").as_deref(), Some(""));
         assert_eq!(text(Charset::Utf8, "é".as_bytes()).as_deref(), Some("é"));
         assert_eq!(text(Charset::Utf8, b"\xff"), None);

@@ -165,7 +165,8 @@ impl Storage {
     pub(super) fn of(declared: &Declared) -> Self {
         let text = |charset| Self::Text {
             charset,
-            max: declared.max_length < 0 || declared.max_length > 4000 && charset == Charset::Converted,
+            max: declared.max_length < 0
+                || declared.max_length > 4000 && charset == Charset::Converted,
         };
         let scale = declared.scale;
         match declared.name.as_str() {
@@ -322,10 +323,16 @@ impl Declared {
     pub(super) fn parse(text: &str, code_page: Option<u32>) -> Self {
         let (name, arguments) = text.split_once('(').unwrap_or((text, ""));
         let arguments = arguments.trim_end_matches(')');
-        let mut numbers = arguments.split(',').map(|part| part.trim().parse::<i32>().ok());
+        let mut numbers = arguments
+            .split(',')
+            .map(|part| part.trim().parse::<i32>().ok());
         let (first, second) = (numbers.next().flatten(), numbers.next().flatten());
         let byte = |number: Option<i32>| number.and_then(|number| u8::try_from(number).ok());
-        let wide = if matches!(name, "nchar" | "nvarchar") { 2 } else { 1 };
+        let wide = if matches!(name, "nchar" | "nvarchar") {
+            2
+        } else {
+            1
+        };
         let max_length = if arguments == "max" {
             -1
         } else {
@@ -411,7 +418,11 @@ mod tests {
             ("datetime", "timestamp(us)", "timestamp(us)"),
             ("datetime2(6)", "timestamp(us)", "timestamp(us)"),
             ("datetime2(7)", "text", "timestamp(ns)"),
-            ("datetimeoffset(3)", "timestamp(us,utc)", "timestamp(us,utc)"),
+            (
+                "datetimeoffset(3)",
+                "timestamp(us,utc)",
+                "timestamp(us,utc)",
+            ),
             ("datetimeoffset(7)", "text", "timestamp(ns,utc)"),
             ("varchar(20)", "text", "text"),
             ("nvarchar(max)", "text", "text"),
@@ -442,7 +453,10 @@ mod tests {
             of("varchar(8000)", Some(932)),
             text(Charset::Converted, true)
         );
-        assert_eq!(of("varchar(40)", Some(932)), text(Charset::Converted, false));
+        assert_eq!(
+            of("varchar(40)", Some(932)),
+            text(Charset::Converted, false)
+        );
         assert_eq!(of("nvarchar(4000)", None), text(Charset::Utf16, false));
     }
 

@@ -338,12 +338,7 @@ fn map_column(
 
 fn refusal(column: &Described, natural: &FieldType, field: &FieldType) -> SourceError {
     let nearly = column.storage.can_be(field, true);
-    remote::refusal(
-        (&column.name, &column.source_type),
-        natural,
-        field,
-        nearly,
-    )
+    remote::refusal((&column.name, &column.source_type), natural, field, nearly)
 }
 
 /// Fails when the relation's columns are not what the plan was made for, as the link sees them now.

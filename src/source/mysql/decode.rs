@@ -379,12 +379,9 @@ fn convert(
 /// What the output type cannot hold, and the one that would.
 fn why(storage: &Storage, column: &Column) -> (String, Option<&'static str>) {
     let field = &column.field;
-    let natural = [
-        TypeMode::Portable,
-        TypeMode::Native,
-    ]
-    .iter()
-    .any(|mode| storage.field(*mode) == *field);
+    let natural = [TypeMode::Portable, TypeMode::Native]
+        .iter()
+        .any(|mode| storage.field(*mode) == *field);
     match storage {
         Storage::Legacy(charset) if *field == FieldType::Utf8 => (
             format!("it holds a byte that is no character of {charset}"),
