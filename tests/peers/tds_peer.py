@@ -9,6 +9,7 @@ here, as far as ixtract asks for them. Logins are `sa` and those of CREATE LOGIN
 second port is sent on to the first, as Azure's gateway does it.
 """
 
+import contextlib
 import re
 import socket
 import sqlite3
@@ -17,21 +18,29 @@ import sys
 import threading
 import time
 import uuid
+import weakref
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlglot
 from sqlglot import exp
 from pysqlbridge import server
 from pysqlbridge.certificate import Certificate
-from pysqlbridge.tds import connection
+from pysqlbridge.tds import connection, token
 from pysqlbridge.tds.prelogin import Encryption, server_response
-from pysqlbridge.tds.packet import PacketType, build_packet, reassemble
-from pysqlbridge.tds.result import Column, QueryError, QueryResult
-from pysqlbridge.tds.token import done, error_response, login_response
+from pysqlbridge.tds.packet import (
+    DEFAULT_PACKET_SIZE, TDS_74, PacketStatus, PacketType, build_packet, reassemble,
+)
+from pysqlbridge.tds.result import (
+    SELECT_COMMAND, Column, QueryError, QueryResult, _rows, col_metadata,
+)
+from pysqlbridge.tds.token import DoneStatus, done, error_response, login_response
 
 import tds_types as types
 from tds_types import Type, parse
 
+# Rows that are selected and sent at a time.
+BLOCK = 500
 CATALOGUE = """
 CREATE TABLE schemas (schema_id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE objects (object_id INTEGER PRIMARY KEY, name TEXT, schema_id INT, type TEXT, is_ms_shipped INT,
@@ -53,9 +62,10 @@ CREATE TABLE dm_exec_sessions (session_id INT, is_user_process INT);
 INSERT INTO schemas VALUES (1, 'dbo');
 INSERT INTO databases VALUES (1, '', 0, 0);
 """
-# What is seen only with VIEW SERVER STATE, or VIEW DATABASE STATE: here, by `sa`.
-STATE = {"dm_exec_requests": 300, "dm_exec_sessions": 300, "dm_db_partition_stats": 262}
-SYSTEM = {"lock_timeout": Type("int")}
+# What is seen only with VIEW DATABASE STATE: here, by `sa`. Of the sessions others see themselves alone.
+STATE = ("dm_db_partition_stats",)
+# Which locks of others each lock goes with.
+TOGETHER = {"IS": ("IS", "S", "IX"), "S": ("IS", "S"), "IX": ("IS", "IX"), "X": ()}
 NAMES = [name for name in (
     "bit tinyint smallint int bigint real float decimal money smallmoney date time datetime smalldatetime "
     "datetime2 datetimeoffset char varchar nchar nvarchar text ntext xml binary varbinary image timestamp "
@@ -92,12 +102,12 @@ class Server:
             file.close()
 
     def wait_for(self, session, key, mode, until_end):
-        """Takes a lock: S and IX each go with their like, X with nothing."""
+        """Takes a lock, or waits until it could be had."""
         deadline = None if session.lock_timeout < 0 else time.monotonic() + session.lock_timeout / 1000
         with self.lock:
             while True:
                 holders = self.held.setdefault(key, {})
-                others = [s for s, m in holders.items() if s is not session and (m != mode or m == "X")]
+                others = [s for s, m in holders.items() if s is not session and m not in TOGETHER[mode]]
                 if not others:
                     if until_end and holders.get(session) != "X":
                         holders[session] = mode
@@ -117,10 +127,49 @@ class Server:
             self.lock.notify_all()
 
 
+@dataclass(frozen=True)
+class Named(Column):
+    """A column whose name is counted in units of UTF-16, as the protocol has it."""
+
+    def metadata(self, tds_version=TDS_74):
+        raw = super().metadata(tds_version)
+        name = self.name.encode("utf-16-le")
+        head = raw[:len(raw) - len(name) - 1]
+        return head + bytes([len(name) // 2]) + name
+
+
+def counted(pack):
+    """A text behind its number of units of UTF-16."""
+    return lambda text: pack(len(text.encode("utf-16-le")) // 2) + text.encode("utf-16-le")
+
+
+token._b_varchar = counted(lambda count: bytes([count]))
+token._us_varchar = counted(struct.Struct("<H").pack)
+
+
+@dataclass(frozen=True)
+class Stream(QueryResult):
+    """An answer that is sent while it is selected."""
+
+    cursor: object = None
+    peer: object = None
+
+    def encode(self, tds_version=TDS_74, server=""):
+        count, rows = 0, self.rows
+        pending = col_metadata(self.columns, tds_version)
+        while rows:
+            count += len(rows)
+            pending = self.peer.pour(pending + _rows(self.columns, rows))
+            rows = self.cursor.fetchmany(BLOCK)
+        return pending + done(status=DoneStatus.COUNT, current_command=SELECT_COMMAND, row_count=count,
+                              tds_version=tds_version)
+
+
 class Session:
     """One connection's database, transaction and settings."""
 
-    def __init__(self, home, spid, login, database, cord):
+    def __init__(self, home, spid, login, database, cord, peer):
+        self.peer = weakref.ref(peer)
         self.server, self.spid, self.login, self.database, self.cord = home, spid, login, database, cord
         self.lock_timeout, self.isolation, self.open = -1, "READ COMMITTED", False
         self.blocker, self.killed, self.text, self.seen = None, False, "", False
@@ -133,7 +182,8 @@ class Session:
             self.db.execute(f"ATTACH ? AS {quoted(file.stem)}", [str(file)])
         self.schemas = {file.stem for file in directory.glob("*.db")}
         for name, count, function in FUNCTIONS:
-            self.db.create_function(name, count, lambda *given, f=function: f(self, *given))
+            # Only weakly: a session ends when its connection does.
+            self.db.create_function(name, count, lambda *given, f=function, own=weakref.ref(self): f(own(), *given))
         home.sessions[spid] = self
 
     def __del__(self):
@@ -159,6 +209,8 @@ class Session:
         """Answers a request: each of its statements in turn."""
         self.text, results = query.sql, []
         self.attach()
+        for name, in self.db.execute("SELECT DISTINCT collation_name FROM sys.columns").fetchall():
+            self.collation(name)
         try:
             for statement in split(query.sql):
                 results += [result for result in [self.run(statement, query.parameters)] if result]
@@ -173,6 +225,8 @@ class Session:
             if not self.open:
                 self.server.release(self)
         first = results[0] if results else QueryResult(columns=[], rows=[])
+        if isinstance(first, Stream):
+            return first
         return QueryResult(first.columns, first.rows, following=tuple(results[1:]))
 
     def run(self, text, parameters):
@@ -209,7 +263,7 @@ class Session:
         hints = {v.name.upper() for h in tree.find_all(exp.WithTableHint) for v in h.expressions}
         keep = self.open and ("HOLDLOCK" in hints or self.isolation == "SERIALIZABLE")
         for key in reader.tables:
-            self.server.wait_for(self, key, "S" if keep else "IX", keep)
+            self.server.wait_for(self, key, "S" if keep else "IS", keep)
         if self.isolation == "SNAPSHOT" and reader.tables and not self.seen:
             allowed = self.db.execute("SELECT snapshot_isolation_state FROM sys.databases").fetchone()
             if allowed != (1,):
@@ -219,18 +273,25 @@ class Session:
             self.seen = True
         if reader.tables or self.db.in_transaction:
             self.ready()
-        rows = self.db.execute(sql, reader.values).fetchall()
+        cursor = self.db.execute(sql, reader.values)
+        rows = cursor.fetchmany(BLOCK)
         columns = [(name, kind or types.guess(next((r[at] for r in rows if r[at] is not None), 0)))
                    for at, (name, kind) in enumerate(columns)]
-        return QueryResult([Column(name, types.wire(kind)) for name, kind in columns], rows)
+        columns = [Named(name, types.wire(kind)) for name, kind in columns]
+        if len(rows) < BLOCK:
+            return QueryResult(columns, rows)
+        return Stream(columns, rows, cursor=cursor, peer=self.peer())
 
     def change(self, tree, parameters):
         reader = Reader(self, parameters)
-        sql = reader.change(tree)
+        sql, rows = reader.change(tree)
         for key in reader.tables:
             self.server.wait_for(self, key, "IX", True)
         self.ready()
-        self.db.execute(sql, reader.values)
+        if rows:
+            self.db.executemany(sql, rows)
+        else:
+            self.db.execute(sql, reader.values)
 
     def described(self, text):
         """What dm_exec_describe_first_result_set says of a text."""
@@ -422,7 +483,8 @@ class Session:
         victim = self.server.sessions.get(int(spid))
         if victim:
             victim.killed = True
-            victim.cord.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                victim.cord.shutdown(socket.SHUT_RDWR)
 
     def gate(self, what):
         """A place where readers stop until the test lets them go: `dbo.gate(id) = 1`."""
@@ -503,11 +565,14 @@ class Reader:
                 columns += [(name, kind) for _, known in scope for name, kind in known.items()]
             else:
                 columns.append((item.alias_or_name, self.kind(item, scope)))
+        for inner in [s for item in tree.expressions for s in item.find_all(exp.Subquery)]:
+            self.select(inner.this)
         self.permit(tree, scope)
         self.convert(tree, scope)
         return tree.sql("sqlite", unsupported_level=sqlglot.ErrorLevel.IGNORE), columns
 
     def change(self, tree):
+        """SQL for SQLite, and the rows that it is executed with, where they are literals."""
         table = tree.find(exp.Table)
         object_id, schema, name, _ = self.session.object(table.db or "dbo", table.name)
         table.replace(exp.Table(this=exp.to_identifier(name, True), db=exp.to_identifier(schema, True)))
@@ -518,11 +583,15 @@ class Reader:
             listed = [i.name for i in tree.this.expressions] if isinstance(tree.this, exp.Schema) else list(known)
             kinds = [next(kind for c, kind in known.items() if c.lower() == i.lower()) for i in listed]
             if isinstance(tree.expression, exp.Values):
+                rows = self.literals(tree.expression, kinds)
+                if rows:
+                    places = ", ".join("?" * len(kinds))
+                    names = ", ".join(map(quoted, listed))
+                    return f"INSERT INTO {quoted(schema)}.{quoted(name)} ({names}) VALUES ({places})", rows
                 for row in tree.expression.expressions:
                     items = row.expressions if isinstance(row, exp.Tuple) else [row]
                     for item, kind in zip(items, kinds, strict=True):
-                        self.convert(item, scope)
-                        item.replace(self.stored(item.copy(), kind, None))
+                        item.replace(self.converted(item, kind, scope))
             else:
                 inner = tree.expression
                 sql, columns = self.select(inner)
@@ -532,13 +601,30 @@ class Reader:
         else:
             for item in tree.expressions if isinstance(tree, exp.Update) else []:
                 kind = self.kind(item.this, scope)
-                value = item.expression
-                source = self.kind(value, scope)
-                self.convert(value, scope)
-                item.set("expression", self.stored(item.expression.copy(), kind, source))
+                item.set("expression", self.converted(item.expression, kind, scope))
             if tree.args.get("where"):
                 self.convert(tree.args["where"], scope)
-        return tree.sql("sqlite", unsupported_level=sqlglot.ErrorLevel.IGNORE)
+        return tree.sql("sqlite", unsupported_level=sqlglot.ErrorLevel.IGNORE), None
+
+    def literals(self, values, kinds):
+        """The rows of VALUES as they are stored, if they are literals and nothing else."""
+        def value(item):
+            if isinstance(item, exp.Null):
+                return None
+            if isinstance(item, exp.HexString):
+                return bytes.fromhex(item.name)
+            if isinstance(item, exp.Neg) and isinstance(item.this, exp.Literal):
+                return "-" + item.this.name
+            if isinstance(item, (exp.Literal, exp.National)):
+                return item.name
+            raise LookupError
+
+        try:
+            return [[types.store(value(item), kind) for item, kind in
+                     zip(row.expressions if isinstance(row, exp.Tuple) else [row], kinds, strict=True)]
+                    for row in values.expressions]
+        except LookupError:
+            return None
 
     def source(self, table):
         """A name and its columns, of what stands behind FROM."""
@@ -573,7 +659,7 @@ class Reader:
     def system(self, table, name, alias):
         login, db = self.session.login, self.session.db
         if login != "sa" and name in STATE:
-            raise QueryError("VIEW SERVER STATE permission was denied.", number=STATE[name])
+            raise QueryError("VIEW DATABASE STATE permission was denied.", number=262)
         rows = None
         if name in ("dm_db_partition_stats", "partitions"):
             rows = []
@@ -588,7 +674,8 @@ class Reader:
             rows = ["SELECT object_id AS container_id, 1 AS type, 9 AS used_pages FROM sys.objects"]
         elif name in ("dm_exec_requests", "dm_exec_sessions"):
             rows = [f"SELECT {s.spid} AS session_id, {s.blocker or 0} AS blocking_session_id, 1 AS is_user_process,"
-                    f" {literal(s.text)} AS sql_handle" for s in list(self.session.server.sessions.values())]
+                    f" {literal(s.text)} AS sql_handle" for s in list(self.session.server.sessions.values())
+                    if login == "sa" or s is self.session]
         elif name == "objects" and login != "sa":
             rows = [f"SELECT * FROM sys.objects WHERE object_id IN "
                     f"(SELECT object_id FROM sys.rights WHERE login = {literal(login)})"]
@@ -675,6 +762,14 @@ class Reader:
             return Type("nvarchar", length=4000)
         return None
 
+    def converted(self, value, kind, scope):
+        """A value of a statement, as a column stores it."""
+        holder = exp.Paren(this=value.copy())
+        self.convert(holder, scope)
+        source = self.kind_before(holder.this, scope)
+        literal = isinstance(value, (exp.Literal, exp.National, exp.Neg))
+        return self.stored(holder.this.copy(), kind, None if literal else source)
+
     def stored(self, value, kind, source):
         """A call that stores a value as a type."""
         source = source.shown() + f"|{source.collation or ''}" if source else ""
@@ -688,7 +783,6 @@ class Reader:
 
     def convert(self, tree, scope):
         """Puts our conversions and orders in the place of T-SQL's."""
-        wrapper = exp.Paren(this=tree) if tree.parent is None and not isinstance(tree, exp.Query) else None
         for item in reversed(list(tree.walk(bfs=False))):
             if isinstance(item, (exp.Cast, exp.Convert)):
                 styled = isinstance(item, exp.Convert)
@@ -708,6 +802,8 @@ class Reader:
                 item.replace(exp.Var(this=str(self.session.spid) if own else f":{item.this.name.upper()}"))
             elif isinstance(item, exp.National):
                 item.replace(exp.Literal.string(item.name))
+            elif isinstance(item, exp.CurrentSchema):
+                item.replace(exp.Literal.string("dbo"))
             elif isinstance(item, exp.CurrentUser):
                 item.replace(exp.Literal.string(self.session.login))
             elif isinstance(item, exp.Dot) and isinstance(item.expression, exp.Anonymous):
@@ -727,7 +823,6 @@ class Reader:
                         break
             elif isinstance(item, exp.Collate):
                 self.session.collation(item.expression.name)
-        return wrapper
 
     def kind_before(self, item, scope):
         """The type of an expression whose parts may have been converted already."""
@@ -763,6 +858,7 @@ FUNCTIONS = [
     ("DB_ID", 0, lambda s: 1), ("DB_NAME", 0, lambda s: s.database),
     ("COLLATIONPROPERTY", 2, code_page),
     ("SQL_VARIANT_PROPERTY", 2, lambda s, value, what: value and parse(value.split(types.SEPARATOR)[0]).name),
+    ("HAS_PERMS_BY_NAME", 3, lambda s, *what: int(s.login == "sa")),
     ("SYSUTCDATETIME", 0, lambda s: now()), ("GETDATE", 0, lambda s: now()),
     ("MIN_ACTIVE_ROWVERSION", 0, lambda s: b"\0\0\0\0\0\0\x07\xd1"),
     # Of the tests alone: values out of a number.
@@ -770,7 +866,7 @@ FUNCTIONS = [
     ("WORD", 1, lambda s, n: "äAzÖ"[n % 4] + str(n)),
     ("MAKEGUID", 1, lambda s, n: str(uuid.uuid5(uuid.NAMESPACE_OID, str(n)))),
     ("gate", 1, lambda s, key: s.pass_gate(key)),
-    ("NCHAR", 1, lambda s, code: chr(code + types.HALF if 0xD800 <= code < 0xE000 else code)),
+    ("NCHAR", 1, lambda s, code: types.half(code)),
 ]
 
 
@@ -891,7 +987,19 @@ class Peer(connection.Connection):
             self._state = connection.ConnectionState.FAILED
             return
         super()._finish_login(responses)
-        self._session["peer"] = Session(home, self._spid, self._login.user_name, database, self.cord)
+        self._session["peer"] = Session(home, self._spid, self._login.user_name, database, self.cord,
+                                        self)
+
+
+    def pour(self, payload):
+        """Sends as many whole packets as there are; what is left."""
+        size = DEFAULT_PACKET_SIZE - 8
+        whole = len(payload) // size * size
+        packets = [build_packet(PacketType.TABULAR_RESULT, payload[at:at + size], status=PacketStatus.NORMAL,
+                                spid=self._spid) for at in range(0, whole, size)]
+        raw = b"".join(packets)
+        self.cord.sendall(self._tunnel.wrap(raw) if self._session_encrypted else raw)
+        return payload[whole:]
 
 
 def answer(query):
@@ -904,6 +1012,7 @@ def answer(query):
 def main():
     port, redirecting, home, certificate, key, password = sys.argv[1:]
     server.Connection = Peer
+    sqlite3.enable_callback_tracebacks(True)
     pair = Certificate(Path(certificate).read_bytes(), Path(key).read_bytes())
     state = Server(home, password)
     listeners = []

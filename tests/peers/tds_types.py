@@ -20,8 +20,8 @@ from pysqlbridge.tds.result import (
 
 # A context is a thread's own.
 CONTEXT = decimal.Context(prec=80)
-# Half of a pair of UTF-16, which no text of SQLite's can hold, is kept in a plane that nobody uses.
-HALF = 0x100000
+# Half of a pair of UTF-16, which no text of SQLite's can hold, is kept as this and a private character.
+HALF = "\U0010ffff"
 SEPARATOR = "\x1f"
 PAGES = {"Cyrillic": 1251, "Japanese": 932, "Greek": 1253}
 
@@ -124,7 +124,7 @@ def store(value, to, source=None, style=None):
     if source is not None and source.name == "sql_variant" and to.name != "sql_variant":
         kind, value = value.split(SEPARATOR, 1)
         source = parse(kind)
-        value = store(value, source)
+        value = bytes.fromhex(value[2:]) if "binary" in kind else store(value, source)
     kind = to.name
     if kind in RANGES:
         number = int(CONTEXT.create_decimal(str(value)).to_integral_value(decimal.ROUND_DOWN))
@@ -159,7 +159,9 @@ def store(value, to, source=None, style=None):
         return raw[:to.length] if kind == "varbinary" and to.length >= 0 else raw
     if kind == "sql_variant":
         source = source or guess(value)
-        return source.shown() + SEPARATOR + to_text(value, source, None)
+        # Every digit is kept.
+        styles = {"float": 3, "real": 3, "money": 2, "smallmoney": 2, "binary": 1, "varbinary": 1}
+        return source.shown() + SEPARATOR + to_text(value, source, styles.get(source.name))
     text = to_text(value, source, style)
     if to.is_text and to.length >= 0:
         if kind in ("char", "nchar"):
@@ -201,21 +203,22 @@ def latin(char):
         return bytes([ord(char)]) if ord(char) < 256 else b"?"
 
 
+def half(unit):
+    """Half of a pair as it is kept; any other unit is a character."""
+    return HALF + chr(unit + 0x800) if 0xD800 <= unit < 0xE000 else chr(unit)
+
+
 def utf16(text):
-    raw = bytearray()
-    for char in text:
-        code = ord(char)
-        if HALF + 0xD800 <= code < HALF + 0xE000:
-            raw += struct.pack("<H", code - HALF)
-        else:
-            raw += char.encode("utf-16-le")
-    return bytes(raw)
+    first, *parts = text.split(HALF)
+    raw = first.encode("utf-16-le")
+    for part in parts:
+        raw += struct.pack("<H", ord(part[0]) - 0x800) + part[1:].encode("utf-16-le")
+    return raw
 
 
 def from_units(raw):
     """Text out of UTF-16, halves of pairs kept."""
-    text = raw.decode("utf-16-le", "surrogatepass")
-    return "".join(chr(HALF + ord(c)) if 0xD800 <= ord(c) < 0xE000 else c for c in text)
+    return "".join(half(ord(c)) if ord(c) < 0x10000 else c for c in raw.decode("utf-16-le", "surrogatepass"))
 
 
 STAMP = re.compile(r"(\d{1,4})-(\d\d)-(\d\d)(?:[T ](.*))?")

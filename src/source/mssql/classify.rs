@@ -115,6 +115,10 @@ pub(super) fn statement(place: &Place, subject: &Subject, error: &Error) -> Sour
             object: subject.shown.clone(),
             why,
         },
+        Error::Io {
+            kind: IoErrorKind::InvalidData | IoErrorKind::InvalidInput,
+            ..
+        } => SourceError::Protocol { target, why },
         Error::Io { .. } => SourceError::ConnectionLost { target, why },
         _ => SourceError::Protocol { target, why },
     }

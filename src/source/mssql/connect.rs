@@ -229,6 +229,10 @@ impl Connector {
         config.encryption(level);
         // There is a limit for all of it.
         config.handshake_timeout(None);
+        // Half a minute would be what a statement may take to its first row.
+        config.command_timeout(None);
+        // Of the catalogue's texts; those of rows are read as bytes.
+        config.lossy_utf16_decoding(true);
         let password = secret.map_or("", Secret::expose);
         config.authentication(AuthMethod::sql_server(&self.target.user, password));
         match (self.target.tls_mode(), &self.roots) {

@@ -80,6 +80,15 @@ impl Server {
         quote_identifier(&self.user)
     }
 
+    /// Asks whether other sessions are shown to us.
+    pub(super) fn may_see_others(&self) -> &'static str {
+        if self.edition == 5 {
+            "SELECT HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'VIEW DATABASE STATE')"
+        } else {
+            "SELECT HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE')"
+        }
+    }
+
     /// The grant that lets us see other sessions.
     pub(super) fn state_grant(&self) -> String {
         if self.edition == 5 {

@@ -178,7 +178,8 @@ fn wide_tables_strange_names_and_special_columns_are_read() {
     let plan = Extraction::new(database.url(), "t");
     let words = plan.words("plan", &["--json"]);
     let plan = plan.cli.run(words).expect_code(0).json();
-    let columns = plan["spec"]["read"]["columns"].as_array().expect("columns");
+    let columns = plan["plan"]["spec"]["read"]["columns"].as_array();
+    let columns = columns.expect("columns");
     let said: Vec<&str> = columns
         .iter()
         .filter_map(|c| c["generated"].as_str())
