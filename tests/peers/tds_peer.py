@@ -78,10 +78,11 @@ class Server:
     def __init__(self, home, password):
         self.home, self.logins = Path(home), {"sa": password}
         self.configured = True
-        self.sessions, self.databases = {}, {}
+        # Only weakly: a session ends when its connection does, and its locks with it.
+        self.sessions, self.databases = weakref.WeakValueDictionary(), {}
         self.lock = threading.Condition()
         self.gates = {}
-        # (database, object) -> {session: mode}
+        # (database, object) -> {spid: mode}
         self.held = {}
         self.create("master")
 
@@ -107,13 +108,13 @@ class Server:
         with self.lock:
             while True:
                 holders = self.held.setdefault(key, {})
-                others = [s for s, m in holders.items() if s is not session and m not in TOGETHER[mode]]
+                others = [s for s, m in holders.items() if s != session.spid and m not in TOGETHER[mode]]
                 if not others:
-                    if until_end and holders.get(session) != "X":
-                        holders[session] = mode
+                    if until_end and holders.get(session.spid) != "X":
+                        holders[session.spid] = mode
                     session.blocker = None
                     return
-                session.blocker = others[0].spid
+                session.blocker = others[0]
                 left = None if deadline is None else deadline - time.monotonic()
                 if session.killed or (left is not None and left <= 0):
                     session.blocker = None
@@ -123,7 +124,7 @@ class Server:
     def release(self, session):
         with self.lock:
             for holders in self.held.values():
-                holders.pop(session, None)
+                holders.pop(session.spid, None)
             self.lock.notify_all()
 
 
@@ -187,7 +188,6 @@ class Session:
         home.sessions[spid] = self
 
     def __del__(self):
-        self.server.sessions.pop(self.spid, None)
         self.db.close()
         self.server.release(self)
 
