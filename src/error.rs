@@ -48,10 +48,13 @@ pub enum ExitCode {
 impl ExitCode {
     /// Every code with its meaning in one line, in numeric order; `--help` prints it.
     pub const TABLE: [(ExitCode, &'static str); 15] = [
-        (Self::Success, "success (inspect: HEALTHY)"),
+        (
+            Self::Success,
+            "success (inspect: HEALTHY, doctor: all well)",
+        ),
         (
             Self::Failed,
-            "nothing published: the run failed, or a value fits no type (inspect: NEEDS ATTENTION)",
+            "nothing published: run failed, or a value fits no type (inspect: NEEDS ATTENTION, doctor: warnings)",
         ),
         (
             Self::Refused,

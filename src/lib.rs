@@ -2,7 +2,7 @@
 //!
 //! The modules stand in the order data flows. Pure rooms ([`model`], [`planner`], [`estimator`],
 //! [`controller`], [`diagnosis`]) know nothing of the world; the shell ([`source`], [`profiler`],
-//! [`writer`], [`engine`], [`benchmarker`], [`state`], [`ui`], [`cli`]) does. `ARCHITECTURE.md` is
+//! [`writer`], [`engine`], [`benchmarker`], [`state`], [`doctor`], [`ui`], [`cli`]) does. `ARCHITECTURE.md` is
 //! the map.
 
 pub mod clock;
@@ -28,6 +28,8 @@ pub mod writer;
 pub mod benchmarker;
 
 pub mod state;
+
+pub mod doctor;
 
 pub mod cli;
 pub mod ui;

@@ -85,6 +85,7 @@ pub async fn profile(
     let mut warnings = warnings(source.identity().kind, &statistics, key.as_ref());
     let doubts = source.doubts(&table).await?;
     warnings.extend(doubts.iter().filter_map(|doubt| warning(doubt, &table)));
+    warnings.extend(source.cautions().await?);
     Ok(SourceProfile {
         warnings,
         server: capabilities.server.clone(),

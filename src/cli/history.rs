@@ -16,7 +16,7 @@ use crate::state::{StateError, Store};
 use crate::ui::Printer;
 
 /// Runs that an estimate looks at, newest first.
-const LOOK_BACK: u32 = 50;
+pub(super) const LOOK_BACK: u32 = 50;
 
 /// The history, where there is one.
 pub(super) struct History {

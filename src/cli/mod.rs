@@ -9,6 +9,7 @@ mod benchmark;
 mod context;
 mod dataset;
 mod demo;
+mod doctor;
 mod history;
 mod machine;
 mod panics;
@@ -20,6 +21,7 @@ mod replay;
 mod run;
 pub mod settings;
 mod signals;
+mod state;
 mod survey;
 
 use std::ffi::OsString;
@@ -158,6 +160,10 @@ fn execute(
             Command::Profile(args) => profile::command(&context, &args).await,
             Command::Benchmark(args) => benchmark::command(&context, &args).await,
             Command::Demo(args) => demo::command(&context, &args).await,
+            Command::Doctor(args) => {
+                let judged = doctor::command(&context, &args).await;
+                judged.map(|judged| exit = judged)
+            }
             Command::Verify(args) => dataset::verify(&context, &args).await,
             Command::Files(args) => dataset::files(&context, &args).await,
             Command::Explain(args) => postmortem::explain::command(&context, &args),
@@ -165,6 +171,7 @@ fn execute(
             Command::Diff(args) => postmortem::diff::command(&context, &args),
             Command::History(args) => postmortem::history::command(&context, &args),
             Command::Diagnose(args) => postmortem::diagnose::command(&context, &args),
+            Command::State(args) => state::command(&context, &args).await,
             Command::Inspect(args) => {
                 postmortem::inspect::command(&context, &args).map(|judged| exit = judged)
             }

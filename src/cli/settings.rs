@@ -94,6 +94,7 @@ impl SourceSettings {
             run,
             connect_timeout: self.connect_timeout,
             statement_timeout: self.statement_timeout,
+            lock_wait: self.lock_wait,
             clock,
         }
     }

@@ -220,26 +220,8 @@ impl Survey {
         settings: &SourceSettings,
         context: &Context,
     ) -> PathBuf {
-        let identity = self.source.identity();
-        let relation = &self.plan.spec.read.relation;
-        let database = match settings.source_name.as_deref() {
-            Some(name) => name,
-            // A file is known by its name without its extension.
-            None => Path::new(&identity.database)
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .filter(|_| identity.port == 0 && identity.host.is_empty())
-                .unwrap_or(&identity.database),
-        };
-        settings::directory(
-            template,
-            &Names {
-                source: database,
-                schema: &relation.schema,
-                table: &relation.name,
-                now: context.clock.now(),
-            },
-        )
+        let of = (self.source.identity(), &self.plan.spec.read.relation);
+        output(of, template, settings, context)
     }
 
     /// The plan as it is shown.
@@ -264,6 +246,33 @@ impl Survey {
             warnings,
         }
     }
+}
+
+/// Where the dataset of a relation goes: the output template, filled in.
+pub(super) fn output(
+    (identity, relation): (&SourceIdentity, &Relation),
+    template: &str,
+    settings: &SourceSettings,
+    context: &Context,
+) -> PathBuf {
+    let database = match settings.source_name.as_deref() {
+        Some(name) => name,
+        // A file is known by its name without its extension.
+        None => Path::new(&identity.database)
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .filter(|_| identity.port == 0 && identity.host.is_empty())
+            .unwrap_or(&identity.database),
+    };
+    settings::directory(
+        template,
+        &Names {
+            source: database,
+            schema: &relation.schema,
+            table: &relation.name,
+            now: context.clock.now(),
+        },
+    )
 }
 
 /// Measures the circumstances of a plan for a table of about `rows` rows; this run has no row in the
@@ -532,6 +541,7 @@ mod tests {
             query: None,
             columns: vec![column],
             keys: Vec::new(),
+            unusable_key: None,
             filter: None,
         }
     }

@@ -20,7 +20,7 @@ pub(crate) fn row(throughput: f64) -> RunRow {
         version: "0".to_owned(),
         fingerprint: "f00d".to_owned(),
         strategy: Strategy::RangeChunking,
-        scheduling: Scheduling::RoundRobin,
+        scheduling: Some(Scheduling::RoundRobin),
         consistency: "auto".to_owned(),
         workers: 4,
         chunks: 8,
@@ -52,5 +52,6 @@ pub(crate) fn row(throughput: f64) -> RunRow {
         hints: None,
         finding: None,
         anomaly: None,
+        rebuilt_from: None,
     }
 }

@@ -5,6 +5,7 @@
 
 mod attribution;
 mod benchmark;
+mod check;
 mod context;
 mod cost;
 mod decisions;
@@ -18,6 +19,7 @@ mod given;
 mod grounds;
 mod health;
 mod hints;
+mod keeping;
 mod key;
 mod metrics;
 mod nearest;
@@ -36,6 +38,7 @@ mod verdict;
 
 pub use attribution::{Activity, Attribution, Measures, Part, Severity, Skew};
 pub use benchmark::{BENCHMARK_VERSION, Benchmark, Benchmarked, CurveShape, ProbeResult, Unfit};
+pub use check::{Check, CheckOutcome};
 pub use context::{
     CONTEXT_VERSION, ExecutionContext, MOST_CONCURRENT, MOST_SYSTEM_LOAD, NetworkLevel, Recorded,
     Surroundings, TIME_BANDS, Weights,
@@ -52,6 +55,7 @@ pub use given::{Amount, Given};
 pub use grounds::{ConfidenceLevel, ConfidenceNote, ExcludedRun, Exclusion, Grounds, MatchedRun};
 pub use health::{Checkup, Concern, Health, Trend};
 pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
+pub use keeping::{Checked, Contents, Copied, Exported, Imported, Pruned};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
 pub use metrics::{ChunkCounts, ChunkMetrics, Metrics, OfChunk, WorkerMetrics};
 pub use nearest::nearest;
@@ -66,8 +70,8 @@ pub use profile::{
 };
 pub use reason::{Hinted, Learned, Reason};
 pub use relation::{
-    Column, Key, KeyColumn, KeyOrder, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation,
-    RelationKind, SourceIdentity, SourceKind, Table,
+    Column, Key, KeyColumn, KeyDefect, KeyOrder, OnUnrepresentable, QUERY_SCHEMA, ReadAs, Relation,
+    RelationKind, SourceIdentity, SourceKind, Table, UnusableKey,
 };
 pub use request::{
     Chunking, ColumnOptions, Layout, OutputOptions, RunRequest, Selection, TypeMode, TypeOptions,
@@ -77,7 +81,7 @@ pub use resolution::{HintCap, HintFactor, HintWarning, WorkerResolution};
 pub(crate) use run::hex;
 pub use run::{
     ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
-    WorkerRecord,
+    Teaching, WorkerRecord,
 };
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;

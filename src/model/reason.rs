@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::benchmark::{Benchmarked, Unfit};
 use super::hints::Priority;
 use super::profile::Origin;
+use super::relation::UnusableKey;
 
 /// One reason behind a decision of the planner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub enum Reason {
     },
     /// Block chunks because there is no key.
     BlocksNoKey,
+    /// The primary key cannot be cut on.
+    KeyUnusable(UnusableKey),
     /// The user asked for this chunking.
     ChunkingForced {
         /// `key` or `ctid`.

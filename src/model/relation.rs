@@ -274,6 +274,51 @@ impl fmt::Display for Key {
     }
 }
 
+/// A primary key that chunks cannot be cut on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusableKey {
+    /// Its first column that is to blame, by its exact name.
+    pub column: String,
+    /// The column's type as the server writes it.
+    pub source_type: String,
+    /// What is wrong with it.
+    pub defect: KeyDefect,
+}
+
+impl fmt::Display for UnusableKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the primary key's {} is passed over: ", self.column)?;
+        match self.defect {
+            KeyDefect::NoEncoding => f.write_str(
+                "the database has no encoding, so its text may be of bytes that no bound can say",
+            ),
+            KeyDefect::TwoOrders => write!(
+                f,
+                "this server's comparisons and its index do not order every {} alike, so a range could \
+                 lose rows",
+                self.source_type
+            ),
+            KeyDefect::NoOrder => write!(
+                f,
+                "{} has no order that bounds can be written in",
+                self.source_type
+            ),
+        }
+    }
+}
+
+/// Why the bounds of chunks cannot be values of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyDefect {
+    /// Its text may be of bytes that no literal can say: the database has no encoding.
+    NoEncoding,
+    /// Its type, collation or index is of no order that bounds can be written in.
+    NoOrder,
+    /// The server's comparisons and its index do not order its type's values alike.
+    TwoOrders,
+}
+
 /// A relation as the catalogue describes it, cut down to the selected columns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
@@ -290,6 +335,9 @@ pub struct Table {
     /// the first column of a primary key of several, all of them. Keys need not be among the
     /// selected columns.
     pub keys: Vec<Key>,
+    /// The primary key, where none of `keys` begins as it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable_key: Option<UnusableKey>,
     /// The filter of `--where`, parameters filled in.
     pub filter: Option<String>,
 }

@@ -260,6 +260,25 @@ pub struct RunOpen {
     pub output: String,
 }
 
+/// What a manifest keeps for a history that may be lost: the facts that decide whether, and what, a
+/// run teaches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Teaching {
+    /// The key of the run's history; see [`Scope`].
+    pub scope: String,
+    /// Planned workers.
+    pub workers: u32,
+    /// Whether hints, `--workers`, a given plan or the like shaped it.
+    pub constrained: bool,
+    /// The run whose plan it executed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<RunId>,
+    /// `full`, `moderate` or `low` (facts sheet, section 8).
+    pub confidence: String,
+    /// Wall time of the read, in milliseconds.
+    pub read_ms: u64,
+}
+
 /// What closes a run's row, in one transaction with its chunks and workers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunClose {

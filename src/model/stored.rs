@@ -25,6 +25,13 @@ pub struct Predicted {
     pub method: String,
 }
 
+impl Predicted {
+    /// Whether no prediction is known: of a run that was rebuilt from its manifest.
+    fn is_unknown(&self) -> bool {
+        self.method.is_empty()
+    }
+}
+
 /// What the source looked like when a run was planned; it cannot be found out later.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SourceThen {
@@ -78,8 +85,8 @@ pub struct RunRow {
     pub fingerprint: String,
     /// How rows were cut into chunks.
     pub strategy: Strategy,
-    /// In which order workers took chunks.
-    pub scheduling: Scheduling,
+    /// In which order workers took chunks; `None` where only the run's manifest is known.
+    pub scheduling: Option<Scheduling>,
     /// The consistency that was asked for.
     pub consistency: String,
     /// Planned workers.
@@ -95,6 +102,7 @@ pub struct RunRow {
     /// Where its output went.
     pub output: String,
     /// What was predicted.
+    #[serde(skip_serializing_if = "Predicted::is_unknown")]
     pub predicted: Predicted,
     /// Rows written.
     pub rows: u64,
@@ -130,6 +138,10 @@ pub struct RunRow {
     pub finding: Option<Finding>,
     /// How its speed was far from what was usual then, where it was.
     pub anomaly: Option<Anomaly>,
+    /// The manifest that it was rebuilt from, where the history was lost. Of such a run no plan, no
+    /// prediction, no process, no chunks and no workers are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebuilt_from: Option<String>,
 }
 
 /// A run that later ones are compared with: successful, unconstrained, not replayed, undisturbed.

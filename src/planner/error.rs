@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::error::{ExitCode, Failure};
-use crate::model::SpecError;
+use crate::model::{SpecError, UnusableKey};
 
 /// An error of planning, or of a plan that was loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -15,6 +15,8 @@ pub enum PlanError {
         relation: String,
         /// Physical blocks could be cut on instead.
         blocks: bool,
+        /// The primary key, where it is none that can be cut on.
+        unusable: Option<UnusableKey>,
     },
     /// `--chunking ctid` where physical blocks cannot be addressed.
     #[error("cannot cut {relation} into physical blocks")]
@@ -67,9 +69,14 @@ impl From<PlanError> for Failure {
         use PlanError as E;
         let what = error.to_string();
         let (exit, why, fix) = match error {
-            E::NoKey { blocks, .. } => (
+            E::NoKey {
+                blocks, unusable, ..
+            } => (
                 ExitCode::Refused,
-                "it has no index whose first column has an order that we know".to_owned(),
+                unusable.map_or_else(
+                    || "it has no index whose first column has an order that we know".to_owned(),
+                    |key| key.to_string(),
+                ),
                 if blocks {
                     "leave --chunking away: it is then cut into physical blocks".to_owned()
                 } else {
@@ -135,6 +142,7 @@ mod tests {
                 PlanError::NoKey {
                     relation: relation(),
                     blocks: true,
+                    unusable: None,
                 },
                 ExitCode::Refused,
             ),

@@ -72,6 +72,7 @@ pub(crate) fn profile(rows: u64) -> SourceProfile {
                 lossy: false,
             }],
             keys: vec![key()],
+            unusable_key: None,
             filter: None,
         },
         statistics: Statistics {

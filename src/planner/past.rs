@@ -60,7 +60,7 @@ fn row(plan: &ExecutionPlan) -> RunRow {
         version: "0.1.0".to_owned(),
         fingerprint: plan.fingerprint.clone(),
         strategy: plan.spec.strategy,
-        scheduling: plan.spec.scheduling,
+        scheduling: Some(plan.spec.scheduling),
         workers: plan.spec.workers,
         chunks: plan.spec.chunks.len() as u64,
         output: "/srv/out/public.orders".to_owned(),

@@ -81,6 +81,7 @@ pub(super) fn choose<'a>(inputs: &Inputs<'a>) -> Result<Choice<'a>, PlanError> {
             None => Err(PlanError::NoKey {
                 relation: profile.table.relation.to_string(),
                 blocks: blocks.is_some(),
+                unusable: profile.table.unusable_key.clone(),
             }),
         },
         Chunking::Ctid => match blocks {
@@ -93,7 +94,10 @@ pub(super) fn choose<'a>(inputs: &Inputs<'a>) -> Result<Choice<'a>, PlanError> {
         },
         Chunking::Auto => {
             let many = work.workers.is_some_and(|workers| workers > 1) || work.chunk_rows.is_some();
-            Ok(by_statistics(profile, blocks, many))
+            let mut choice = by_statistics(profile, blocks, many);
+            let unusable = profile.table.unusable_key.clone();
+            choice.reasons.extend(unusable.map(Reason::KeyUnusable));
+            Ok(choice)
         }
     }
 }

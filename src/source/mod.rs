@@ -9,6 +9,7 @@
 mod convert;
 pub mod dialect;
 mod error;
+mod examination;
 mod ledger;
 mod moment;
 pub mod mssql;
@@ -32,11 +33,14 @@ use async_trait::async_trait;
 
 use crate::clock::SharedClock;
 use crate::model::{
-    ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, ReadSpec, RunId, Selection,
+    Check, ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, ReadSpec, RunId, Selection,
     SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions,
 };
 
 pub use error::SourceError;
+
+/// What stands before the GRANT in a note about consistency that a missing right has cost.
+pub const BY_ADMINISTRATOR: &str = "an administrator can run ";
 
 /// Calls a function that is generic over Arrow's integer types with that of an output type; `None` where
 /// that is no integer.
@@ -128,6 +132,25 @@ pub trait Source: Send + Sync {
 
     /// Connections of the server.
     async fn load(&self) -> Result<ConnectionLoad>;
+
+    /// What a person should know before a run of any table here, one line each: what may end a long
+    /// read.
+    async fn cautions(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// What `doctor` looks at here beyond what a run does anyway: role, encryption, standby, poolers,
+    /// time limits, the clock, and what keeps the watcher from seeing who waits for us. Changes
+    /// nothing and leaves nothing behind.
+    ///
+    /// # Errors
+    /// What keeps the source from answering at all; a question that it refuses is a check of its own.
+    async fn examine(&self) -> Result<Vec<Check>> {
+        Ok(vec![Check::skipped(
+            "server",
+            "role, encryption, time limits and clock are not looked at on this kind of source",
+        )])
+    }
 
     /// Opens one point in time of a relation for `request.sessions` readers.
     async fn snapshot(
@@ -242,6 +265,8 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// `--statement-timeout-s` for workers; zero means none.
     pub statement_timeout: Duration,
+    /// `--lock-wait-s`: the longest that a question about a table may wait for its lock.
+    pub lock_wait: Duration,
     /// The clock that latencies are measured with.
     pub clock: SharedClock,
 }

@@ -62,6 +62,11 @@ impl PostgresTarget {
         self.host.starts_with('/')
     }
 
+    /// Whether the server is on this machine, so that nothing travels over a network.
+    pub fn is_local(&self) -> bool {
+        self.is_socket() || tls::is_loopback(&self.host)
+    }
+
     /// The TLS mode in force: as written, else by the kind of host.
     pub fn tls_mode(&self) -> TlsMode {
         if self.is_socket() {

@@ -67,6 +67,44 @@ pub enum StateError {
         /// The newest run of each, with where it read.
         candidates: Vec<String>,
     },
+    /// A check found that the store is not sound.
+    #[error("the state store {path} is damaged")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// Everything that was found.
+        problems: Vec<String>,
+    },
+    /// A backup cannot go where something else is.
+    #[error("cannot write a backup to {path}")]
+    Occupied {
+        /// The file.
+        path: String,
+        /// What is there.
+        why: String,
+    },
+    /// A document cannot be taken in.
+    #[error("{name} is no history that can be imported")]
+    Document {
+        /// Its file.
+        name: String,
+        /// What does not make sense.
+        why: String,
+    },
+    /// A document cannot be written.
+    #[error("cannot write {name}")]
+    Unwritten {
+        /// Its file.
+        name: String,
+        /// The system's words.
+        why: String,
+    },
+    /// The run was rebuilt from a manifest, which holds no plan.
+    #[error("nothing is known of run {id} but what its manifest says")]
+    NoPlan {
+        /// The run.
+        id: String,
+    },
     /// There is no such run, or it is closed already.
     #[error("there is no run '{id}'")]
     NotFound {
@@ -124,56 +162,87 @@ fn one_line(error: &impl ToString) -> String {
 
 impl From<StateError> for Failure {
     fn from(error: StateError) -> Failure {
-        use StateError as E;
-        let what = error.to_string();
-        let (exit, why, fix) = match error {
-            E::Locked { .. } => (
-                ExitCode::TryLater,
-                "another process has held it for more than five seconds".to_owned(),
-                "try again, or name another store with --state".to_owned(),
-            ),
-            E::Corrupt { why, .. } => (
-                ExitCode::Config,
-                why,
-                "move the file away to start a new history, or name another with --state".to_owned(),
-            ),
-            E::Newer { version, known, .. } => (
-                ExitCode::Config,
-                format!("it is of version {version}; this ixtract knows versions up to {known}"),
-                "use the newer ixtract, or name another store with --state".to_owned(),
-            ),
-            E::ReadOnly { .. } => (
-                ExitCode::Output,
-                "the file or its file system is read-only".to_owned(),
-                "make it writable, or name another store with --state".to_owned(),
-            ),
-            E::Io { why, denied, .. } => (
-                if denied { ExitCode::Denied } else { ExitCode::Output },
-                why,
-                "check the path, its permissions and the room on its disk, or name another store with --state".to_owned(),
-            ),
-            E::Missing { .. } => (
-                ExitCode::Usage,
-                "no run was recorded there".to_owned(),
-                "run something first, or name the store with --state".to_owned(),
-            ),
-            E::NotFound { .. } => (
-                ExitCode::Usage,
-                "no id in this store, no last part of one and no table is called so, or begins so as an id".to_owned(),
-                "ixtract history lists the runs; --state names the store".to_owned(),
-            ),
-            E::SeveralTables { candidates, .. } => (
-                ExitCode::Usage,
-                format!("the newest of each: {}", candidates.join("; ")),
-                "name one of these runs instead of the table".to_owned(),
-            ),
-            E::Ambiguous { candidates, .. } => (
-                ExitCode::Usage,
-                format!("among them are {}", candidates.join(" and ")),
-                "write more of the id".to_owned(),
-            ),
-        };
-        Failure::new(exit, what, why, fix)
+        let (what, exit, fix) = (error.to_string(), exit(&error), fix(&error));
+        Failure::new(exit, what, why(error), fix)
+    }
+}
+
+fn exit(error: &StateError) -> ExitCode {
+    use StateError as E;
+    match error {
+        E::Locked { .. } => ExitCode::TryLater,
+        E::Corrupt { .. } | E::Newer { .. } | E::Damaged { .. } | E::Document { .. } => {
+            ExitCode::Config
+        }
+        E::Io { denied: true, .. } => ExitCode::Denied,
+        E::ReadOnly { .. } | E::Io { .. } | E::Occupied { .. } | E::Unwritten { .. } => {
+            ExitCode::Output
+        }
+        E::Missing { .. }
+        | E::NotFound { .. }
+        | E::NoPlan { .. }
+        | E::SeveralTables { .. }
+        | E::Ambiguous { .. } => ExitCode::Usage,
+    }
+}
+
+fn why(error: StateError) -> String {
+    use StateError as E;
+    match error {
+        E::Corrupt { why, .. }
+        | E::Io { why, .. }
+        | E::Occupied { why, .. }
+        | E::Document { why, .. }
+        | E::Unwritten { why, .. } => why,
+        E::Newer { version, known, .. } => {
+            format!("it is of version {version}; this ixtract knows versions up to {known}")
+        }
+        E::Damaged { problems, .. } => problems.join("; "),
+        E::SeveralTables { candidates, .. } => {
+            format!("the newest of each: {}", candidates.join("; "))
+        }
+        E::Ambiguous { candidates, .. } => format!("among them are {}", candidates.join(" and ")),
+        E::Locked { .. } => "another process has held it for more than five seconds".to_owned(),
+        E::ReadOnly { .. } => "the file or its file system is read-only".to_owned(),
+        E::Missing { .. } => "no run was recorded there".to_owned(),
+        E::NotFound { .. } => {
+            "no id in this store, no last part of one and no table is called so, \
+                               or begins so as an id"
+                .to_owned()
+        }
+        E::NoPlan { .. } => "it was rebuilt from the manifest, which holds neither plan nor \
+                             timings of chunks"
+            .to_owned(),
+    }
+}
+
+fn fix(error: &StateError) -> &'static str {
+    use StateError as E;
+    match error {
+        E::Locked { .. } => "try again, or name another store with --state",
+        E::Corrupt { .. } => {
+            "move the file away to start a new history, or name another with --state"
+        }
+        E::Newer { .. } => "use the newer ixtract, or name another store with --state",
+        E::ReadOnly { .. } => "make it writable, or name another store with --state",
+        E::Io { .. } => {
+            "check the path, its permissions and the room on its disk, or name another store with --state"
+        }
+        E::Missing { .. } => "run something first, or name the store with --state",
+        E::NotFound { .. } => "ixtract history lists the runs; --state names the store",
+        E::Damaged { .. } => {
+            "put a backup in its place, or save what can be read: ixtract state export FILE, then import it into a new store"
+        }
+        E::Occupied { .. } => "name another file, or remove that one",
+        E::Document { .. } => {
+            "write it again with ixtract state export, or import it with the ixtract that wrote it"
+        }
+        E::Unwritten { .. } => "check the path, its permissions and the room on its disk",
+        E::NoPlan { .. } => {
+            "ixtract history shows what is known; name a run that was recorded itself"
+        }
+        E::SeveralTables { .. } => "name one of these runs instead of the table",
+        E::Ambiguous { .. } => "write more of the id",
     }
 }
 
@@ -254,15 +323,56 @@ mod tests {
                 ExitCode::Usage,
             ),
         ];
-        for (error, exit) in cases {
-            let failure = Failure::from(error);
-            assert_eq!(failure.exit, exit);
-            let lines = [&failure.what, &failure.why, &failure.fix];
-            assert!(
-                lines
-                    .iter()
-                    .all(|line| !line.is_empty() && !line.contains('\n'))
-            );
-        }
+        cases.into_iter().for_each(expect_failure);
+    }
+
+    #[test]
+    fn so_have_the_errors_of_keeping_a_store() {
+        let path = || "/var/lib/ixtract/state.db".to_owned();
+        [
+            (
+                StateError::Damaged {
+                    path: path(),
+                    problems: vec!["a row is missing".into()],
+                },
+                ExitCode::Config,
+            ),
+            (
+                StateError::Occupied {
+                    path: path(),
+                    why: "it is the store itself".into(),
+                },
+                ExitCode::Output,
+            ),
+            (
+                StateError::Document {
+                    name: "h.jsonl".into(),
+                    why: "it is empty".into(),
+                },
+                ExitCode::Config,
+            ),
+            (
+                StateError::Unwritten {
+                    name: "h.jsonl".into(),
+                    why: "the disk is full".into(),
+                },
+                ExitCode::Output,
+            ),
+            (StateError::NoPlan { id: "rx".into() }, ExitCode::Usage),
+        ]
+        .into_iter()
+        .for_each(expect_failure);
+    }
+
+    #[track_caller]
+    fn expect_failure((error, exit): (StateError, ExitCode)) {
+        let failure = Failure::from(error);
+        assert_eq!(failure.exit, exit);
+        let lines = [&failure.what, &failure.why, &failure.fix];
+        assert!(
+            lines
+                .iter()
+                .all(|line| !line.is_empty() && !line.contains('\n'))
+        );
     }
 }

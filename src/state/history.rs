@@ -88,11 +88,18 @@ impl Store {
 
     /// The same as the text that is stored, which may be of a version that this program does not
     /// know.
+    ///
+    /// # Errors
+    /// [`StateError::NoPlan`] for a run that was rebuilt from its manifest.
     pub fn plan_text(&self, id: &RunId) -> Result<Option<String>> {
-        self.value(
+        let text: Option<String> = self.value(
             "SELECT plan_json FROM runs WHERE run_id = ?1",
             [id.as_str()],
-        )
+        )?;
+        match text {
+            Some(text) if text.is_empty() => Err(StateError::NoPlan { id: id.to_string() }),
+            text => Ok(text),
+        }
     }
 
     /// The latest profile of a scope and when it was made.

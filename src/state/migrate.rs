@@ -1,11 +1,12 @@
 //! Brings a store to this program's version, keeping a copy of the old one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::StateError;
+use super::reading::beside;
 
 /// What brings a store from version 0 (an empty file) to 1, from 1 to 2, and so on.
 pub(super) const MIGRATIONS: &[&str] = &[
@@ -13,6 +14,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("nulled.sql"),
     include_str!("lookups.sql"),
     include_str!("findings.sql"),
+    include_str!("rebuilt.sql"),
 ];
 
 /// Marks a SQLite file as ours: `ixtr` in ASCII.
@@ -29,7 +31,6 @@ pub(super) fn migrate(
     migrations: &[&str],
 ) -> Result<(), StateError> {
     let name = path.display().to_string();
-    let failed = |error: rusqlite::Error| StateError::from_sqlite(&error, "migrate", &name);
     let target = migrations.len();
     let version = look(connection, &name, target)?;
     if version == target {
@@ -38,9 +39,20 @@ pub(super) fn migrate(
     if version > 0 {
         keep_copy(connection, path, version)?;
     }
+    raise(connection, &name, migrations)
+}
+
+/// The same without a copy: for a store in memory.
+pub(super) fn raise(
+    connection: &Connection,
+    name: &str,
+    migrations: &[&str],
+) -> Result<(), StateError> {
+    let failed = |error: rusqlite::Error| StateError::from_sqlite(&error, "migrate", name);
+    let target = migrations.len();
     let transaction =
         Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(failed)?;
-    let version = check(&transaction, &name, target)?;
+    let version = check(&transaction, name, target)?;
     for migration in &migrations[version..] {
         transaction.execute_batch(migration).map_err(failed)?;
     }
@@ -117,7 +129,11 @@ fn keep_copy(connection: &Connection, path: &Path, version: usize) -> Result<(),
 }
 
 /// Copies the store as one transaction sees it, and returns the copy's version.
-fn copy_into(connection: &Connection, target: &Path, path: &Path) -> Result<i64, StateError> {
+pub(super) fn copy_into(
+    connection: &Connection,
+    target: &Path,
+    path: &Path,
+) -> Result<i64, StateError> {
     let name = path.display().to_string();
     // SQLite fills an empty file and keeps its mode.
     super::create_private(target).map_err(|error| StateError::from_io(&error, "copy", &name))?;
@@ -126,10 +142,4 @@ fn copy_into(connection: &Connection, target: &Path, path: &Path) -> Result<i64,
         Connection::open(target)?.query_row("PRAGMA user_version", [], |row| row.get(0))
     };
     copy().map_err(|error| StateError::from_sqlite(&error, "copy", &name))
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

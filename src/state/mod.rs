@@ -5,10 +5,17 @@
 //! starts and closed in every outcome; the row of a process that died is found by
 //! [`Store::sweep_crashed`].
 
+mod backup;
 mod benchmark;
+mod check;
 mod error;
 mod history;
+mod look;
 mod migrate;
+mod portable;
+mod prune;
+mod reading;
+mod rebuild;
 mod record;
 mod select;
 mod stored;
@@ -22,6 +29,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub use error::StateError;
+pub use look::StoreFacts;
+pub use prune::Pruning;
+pub use rebuild::RebuiltRun;
 pub use select::LAST;
 
 /// The result of using the store.
@@ -38,6 +48,7 @@ const WAL_PAUSE: Duration = Duration::from_millis(20);
 pub struct Store {
     connection: Connection,
     path: String,
+    read_only: bool,
 }
 
 impl Store {
@@ -64,23 +75,36 @@ impl Store {
         }
     }
 
+    /// Whether the store was opened so that nothing can change it.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
     fn open_with(path: &Path, migrations: &[&str]) -> Result<Self> {
         let name = path.display().to_string();
         create(path).map_err(|error| StateError::from_io(&error, "create", &name))?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)
-            .map_err(|error| StateError::from_sqlite(&error, "open", &name))?;
-        let store = Self {
-            connection,
-            path: name,
-        };
-        store.configure()?;
+        let store = Self::writable(path)?;
         // Before anything is written: a file that is not ours, or newer, stays as it is.
         migrate::look(&store.connection, &store.path, migrations.len())?;
         store
             .switch_to_wal()
             .map_err(|error| store.failed(&error, "open"))?;
         migrate::migrate(&store.connection, path, migrations)?;
+        Ok(store)
+    }
+
+    /// The file at `path`, opened for writing; nothing is read or written yet.
+    fn writable(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)
+            .map_err(|error| StateError::from_sqlite(&error, "open", &name))?;
+        let store = Self {
+            connection,
+            path: name,
+            read_only: false,
+        };
+        store.configure()?;
         Ok(store)
     }
 
@@ -192,15 +216,15 @@ mod tests {
     };
     use crate::planner::fixtures;
 
-    fn at(second: i64) -> Timestamp {
+    pub(super) fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_770_000_000 + second).expect("a time of this century")
     }
 
-    fn store(directory: &tempfile::TempDir) -> Store {
+    pub(super) fn store(directory: &tempfile::TempDir) -> Store {
         Store::open(&directory.path().join("state.db")).expect("the store opens")
     }
 
-    fn scope(table: &str) -> Scope {
+    pub(super) fn scope(table: &str) -> Scope {
         let relation = Relation {
             schema: "public".to_owned(),
             name: table.to_owned(),
@@ -222,7 +246,7 @@ mod tests {
         ExecutionContext::measured(&profile.latency, profile.connections, 3_000_000, around)
     }
 
-    fn open(second: i64, entropy: u32) -> RunOpen {
+    pub(super) fn open(second: i64, entropy: u32) -> RunOpen {
         RunOpen {
             id: RunId::new(at(second), entropy),
             scope: scope("orders"),
@@ -245,7 +269,7 @@ mod tests {
         }
     }
 
-    fn close(second: i64) -> RunClose {
+    pub(super) fn close(second: i64) -> RunClose {
         RunClose {
             status: RunStatus::Success,
             ended_at: at(second),
@@ -305,7 +329,7 @@ mod tests {
         }
     }
 
-    fn count(store: &Store, sql: &str) -> i64 {
+    pub(super) fn count(store: &Store, sql: &str) -> i64 {
         store
             .connection
             .query_row(sql, [], |row| row.get(0))
@@ -634,7 +658,7 @@ mod tests {
         let spec = &run.plan.spec;
         assert_eq!(row.strategy, spec.strategy);
         assert_eq!(row.chunks, spec.chunks.len() as u64);
-        assert_eq!(row.scheduling, spec.scheduling);
+        assert_eq!(row.scheduling, Some(spec.scheduling));
         assert_eq!(row.predicted.method, run.plan.forecast.method);
         assert_eq!(row.predicted.duration_s, run.plan.forecast.duration_s);
         assert_eq!((row.rows, row.throughput), (close.rows, close.throughput));
@@ -933,6 +957,7 @@ mod tests {
         let store = Store {
             connection: Connection::open_with_flags(&path, flags).expect("it opens"),
             path: "state.db".to_owned(),
+            read_only: false,
         };
         let path = "state.db".to_owned();
         assert_eq!(

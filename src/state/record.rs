@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::{Result, StateError, Store, stored_count, stored_float, stored_time};
 use crate::controller::between_runs::State;
 use crate::model::{
-    ChunkRecord, ConsistencyLevel, RunClose, RunId, RunOpen, RunStatus, Scope, SourceProfile,
-    WorkerRecord,
+    ChunkRecord, ConsistencyLevel, RunClose, RunId, RunOpen, RunStatus, Scope, SnapshotFacts,
+    SourceProfile, WorkerRecord,
 };
 
 /// What the row of a run says whose process died.
@@ -140,6 +140,12 @@ impl Store {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
+        // One that was migrated in memory would take the change, and lose it.
+        if self.read_only {
+            return Err(StateError::ReadOnly {
+                path: self.path.clone(),
+            });
+        }
         let run = || {
             let transaction =
                 Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
@@ -154,10 +160,16 @@ impl Store {
 /// Whether a run shows what its worker count can do: successful, and read from one point in time by
 /// as many workers as planned.
 fn is_clean(close: &RunClose, workers: u32) -> bool {
-    let as_planned = close.snapshot.as_ref().is_some_and(|snapshot| {
-        snapshot.level != ConsistencyLevel::PerChunk && snapshot.readers >= workers
-    });
+    let as_planned = close
+        .snapshot
+        .as_ref()
+        .is_some_and(|snapshot| is_steady(snapshot, workers));
     close.status == RunStatus::Success && as_planned
+}
+
+/// Whether a snapshot was one point in time for as many readers as planned.
+pub(super) fn is_steady(snapshot: &SnapshotFacts, workers: u32) -> bool {
+    snapshot.level != ConsistencyLevel::PerChunk && snapshot.readers >= workers
 }
 
 /// Whether no run of the same scope and number of workers has taught yet. Such a run teaches even when
@@ -453,6 +465,6 @@ pub(super) fn json(value: &impl Serialize) -> rusqlite::Result<String> {
 }
 
 /// A unit variant's name as serde spells it.
-fn word(value: &(impl Serialize + Debug)) -> rusqlite::Result<String> {
+pub(super) fn word(value: &(impl Serialize + Debug)) -> rusqlite::Result<String> {
     json(value).map(|quoted| quoted.trim_matches('"').to_owned())
 }

@@ -20,12 +20,13 @@ const COLUMNS: &str = "
     runs.confidence, adaptations_json, snapshot_json, error, estimated_cost, actual_cost, counters_json, source_rows,
     source_bytes, key_min, key_max, connect_us, latency_us_json, execution_context_json,
     runtime_context_json, nulled_json, finding_json, direction, z, anomalies.throughput AS was, mean,
-    sigma, anomalies.runs AS baseline";
+    sigma, anomalies.runs AS baseline, manifest";
 
 /// Runs with what is kept of them beside their row.
 const RUNS: &str = "
     runs JOIN scopes ON scopes.id = scope_id
-    LEFT JOIN deviations USING (run_id) LEFT JOIN anomalies USING (run_id)";
+    LEFT JOIN deviations USING (run_id) LEFT JOIN anomalies USING (run_id)
+    LEFT JOIN rebuilt USING (run_id)";
 
 pub(super) const CLEAN: &str = "
     SELECT runs.run_id, workers, runs.throughput, rows, finding_json, direction, z,
@@ -150,7 +151,11 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         version: row.get("ixtract_version")?,
         fingerprint: row.get("fingerprint")?,
         strategy: understood(row, "strategy", word)?,
-        scheduling: understood(row, "scheduling", word)?,
+        // What the manifest of a rebuilt run does not say.
+        scheduling: understood(row, "scheduling", |text| match text {
+            "" => Some(None),
+            text => word(text).map(Some),
+        })?,
         consistency: row.get("consistency")?,
         workers: row.get("workers")?,
         chunks: count(row, "chunk_count")?,
@@ -178,6 +183,7 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         hints: understood_if_any(row, "runtime_context_json", json)?,
         finding: understood_if_any(row, "finding_json", json)?,
         anomaly: anomaly(row)?,
+        rebuilt_from: row.get("manifest")?,
     })
 }
 

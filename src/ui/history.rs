@@ -42,7 +42,7 @@ pub struct HistoryDocument<'a> {
 pub struct Entry<'a> {
     /// The last part of its id, which is enough to name it.
     pub tag: &'a str,
-    /// What sets it apart: `constrained`, `replayed`, `anomaly`.
+    /// What sets it apart: `constrained`, `replayed`, `anomaly`, `rebuilt`.
     pub marks: Vec<&'static str>,
     /// Change of the speed since the successful run listed before it, as a fraction; of one table's
     /// runs.
@@ -83,6 +83,7 @@ impl<'a> Entry<'a> {
             ("constrained", run.constrained),
             ("replayed", run.replay_of.is_some()),
             ("anomaly", run.anomaly.is_some()),
+            ("rebuilt", run.rebuilt_from.is_some()),
         ];
         Self {
             tag: run.id.tag(),

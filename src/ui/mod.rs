@@ -9,6 +9,7 @@ pub mod benchmark;
 mod cost;
 pub mod diagnose;
 pub mod diff;
+pub mod doctor;
 pub mod estimate;
 pub mod explain;
 pub mod hints;
@@ -22,6 +23,7 @@ mod printer;
 pub mod profile;
 mod progress;
 pub mod replay;
+pub mod state;
 pub mod summary;
 mod table;
 mod timeline;
@@ -30,6 +32,8 @@ pub mod wording;
 
 pub use printer::{Manner, Printer};
 pub use progress::Progress;
+
+use crate::model::Check;
 
 /// One line for people, styled by what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub enum Line {
     },
     /// Something to think about.
     Warning(String),
+    /// What `doctor` found of one thing.
+    Check(Check),
 }
 
 impl Line {

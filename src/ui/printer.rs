@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::Line;
 use super::json::ErrorDocument;
 use crate::error::{ExitCode, Failure};
+use crate::model::{Check, CheckOutcome};
 
 /// How the user wants to be talked to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -273,7 +274,29 @@ pub(super) fn render(line: &Line, colour: bool) -> String {
         Line::Warning(text) => {
             format!("  {} {}", paint("warning:", YELLOW, colour), clean(text))
         }
+        Line::Check(found) => check(found, colour),
     }
+}
+
+/// One line: a mark, what was looked at, what was seen and what helps.
+fn check(found: &Check, colour: bool) -> String {
+    let (mark, style) = match found.outcome {
+        CheckOutcome::Good => ("✓", GREEN),
+        CheckOutcome::Warning => ("!", YELLOW),
+        CheckOutcome::Failed => ("✗", RED),
+        CheckOutcome::Skipped => ("-", DIM),
+    };
+    let fix = found.fix.as_ref().map(|fix| {
+        let label = paint("fix:", DIM, colour);
+        format!("; {label} {}", clean(fix))
+    });
+    format!(
+        "{} {} {}{}",
+        paint(mark, style, colour),
+        paint(&format!("{:<LABEL$}", found.name), DIM, colour),
+        clean(&found.seen),
+        fix.unwrap_or_default()
+    )
 }
 
 fn named(label: &str, text: &str, colour: bool) -> String {

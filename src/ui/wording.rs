@@ -49,7 +49,8 @@ pub fn reason(reason: &Reason) -> String {
             key,
             correlation_permille: None,
         } => format!("nobody knows whether rows are stored in the order of {key}; blocks are safe"),
-        Reason::BlocksNoKey => "there is no key, but blocks can be addressed".to_owned(),
+        Reason::BlocksNoKey => "there is no key to cut on, but blocks can be addressed".to_owned(),
+        Reason::KeyUnusable(key) => key.to_string(),
         Reason::ChunkingForced { chunking } => format!("asked for by --chunking {chunking}"),
         Reason::ChunkRowsForced { rows } => {
             format!(
@@ -258,6 +259,7 @@ pub fn topic(reason: &Reason) -> Topic {
         | Reason::KeyOnly { .. }
         | Reason::BlocksUncorrelated { .. }
         | Reason::BlocksNoKey
+        | Reason::KeyUnusable(_)
         | Reason::ChunkingForced { .. }
         | Reason::ChunkRowsForced { .. }
         | Reason::CutTooCoarse { .. }
@@ -396,6 +398,7 @@ pub fn time_band(band: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{KeyDefect, UnusableKey};
 
     fn every_learned_reason() -> Vec<Reason> {
         vec![
@@ -464,7 +467,32 @@ mod tests {
         ]
     }
 
-    fn every_reason() -> Vec<Reason> {
+    fn every_reason_of_workers() -> Vec<Reason> {
+        vec![
+            Reason::WorkersForced { workers: 4 },
+            Reason::WorkersProfiled { workers: 4 },
+            Reason::WorkersStart { workers: 4 },
+            Reason::WorkersCapped {
+                from: 8,
+                to: 2,
+                cap: "CPUs".to_owned(),
+            },
+            Reason::WorkersRaised { from: 1, to: 2 },
+            Reason::WorkersHinted(Hinted::Scaled {
+                from: 8,
+                to: 3,
+                permille: 375,
+                because: vec!["--source-load high".to_owned()],
+            }),
+            Reason::WorkersHinted(Hinted::Prioritised {
+                from: 3,
+                to: 2,
+                priority: crate::model::Priority::Low,
+            }),
+        ]
+    }
+
+    fn every_reason_of_chunks() -> Vec<Reason> {
         let key = || "id".to_owned();
         vec![
             Reason::SmallTable {
@@ -487,6 +515,11 @@ mod tests {
                 correlation_permille: None,
             },
             Reason::BlocksNoKey,
+            Reason::KeyUnusable(UnusableKey {
+                column: key(),
+                source_type: "json".to_owned(),
+                defect: KeyDefect::NoOrder,
+            }),
             Reason::ChunkingForced {
                 chunking: "key".to_owned(),
             },
@@ -496,14 +529,6 @@ mod tests {
             },
             Reason::BoundsFrom {
                 origin: Origin::Unknown,
-            },
-            Reason::WorkersForced { workers: 4 },
-            Reason::WorkersProfiled { workers: 4 },
-            Reason::WorkersStart { workers: 4 },
-            Reason::WorkersCapped {
-                from: 8,
-                to: 2,
-                cap: "CPUs".to_owned(),
             },
             Reason::Skewed { cv_permille: 1500 },
             Reason::CutTooCoarse {
@@ -518,18 +543,6 @@ mod tests {
                 rows: 1000,
                 of: 3_000_000,
             },
-            Reason::WorkersRaised { from: 1, to: 2 },
-            Reason::WorkersHinted(Hinted::Scaled {
-                from: 8,
-                to: 3,
-                permille: 375,
-                because: vec!["--source-load high".to_owned()],
-            }),
-            Reason::WorkersHinted(Hinted::Prioritised {
-                from: 3,
-                to: 2,
-                priority: crate::model::Priority::Low,
-            }),
             Reason::UnequalChunks {
                 smallest: 10,
                 largest: 2_000,
@@ -541,7 +554,8 @@ mod tests {
     fn every_reason_has_words_of_its_own_on_one_line() {
         let mut seen = std::collections::BTreeSet::new();
         for reason in [
-            every_reason(),
+            every_reason_of_chunks(),
+            every_reason_of_workers(),
             every_learned_reason(),
             every_reason_of_benchmarks(),
         ]

@@ -2,6 +2,7 @@
 //! for readers that follow it and for `ixtract verify`.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use super::location::Location;
 use super::{PartReceipt, Result, WriteError, names};
 use crate::model::{
     ChunkBounds, Column, FormatOptions, Layout, ProofLevel, Relation, RelationKind, RunId,
-    SnapshotFacts, SourceIdentity, TypeMapping, hex,
+    SnapshotFacts, SourceIdentity, Teaching, TypeMapping, hex,
 };
 
 /// The version of the manifest that this program writes; it reads no newer one.
@@ -76,6 +77,9 @@ pub struct Manifest {
     pub freshness: Option<String>,
     /// Earlier runs that stay readable (`--layout runs --keep N`), newest first.
     pub kept: Vec<RunId>,
+    /// What a lost history is rebuilt from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teaching: Option<Teaching>,
     /// SHA-256 over this document without this field, keys sorted, without white space.
     pub checksum: String,
 }
@@ -224,4 +228,101 @@ pub fn files(dataset: impl Into<Location>) -> Result<Vec<PathBuf>> {
     let manifest = Manifest::of(dataset.folder().as_ref())?;
     let files = manifest.files.iter();
     Ok(files.map(|file| dataset.file(&file.path)).collect())
+}
+
+/// Folders below each other that are searched for datasets.
+const DEPTH: u32 = 8;
+
+/// What was found where datasets may be.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The manifests of published versions, each with where it stands.
+    pub manifests: Vec<(String, Manifest)>,
+    /// What could not be understood, a line each.
+    pub problems: Vec<String>,
+}
+
+/// All manifests at and below a place: of a dataset, its kept versions too; of a folder, those of the
+/// datasets in it. What a run only staged was never published and is left out.
+///
+/// # Errors
+/// [`WriteError::Io`] and [`WriteError::Store`] where the place cannot be read.
+pub fn find_all(place: impl Into<Location>) -> Result<Found> {
+    let mut found = Found::default();
+    let place = match place.into() {
+        // Under its real name: a history is of use wherever it is read.
+        Location::Local(directory) => match directory.canonicalize() {
+            Ok(real) => Location::Local(real),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            Err(error) => return Err(WriteError::io("open", &directory)(error)),
+        },
+        store => store,
+    };
+    let folder = place.folder();
+    if search(folder.as_ref(), "", DEPTH, &mut found)?
+        && let Location::Local(directory) = &place
+        && let (Some(parent), Some(name)) = (directory.parent(), directory.file_name())
+    {
+        // The kept versions of a directory lie beside it.
+        let beside = Directory(parent.to_owned());
+        for sibling in beside.names("")? {
+            if names::kept_tag(name, sibling.as_ref()).is_some() {
+                take(&beside, &format!("{sibling}/"), &mut found)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Searches the folder at `path`; whether it is itself a dataset.
+fn search(folder: &dyn Folder, path: &str, depth: u32, found: &mut Found) -> Result<bool> {
+    if take(folder, path, found)? {
+        return Ok(true);
+    }
+    if depth > 0 {
+        for name in folder.names(path)? {
+            if !names::is_ours(&name) && !names::is_never_published(&name) {
+                search(folder, &format!("{path}{name}/"), depth - 1, found)?;
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Takes the manifest at `path`, and those of the versions that it keeps; whether there is one.
+fn take(folder: &dyn Folder, path: &str, found: &mut Found) -> Result<bool> {
+    let Some(kept) = take_one(folder, path, found)? else {
+        return Ok(false);
+    };
+    for run in kept {
+        take_one(folder, &format!("{path}{}", names::in_run(&run, "")), found)?;
+    }
+    Ok(true)
+}
+
+/// Takes one manifest, and gives the versions that it keeps; `None` where there is none.
+fn take_one(folder: &dyn Folder, path: &str, found: &mut Found) -> Result<Option<Vec<RunId>>> {
+    let file = format!("{path}{}", names::MANIFEST);
+    let Some(bytes) = folder.read(&file)? else {
+        return Ok(None);
+    };
+    let shown = format!("{}/{file}", folder.shown());
+    let understood = Manifest::parse(&bytes).and_then(|manifest| {
+        if manifest.checksum == manifest.expected_checksum() {
+            Ok(manifest)
+        } else {
+            Err("it was edited".to_owned())
+        }
+    });
+    match understood {
+        Ok(manifest) => {
+            let kept = manifest.kept.clone();
+            found.manifests.push((shown, manifest));
+            Ok(Some(kept))
+        }
+        Err(why) => {
+            found.problems.push(format!("{shown}: {why}"));
+            Ok(Some(Vec::new()))
+        }
+    }
 }

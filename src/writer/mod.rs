@@ -26,6 +26,7 @@ pub mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 pub mod verify;
 
 use arrow::array::RecordBatch;

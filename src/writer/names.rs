@@ -111,6 +111,17 @@ fn tag<'a>(prefix: &OsStr, entry: &'a OsStr) -> Option<&'a str> {
     std::str::from_utf8(rest).ok().filter(|tag| !tag.is_empty())
 }
 
+/// Whether what lies under this name was never published: staging areas and probes of any dataset, and
+/// the runs of one that has no manifest.
+pub(super) fn is_never_published(name: &str) -> bool {
+    let role = name
+        .strip_prefix('.')
+        .and_then(|name| name.rsplit_once(".ixtract-"))
+        .map(|(_, role)| role);
+    name == RUNS
+        || role.is_some_and(|role| role.starts_with("staging-") || role.starts_with("probe-"))
+}
+
 /// Whether the root of a dataset with `--layout runs` may hold a file of this name; the unfinished
 /// ones are what a dead run had written and not yet shown.
 pub(super) fn is_in_runs_root(name: &str) -> bool {

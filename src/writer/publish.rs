@@ -24,7 +24,7 @@ use super::store::StoreRuns;
 use super::{PartReceipt, Result, Sink, WriteError, names, proof};
 use crate::clock::SharedClock;
 use crate::model::{
-    ChunkBounds, ChunkRecord, ExecutionPlan, FormatOptions, Layout, RunId, SnapshotFacts,
+    ChunkBounds, ChunkRecord, ExecutionPlan, FormatOptions, Layout, RunId, SnapshotFacts, Teaching,
     arrow_schema,
 };
 
@@ -67,6 +67,8 @@ pub struct Evidence<'a> {
     pub now: Timestamp,
     /// How old the newest row was.
     pub freshness: Option<String>,
+    /// What a lost history would be rebuilt from; none where nobody keeps one.
+    pub teaching: Option<&'a Teaching>,
 }
 
 /// A published dataset.
@@ -227,16 +229,27 @@ impl Dataset {
         layout: Layout,
         keep: u32,
     ) -> Result<Self> {
+        Self::take(target.into(), run, (layout, keep), true)
+    }
+
+    /// [`Dataset::prepare`]; what dead runs left stays where it lies unless `sweep`.
+    pub(super) fn take(
+        target: Location,
+        run: &RunId,
+        (layout, keep): (Layout, u32),
+        sweep: bool,
+    ) -> Result<Self> {
         let mut warnings = Vec::new();
-        let (arrangement, lock): (Box<dyn Arrangement>, _) = match (target.into(), layout) {
+        let sweeping = sweep.then_some(&mut warnings);
+        let (arrangement, lock): (Box<dyn Arrangement>, _) = match (target, layout) {
             (Location::Local(target), Layout::Replace) => {
                 let spot = Spot::of(place::resolve(&target)?)?;
-                let (replace, lock) = Replace::prepare(spot, run, keep, &mut warnings)?;
+                let (replace, lock) = Replace::prepare(spot, run, keep, sweeping)?;
                 (Box::new(replace), Some(lock))
             }
             (Location::Local(target), Layout::Runs) => {
                 let target = place::resolve(&target)?;
-                let (runs, lock) = Runs::prepare(target, run, keep, &mut warnings)?;
+                let (runs, lock) = Runs::prepare(target, run, keep, sweeping)?;
                 (Box::new(runs), Some(lock))
             }
             (Location::Store(store), _) => {
@@ -251,6 +264,15 @@ impl Dataset {
             warnings,
             lock,
         })
+    }
+
+    /// Writes a small document among the files, as a run would, and says when that was by the place's
+    /// own clock, where it has one; what else was found is in the list.
+    pub(super) fn touch(&mut self) -> Result<(Option<Timestamp>, Vec<String>)> {
+        let staging = self.arrangement.staging();
+        staging.write(names::PROBE, b"ixtract\n")?;
+        let written_at = staging.written_at(names::PROBE)?;
+        Ok((written_at, std::mem::take(&mut self.warnings)))
     }
 
     /// Where the dataset is; a directory's real path.
@@ -430,6 +452,7 @@ fn describe(
         extraction_window: None,
         freshness: evidence.freshness.clone(),
         kept: Vec::new(),
+        teaching: evidence.teaching.cloned(),
         checksum: String::new(),
     }
 }

@@ -23,16 +23,19 @@ pub(super) struct Replace {
 }
 
 impl Replace {
-    /// Takes the dataset, sweeps what dead runs left and makes the staging directory.
+    /// Takes the dataset, sweeps what dead runs left (where there is a list for warnings) and makes
+    /// the staging directory.
     pub(super) fn prepare(
         spot: Spot,
         run: &RunId,
         keep: u32,
-        warnings: &mut Vec<String>,
+        sweeping: Option<&mut Vec<String>>,
     ) -> Result<(Self, Lock)> {
         let lock = Lock::take(spot.lock(), &spot.target)?;
         inspect(&spot.target)?;
-        sweep_staging(&spot, keep, warnings)?;
+        if let Some(warnings) = sweeping {
+            sweep_staging(&spot, keep, warnings)?;
+        }
         spot.probe()?;
         let staged = spot.staging(run.tag());
         fs::create_dir(&staged).map_err(WriteError::io("create", &staged))?;

@@ -27,12 +27,13 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Takes the dataset, sweeps what dead runs left and makes this run's directory.
+    /// Takes the dataset, sweeps what dead runs left (where there is a list for warnings) and makes
+    /// this run's directory.
     pub(super) fn prepare(
         target: PathBuf,
         run: &RunId,
         keep: u32,
-        warnings: &mut Vec<String>,
+        sweeping: Option<&mut Vec<String>>,
     ) -> Result<(Self, Lock)> {
         let created = !target.exists();
         stable::create_directories(&target)?;
@@ -46,10 +47,12 @@ impl Runs {
             aside: None,
         };
         arrangement.inspect()?;
-        for name in [names::MANIFEST, names::SUCCESS] {
-            stable::remove_file(&arrangement.target.join(names::unfinished(name)))?;
+        if let Some(warnings) = sweeping {
+            for name in [names::MANIFEST, names::SUCCESS] {
+                stable::remove_file(&arrangement.target.join(names::unfinished(name)))?;
+            }
+            arrangement.sweep(warnings)?;
         }
-        arrangement.sweep(warnings)?;
         stable::create_directories(&arrangement.staging.directory)?;
         Ok((arrangement, lock))
     }

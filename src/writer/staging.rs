@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use super::folder::{Directory, Folder};
 use super::part::Home;
 use super::stable::{self, Backlog};
@@ -22,6 +24,12 @@ pub(super) trait Staging: Send + Sync {
 
     /// Writes a document among the files.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()>;
+
+    /// When a document was written, by a clock that is not this machine's; `None` where there is no
+    /// other.
+    fn written_at(&self, _name: &str) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
 
     /// Makes everything that was gathered stable, names included.
     fn seal(&self) -> Result<()>;

@@ -225,6 +225,7 @@ impl Read {
             started_at: now,
             now,
             freshness: None,
+            teaching: None,
         };
         block_on(dataset.publish_with(evidence, after))
     }

@@ -68,6 +68,19 @@ impl Cli {
         self
     }
 
+    /// Runs further programs without root's right to write everywhere.
+    pub(crate) fn without_privilege(self) -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return self;
+        }
+        self.through(&[
+            "setpriv",
+            "--bounding-set=-dac_override,-dac_read_search",
+            "--inh-caps=-dac_override,-dac_read_search",
+            "--",
+        ])
+    }
+
     /// What further runs read from standard input; nothing at first.
     pub(crate) fn stdin(mut self, text: &str) -> Self {
         self.stdin = text.into();

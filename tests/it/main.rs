@@ -27,9 +27,11 @@ mod demo; // The tour.
 mod diagnosis; // What runs are put down to, by causes that are brought about.
 mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
+mod doctor; // What would stand in a run's way, and the fix that helps.
 mod explain; // Runs explained and measured from the store alone.
 mod first_release; // Files of the first version.
 mod hints; // What the user knows of the circumstances lowers what a run takes.
+mod keeping; // The history backed up, checked, pruned, moved, rebuilt, and read where it is read-only.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.

@@ -243,14 +243,6 @@ fn a_file_is_no_output() {
     assert_eq!(fs::read_to_string(&dataset).expect("a file"), "precious");
 }
 
-/// Runs a program without root's right to write everywhere.
-const WITHOUT_PRIVILEGE: [&str; 4] = [
-    "setpriv",
-    "--bounding-set=-dac_override,-dac_read_search",
-    "--inh-caps=-dac_override,-dac_read_search",
-    "--",
-];
-
 #[test]
 fn a_parent_that_cannot_be_written_is_refused_before_reading() {
     let versions = Versions::new("replace");
@@ -262,10 +254,7 @@ fn a_parent_that_cannot_be_written_is_refused_before_reading() {
     read_only.set_readonly(true);
     fs::set_permissions(&shut, read_only).expect("permissions");
 
-    let mut cli = Cli::new();
-    if rustix::process::geteuid().is_root() {
-        cli = cli.through(&WITHOUT_PRIVILEGE);
-    }
+    let cli = Cli::new().without_privilege();
     let output = shut.join("out");
     let output = output.to_str().expect("a plain name");
     let outcome = cli.run(versions.extraction.words("run", &["--output", output]));

@@ -19,6 +19,7 @@ mod unrepresentable; // Values that stop the run.
 mod wire; // Types that travel in their own binary form.
 
 pub(crate) use oracle::Kind;
+pub(crate) use results::expect_page;
 pub(crate) use table::Filled;
 
 use crate::servers::Database;

@@ -8,7 +8,7 @@ mod publish;
 mod race;
 mod sink;
 
-pub(crate) use bucket::Bucket;
+pub(crate) use bucket::{Bucket, user_without};
 
 use rusqlite::Connection;
 

@@ -265,6 +265,23 @@ Examples:
   $ ixtract benchmark public.orders --worker-grid 1,4,16 --max-workers 16 --json
   $ ixtract benchmark orders --source sqlite:shop.db --force";
 
+pub(super) const DOCTOR_ABOUT: &str = "\
+Look for whatever would stand in a run's way, with the exact fix.
+
+Takes a run's source and output flags, and the table if there is one. Connects, looks at role, \
+encryption, standby, poolers, limits, clock and free connections; describes the table and opens a \
+snapshot of it with two sessions; writes a small file where the dataset goes and removes it; looks at \
+the history. One line a check. Nothing is left behind.
+
+Exits with 0 where all is well, with 1 where there are warnings, else with the code that a run would \
+end with.";
+
+pub(super) const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  $ ixtract doctor public.orders --source postgresql://etl@db.example.com/shop
+  $ ixtract doctor orders --source mysql://etl@db.example.com/shop --output 's3://lake/{table}'
+  $ ixtract doctor --source sqlite:shop.db --json | jq '.checks[] | select(.outcome != \"good\")'";
+
 pub(super) const DEMO_ABOUT: &str = "\
 Make a small SQLite database and extract it: a tour in under a minute.
 
@@ -372,6 +389,30 @@ pub(super) const INSPECT_EXAMPLES: &str = "\
 Examples:
   $ ixtract inspect public.orders
   $ ixtract inspect orders --profile-stale-hours 72 --json || alert";
+
+pub(super) const STATE_ABOUT: &str = "\
+Back up, check, prune, move or rebuild the history.
+
+The history is one SQLite file. It may be in use meanwhile: a backup and an export are of one point in \
+time. What the next plan looks at is never pruned. A history that is lost comes back from a backup or, \
+as far as they know it, from the manifests of the datasets that were published.";
+
+pub(super) const STATE_EXAMPLES: &str = "\
+Examples:
+  From cron, each night; the copy is checked before it takes its name:
+  $ ixtract state backup /backup/ixtract.db --quiet
+
+  Is it sound? Exits 78 with what is wrong if not:
+  $ ixtract state check
+
+  Half a year, and at least 100 runs of each table:
+  $ ixtract state prune --older-than 180d --keep 100 --dry-run
+
+  To another machine:
+  $ ixtract state export - | ssh etl-2 ixtract state import -
+
+  From what the datasets say, local and in buckets:
+  $ ixtract state rebuild out s3://lake/public.orders";
 
 /// Exit codes, variables and the order of precedence.
 pub(super) fn after_long_help() -> String {

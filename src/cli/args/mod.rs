@@ -6,6 +6,7 @@
 mod groups;
 mod help;
 mod parse;
+mod state;
 
 use std::path::PathBuf;
 
@@ -19,8 +20,9 @@ pub use groups::{
 };
 pub use help::{VARIABLES, redact};
 pub use parse::ColumnNames;
+pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
 
-use crate::model::Layout;
+use crate::model::{Consistency, Layout};
 
 /// Copy tables out of databases into Parquet or CSV: exactly, gently, and faster with every run.
 #[derive(Debug, Parser)]
@@ -63,6 +65,9 @@ pub enum Command {
     /// Measure how fast a table is read by different numbers of workers
     #[command(long_about = help::BENCHMARK_ABOUT, after_help = help::BENCHMARK_EXAMPLES)]
     Benchmark(BenchmarkArgs),
+    /// Look for whatever would stand in a run's way: exits 0 all well, 1 with warnings
+    #[command(long_about = help::DOCTOR_ABOUT, after_help = help::DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Make a small SQLite database and extract it: a tour in under a minute
     #[command(long_about = help::DEMO_ABOUT, after_help = help::DEMO_EXAMPLES)]
     Demo(DemoArgs),
@@ -90,6 +95,9 @@ pub enum Command {
     /// Judge a table's runs: exits 0 HEALTHY, 1 NEEDS ATTENTION, 2 DEGRADED
     #[command(long_about = help::INSPECT_ABOUT, after_help = help::INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
+    /// Back up, check, prune, move or rebuild the history
+    #[command(subcommand, long_about = help::STATE_ABOUT, after_help = help::STATE_EXAMPLES)]
+    State(StateCommand),
 }
 
 /// `run`.
@@ -268,6 +276,32 @@ pub struct BenchmarkArgs {
     pub state: StateArgs,
 }
 
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// `schema.table` or `table`; without one, the table's own grants and its snapshot are not tried
+    #[arg(value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Columns and rows.
+    #[command(flatten)]
+    pub selection: TableArgs,
+    /// Source.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Output.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Types.
+    #[command(flatten)]
+    pub types: TypeArgs,
+    /// The consistency that a run is to have: snapshot, auto or per-chunk [default: auto]
+    #[arg(long, value_name = "LEVEL", value_parser = parse::consistency, help_heading = "Work")]
+    pub consistency: Option<Consistency>,
+    /// State.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
 /// `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -372,6 +406,7 @@ mod tests {
             "profile",
             "benchmark",
             "demo",
+            "doctor",
             "verify",
             "files",
             "history",
@@ -380,6 +415,7 @@ mod tests {
             "diff",
             "explain",
             "metrics",
+            "state",
         ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");

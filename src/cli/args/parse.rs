@@ -103,6 +103,27 @@ pub(super) fn on_unrepresentable(
     }
 }
 
+/// A span of time in seconds: a number with `h`, `d` or `w`.
+pub(super) fn age(text: &str) -> Result<i64, String> {
+    let wrong = || "write a number of hours, days or weeks, such as 12h, 90d or 26w".to_owned();
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
+    let seconds = match unit {
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = number.parse().map_err(|_| wrong())?;
+    // A thousand years are more than any history has, and no overflow.
+    let span = i64::from(number).saturating_mul(seconds);
+    if span > 1_000 * 365 * 86_400 {
+        return Err("that is more than a thousand years".to_owned());
+    }
+    Ok(span)
+}
+
 /// The URL of a service.
 pub(super) fn endpoint(text: &str) -> Result<String, String> {
     if text.starts_with("https://") || text.starts_with("http://") {

@@ -24,15 +24,18 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Opens the store and marks runs whose process died.
+    /// Opens the store and marks runs whose process died. One that may not be written is read as it
+    /// is.
     ///
     /// # Errors
     /// 64 where there is no store, and whatever keeps it from being read.
     pub(super) fn open(context: &Context, args: &StoreArgs) -> Result<Self, Failure> {
         let file = settings::state_file(args.state.as_deref(), &context.environment)
             .ok_or_else(nowhere)?;
-        let store = Store::open_existing(&file)?;
-        store.sweep_crashed(&host(), context.clock.now(), &is_alive)?;
+        let store = Store::open_to_read(&file)?;
+        if !store.is_read_only() {
+            store.sweep_crashed(&host(), context.clock.now(), &is_alive)?;
+        }
         Ok(Self {
             store,
             file: file.display().to_string(),

@@ -10,7 +10,7 @@ use crate::cli::survey::Survey;
 use crate::engine::budget;
 use crate::engine::{self, EngineError, Execution, WorkerHost};
 use crate::error::{ExitCode, Failure};
-use crate::model::{Decisions, RunClose, RunOpen, RunStatus, SnapshotFacts};
+use crate::model::{Decisions, RunClose, RunOpen, RunStatus, SnapshotFacts, Teaching};
 use crate::planner::{self, Executed};
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
@@ -104,6 +104,14 @@ impl Attempt {
         context
             .printer
             .detail("proving completeness and publishing");
+        let teaching = Teaching {
+            scope: open.scope.key.clone(),
+            workers: survey.plan.spec.workers,
+            constrained: open.constrained,
+            replay_of: open.replay_of.clone(),
+            confidence: execution.confidence.name().to_owned(),
+            read_ms: u64::try_from(execution.elapsed.as_millis()).unwrap_or(u64::MAX),
+        };
         let evidence = Evidence {
             run: &open.id,
             plan: &survey.plan,
@@ -116,6 +124,7 @@ impl Attempt {
             started_at: open.started_at,
             now: context.clock.now(),
             freshness: None,
+            teaching: Some(&teaching),
         };
         let crash_at = context.environment.crash_at();
         let mut after = |step: Step| {

@@ -8,7 +8,7 @@
 use futures_util::future::join_all;
 
 use super::super::seats::Line;
-use super::super::{Result, SnapshotRequest, SourceError};
+use super::super::{BY_ADMINISTRATOR, Result, SnapshotRequest, SourceError};
 use super::Base;
 use super::catalog::{self, Entry};
 use super::classify::Subject;
@@ -162,7 +162,7 @@ impl Acquisition<'_> {
         } else {
             let note = format!(
                 "without row versions rows may change place while a chunk is read, and be met twice \
-                 or not at all; an owner can run {}",
+                 or not at all; {BY_ADMINISTRATOR}{}",
                 self.remedy()
             );
             ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", Some(note))
@@ -246,7 +246,7 @@ impl Acquisition<'_> {
         let (entry, position, taken_at) = self.described(&mut link).await?;
         let mut notes = vec![format!(
             "one reader only, and writers of the table wait while it reads: SNAPSHOT isolation is not \
-             allowed here; an owner can run {}",
+             allowed here; {BY_ADMINISTRATOR}{}",
             self.remedy()
         )];
         // Nobody is refused there: whoever lacks the right sees himself alone.
@@ -254,7 +254,7 @@ impl Acquisition<'_> {
         let answers = link.ask(self.subject, &question).await?;
         if answers.into_iter().flatten().flatten().next().as_deref() != Some("1") {
             notes.push(format!(
-                "who waits for us is not shown; an administrator can run {}",
+                "who waits for us is not shown without {}",
                 self.base.server.state_grant()
             ));
         }

@@ -136,9 +136,9 @@ async fn describe_relation(
     let chosen = resolve::choose_columns(&names, selection, &relation)?;
     let wanted: Vec<String> = chosen.iter().map(|index| names[*index].clone()).collect();
     check_readable(base, link, &relation, &wanted).await?;
-    let keys = match entry.kind {
+    let (keys, unusable_key) = match entry.kind {
         RelationKind::Table => keys::keys(base, link, &relation, &all).await?,
-        _ => Vec::new(),
+        _ => (Vec::new(), None),
     };
     let columns = map_columns(&all, &chosen, entry.kind, types, &relation)?;
     Ok(Table {
@@ -147,6 +147,7 @@ async fn describe_relation(
         query: None,
         columns,
         keys,
+        unusable_key,
         filter: selection.filter.clone(),
     })
 }

@@ -19,10 +19,10 @@ use super::super::secrets::{Login, PasswordSource, Secret};
 use super::super::url::{SqlServerTarget, TlsMode};
 use super::super::{ConnectOptions, Result, SourceError};
 use super::classify::{self, Subject};
-use super::decode::is_null;
 use super::server::{self, Server};
 use super::sql::{Parameter, Statement};
 use super::types::Storage;
+use super::value::{is_null, printed};
 
 /// The longest that a question of ours may take; what is not known by then stays unknown.
 const QUESTION_LIMIT: Duration = Duration::from_secs(20);
@@ -465,7 +465,7 @@ fn texts(row: &Row) -> Texts {
         if is_null(value) {
             return None;
         }
-        super::decode::printed(value, &Storage::DateTime2(7))
+        printed(value, &Storage::DateTime2(7))
     };
     row.cells().map(|(_, value)| text(value)).collect()
 }

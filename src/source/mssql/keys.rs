@@ -9,7 +9,7 @@ use super::classify::Subject;
 use super::connect::{Link, Texts};
 use super::sql::Statement;
 use super::types::Storage;
-use crate::model::{Key, KeyColumn, KeyOrder, Relation};
+use crate::model::{Key, KeyColumn, KeyDefect, KeyOrder, Relation, UnusableKey};
 
 /// A column at a place of an index.
 struct Indexed {
@@ -31,13 +31,14 @@ impl Indexed {
     }
 }
 
-/// A table's keys, best first; after the first column of a primary key of several, all of them.
+/// A table's keys, best first; after the first column of a primary key of several, all of them. And the
+/// primary key, where it is not among them.
 pub(super) async fn keys(
     base: &Base,
     link: &mut Link,
     relation: &Relation,
     columns: &[Described],
-) -> Result<Vec<Key>> {
+) -> Result<(Vec<Key>, Option<UnusableKey>)> {
     // Clustered and plain indexes of the whole table; of a filtered one rows are missing.
     let sql = "SELECT i.index_id, CAST(i.is_primary_key AS int), CAST(i.is_unique AS int), \
                x.column_id FROM sys.indexes AS i \
@@ -64,7 +65,16 @@ pub(super) async fn keys(
     }
     // An index of one column that is unique comes before longer ones.
     keys.sort_by_key(|key| (!key.primary, !key.unique && key.rest.is_empty()));
-    Ok(keys)
+    let primary = indexed.iter().find(|place| place.primary);
+    let unusable = primary
+        .filter(|_| !keys.iter().any(|key| key.primary))
+        .and_then(|first| find(first, columns))
+        .map(|column| UnusableKey {
+            column: column.name.clone(),
+            source_type: column.declared.shown(),
+            defect: KeyDefect::NoOrder,
+        });
+    Ok((keys, unusable))
 }
 
 fn find<'a>(place: &Indexed, columns: &'a [Described]) -> Option<&'a Described> {

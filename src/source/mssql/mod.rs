@@ -21,6 +21,7 @@ mod sql;
 mod statistics;
 mod text;
 mod types;
+mod value;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::super::seats::Line;
-use super::super::{Result, SnapshotRequest, SourceError};
+use super::super::{BY_ADMINISTRATOR, Result, SnapshotRequest, SourceError};
 use super::Base;
 use super::catalog::{self, Entry};
 use super::classify::{self, Subject};
@@ -224,7 +224,7 @@ impl Acquisition<'_> {
         let refused = match self.lock_each(&mut links).await {
             Ok(()) => None,
             Err(SourceError::Denied { why, grant, .. }) => {
-                Some(format!("{why}; an administrator can run {grant}"))
+                Some(format!("{why}; {BY_ADMINISTRATOR}{grant}"))
             }
             Err(error) => return Err(error),
         };
@@ -366,9 +366,9 @@ impl Acquisition<'_> {
                 let reload = format!("GRANT RELOAD ON *.* TO {}", self.account());
                 let why = match refused {
                     Some((first, grant)) => {
-                        format!("{first}, and {why}; an administrator can run {grant}, or {reload}")
+                        format!("{first}, and {why}; {BY_ADMINISTRATOR}{grant}, or {reload}")
                     }
-                    None => format!("{why}; an administrator can run {reload}"),
+                    None => format!("{why}; {BY_ADMINISTRATOR}{reload}"),
                 };
                 SourceError::Consistency {
                     object: self.read.relation.to_string(),

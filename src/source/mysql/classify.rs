@@ -86,7 +86,7 @@ pub(super) fn connecting(place: &Place, error: &Error) -> SourceError {
                 grant: format!(
                     "GRANT SELECT ON {}.* TO {}",
                     quote_identifier(&place.database),
-                    quote_account(&place.user)
+                    quote_account(&account_named(&server.message).unwrap_or(place.user.clone()))
                 ),
             },
             // Wrong password or account, host not allowed, blocked, expired, locked.
@@ -113,6 +113,15 @@ pub(super) fn connecting(place: &Place, error: &Error) -> SourceError {
         error if tls::cause(error).is_some() => SourceError::Tls { target, why },
         _ => SourceError::Unreachable { target, why },
     }
+}
+
+/// The account that a refusal names, as `user@host`: who is refused a database was known to the server
+/// by it, and nobody could ask for it.
+fn account_named(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once(" '")?;
+    let (user, rest) = rest.split_once("'@'")?;
+    let (host, _) = rest.split_once('\'')?;
+    Some(format!("{user}@{host}"))
 }
 
 /// What went wrong with a statement on an open connection.
@@ -215,6 +224,13 @@ mod tests {
             grant_select("e'tl@10.%", &relation, &["a".to_owned()]),
             "GRANT SELECT (`a`) ON `shop`.`Or``ders` TO 'e''tl'@'10.%'"
         );
+    }
+
+    #[test]
+    fn a_refusal_names_the_account() {
+        let message = "Access denied for user 'etl'@'10.0.0.%' to database 'shop'";
+        assert_eq!(account_named(message).as_deref(), Some("etl@10.0.0.%"));
+        assert_eq!(account_named("Zugriff verweigert"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One connection: opened with what the target asks for, and fixed as every session of ours is.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub(super) struct Connector {
     program: String,
     timeout: Duration,
     statement_timeout: Duration,
+    lock_wait: Duration,
     place: Arc<Place>,
     /// Known from the first connection on.
     known: OnceLock<Known>,
@@ -61,6 +63,7 @@ impl Connector {
             program: run.map_or_else(|| "ixtract".to_owned(), |run| format!("ixtract/{run}")),
             timeout: options.connect_timeout,
             statement_timeout: options.statement_timeout,
+            lock_wait: options.lock_wait,
             place: Arc::new(Place {
                 target: shown,
                 database: target.database.clone(),
@@ -93,6 +96,11 @@ impl Connector {
         self.known
             .get()
             .map_or(self.target.user.as_str(), |known| known.account.as_str())
+    }
+
+    /// How connections are to be secured, and whether the server is on this machine.
+    pub(super) fn security(&self) -> (TlsMode, bool) {
+        (self.target.tls_mode(), self.target.is_local())
     }
 
     /// Opens a connection for reading; the user's limit holds for its statements.
@@ -150,7 +158,7 @@ impl Connector {
                 &self.known.get_or_init(|| Known { server, account }).server
             }
         };
-        let pins = server.pins(limit);
+        let pins = server.pins(limit, self.lock_wait);
         link.run(&subject, &pins).await?;
         link.run(&subject, "SET NAMES utf8mb4").await?;
         Ok(link)
@@ -186,9 +194,13 @@ impl Connector {
         };
         match self.target.tls_mode() {
             TlsMode::Prefer if plain_text_may_help(&error) => {
-                // The first error is the one to show: the second try is a fallback.
                 let plain = Conn::new(self.options(secret, None)).await;
-                plain.map_err(|_| error)
+                match error {
+                    // Then there was nothing else to try, and what it says is what is wrong.
+                    Error::Driver(DriverError::NoClientSslFlagFromServer) => plain,
+                    // The first error is the one to show: the second try is a fallback.
+                    error => plain.map_err(|_| error),
+                }
             }
             TlsMode::VerifyCa => match tls::other_name(&error) {
                 // The driver checks the name always, so it gets one that fits.
@@ -269,6 +281,25 @@ impl Link {
         self.in_order = false;
         let outcome = self.conn()?.query::<Row, _>(sql).await;
         Ok(self.settle(outcome)?.into_iter().map(texts).collect())
+    }
+
+    /// As [`Link::try_texts`], each value by the name of its column, for answers whose columns differ
+    /// from version to version.
+    pub(super) async fn try_named(
+        &mut self,
+        sql: &str,
+    ) -> std::result::Result<Vec<BTreeMap<String, String>>, Error> {
+        self.in_order = false;
+        let outcome = self.conn()?.query::<Row, _>(sql).await;
+        let rows = self.settle(outcome)?.into_iter().map(|row| {
+            let columns = row.columns();
+            let names = columns.iter().map(|column| column.name_str().into_owned());
+            let named = names.zip(texts(row));
+            named
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect()
+        });
+        Ok(rows.collect())
     }
 
     /// Prepares a statement: the one way for text that is the user's, because it takes one statement

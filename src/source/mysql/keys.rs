@@ -9,7 +9,7 @@ use super::classify::Subject;
 use super::connect::{Link, Texts};
 use super::sql::quote_text;
 use super::types::Storage;
-use crate::model::{Key, KeyColumn, KeyOrder, Relation};
+use crate::model::{Key, KeyColumn, KeyDefect, KeyOrder, Relation, UnusableKey};
 
 /// A column at a place of an index.
 struct Indexed {
@@ -36,13 +36,14 @@ impl Indexed {
 /// The name of a table's primary index, which no other can have.
 const PRIMARY: &str = "PRIMARY";
 
-/// A table's keys, best first; after the first column of a primary key of several, all of them.
+/// A table's keys, best first; after the first column of a primary key of several, all of them. And the
+/// primary key, where it is not among them.
 pub(super) async fn keys(
     base: &Base,
     link: &mut Link,
     relation: &Relation,
     columns: &[Described],
-) -> Result<Vec<Key>> {
+) -> Result<(Vec<Key>, Option<UnusableKey>)> {
     let visible = match (&base.server, base.server.mariadb) {
         (server, true) if server.since(10, 6, 0) => " AND IGNORED = 'NO'",
         (server, false) if server.since(8, 0, 0) => " AND IS_VISIBLE = 'YES'",
@@ -72,7 +73,25 @@ pub(super) async fn keys(
     }
     // An index of one column that is unique comes before longer ones.
     keys.sort_by_key(|key| (!key.primary, !key.unique && key.rest.is_empty()));
-    Ok(keys)
+    let primary = indexed.iter().find(|place| place.index == PRIMARY);
+    let unusable = primary
+        .filter(|_| !keys.iter().any(|key| key.primary))
+        .and_then(|first| unusable(first, columns));
+    Ok((keys, unusable))
+}
+
+/// The key that begins so, for which no bounds can be written.
+fn unusable(first: &Indexed, columns: &[Described]) -> Option<UnusableKey> {
+    let name = first.column.as_ref()?;
+    let column = columns.iter().find(|column| column.name == *name)?;
+    Some(UnusableKey {
+        column: name.clone(),
+        source_type: column.source_type.clone(),
+        defect: match column.storage {
+            Storage::Uuid => KeyDefect::TwoOrders,
+            _ => KeyDefect::NoOrder,
+        },
+    })
 }
 
 fn find<'a>(place: &Indexed, columns: &'a [Described]) -> Option<&'a Described> {
@@ -133,9 +152,11 @@ fn order(column: &Described) -> Option<KeyOrder> {
                 operators: None,
             });
         }
-        Storage::Uuid => "uuid",
         Storage::Bytes => "binary",
         Storage::Float | Storage::Double | Storage::Bit(_) | Storage::Json => return None,
+        // `<` and the index order UUIDs of several versions differently (10.11.19): a range would
+        // lose rows.
+        Storage::Uuid => return None,
     };
     Some(KeyOrder::Server {
         cast: Some(cast.to_owned()),

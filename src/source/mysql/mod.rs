@@ -10,6 +10,7 @@ mod classify;
 mod connect;
 mod decode;
 mod density;
+mod examine;
 mod keys;
 mod lookup;
 mod probe;
@@ -34,8 +35,8 @@ use super::url::MysqlTarget;
 use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source};
 use crate::clock::SharedClock;
 use crate::model::{
-    ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind, Statistics,
-    Table, TypeOptions,
+    Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
+    Statistics, Table, TypeOptions,
 };
 use classify::Subject;
 use connect::{Connector, Link};
@@ -161,6 +162,10 @@ impl Source for Mysql {
 
     async fn load(&self) -> Result<ConnectionLoad> {
         statistics::load(&self.base).await
+    }
+
+    async fn examine(&self) -> Result<Vec<Check>> {
+        examine::examine(&self.base).await
     }
 
     async fn snapshot(

@@ -22,9 +22,6 @@ const STEPS: i128 = 16;
 const SIGNS: &str = " -./:@_0123456789abcdefghijklmnopqrstuvwxyz";
 const CAPITALS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/// Digits of a UUID's groups, in which MariaDB may order it.
-const HEX_STEPS: u8 = 64;
-
 /// A key that is there, and the estimated rows from it to the next.
 struct Mark {
     key: KeyValue,
@@ -236,7 +233,6 @@ fn made_up(order: &KeyOrder, from: &KeyValue, to: &KeyValue) -> Vec<KeyValue> {
         (KeyValue::Typed { kind, text: from }, KeyValue::Typed { text: to, .. }) => {
             let words = match kind.as_str() {
                 "text" => words(from, to),
-                "uuid" => uuids(),
                 _ => Vec::new(),
             };
             words
@@ -269,20 +265,6 @@ fn words(from: &str, to: &str) -> Vec<String> {
     let beginnings = std::iter::once(shared.clone()).chain(longer);
     beginnings
         .flat_map(|beginning| signs.iter().map(move |sign| format!("{beginning}{sign}")))
-        .collect()
-}
-
-/// UUIDs that differ in their first bytes, and others that differ in the last group's: MariaDB orders
-/// some kinds by the one and some by the other.
-fn uuids() -> Vec<String> {
-    (1..HEX_STEPS)
-        .flat_map(|step| {
-            let byte = step * (255 / HEX_STEPS);
-            [
-                format!("{byte:02x}000000-0000-7000-8000-000000000000"),
-                format!("00000000-0000-1000-8000-{byte:02x}0000000000"),
-            ]
-        })
         .collect()
 }
 

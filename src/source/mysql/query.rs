@@ -35,6 +35,7 @@ pub(super) async fn describe(
         kind,
         query: Some(text.to_owned()),
         keys: Vec::new(),
+        unusable_key: None,
         filter: selection.filter.clone(),
     })
 }

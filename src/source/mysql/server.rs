@@ -76,7 +76,8 @@ impl Server {
 
     /// What every session fixes, whatever the server's settings are: nothing that changes values, no
     /// limit that ends a session while it waits its turn. `limit` is for one statement; zero is none.
-    pub(super) fn pins(&self, limit: Duration) -> String {
+    /// `lock_wait` is the longest wait for a table's lock, in whole seconds, at least one.
+    pub(super) fn pins(&self, limit: Duration, lock_wait: Duration) -> String {
         let mut pins = vec![
             "SESSION time_zone = '+00:00'".to_owned(),
             // PAD_CHAR_TO_FULL_LENGTH and the like change what is read; ours are the rules that
@@ -85,6 +86,8 @@ impl Server {
             format!("SESSION net_write_timeout = {}", SLOW_CONSUMER.as_secs()),
             format!("SESSION net_read_timeout = {}", SLOW_CONSUMER.as_secs()),
             format!("SESSION wait_timeout = {}", IDLE.as_secs()),
+            // Its default is a day or a year.
+            format!("SESSION lock_wait_timeout = {}", lock_wait.as_secs().max(1)),
             "SESSION sql_select_limit = DEFAULT".to_owned(),
             "SESSION sql_big_selects = 1".to_owned(),
             "SESSION sql_safe_updates = 0".to_owned(),
@@ -143,13 +146,16 @@ mod tests {
     #[test]
     fn pins_are_the_flavours_own() {
         let limit = Duration::from_millis(1500);
-        let maria = Server::of("10.11.19-MariaDB", "").pins(limit);
+        let maria = Server::of("10.11.19-MariaDB", "").pins(limit, Duration::ZERO);
         assert!(maria.contains("max_statement_time = 1.5") && maria.contains("tx_isolation"));
         assert!(!maria.contains("max_execution_time"));
-        let mysql = Server::of("8.4.0", "MySQL").pins(limit);
+        let mysql = Server::of("8.4.0", "MySQL").pins(limit, Duration::ZERO);
         assert!(mysql.contains("max_execution_time = 1500"));
         assert!(mysql.contains("transaction_isolation") && !mysql.contains("max_statement_time"));
-        let old = Server::of("5.6.24", "MySQL").pins(limit);
-        assert!(!old.contains("max_"), "{old}");
+        let old = Server::of("5.6.24", "MySQL").pins(limit, Duration::ZERO);
+        assert!(
+            !old.contains("max_") && old.contains("lock_wait_timeout = 1,"),
+            "{old}"
+        );
     }
 }

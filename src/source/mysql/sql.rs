@@ -206,7 +206,6 @@ pub(super) fn literal(value: &KeyValue, order: &KeyOrder) -> Option<String> {
                     Some(format!("CAST({} AS DATETIME(6))", quote_text(text)))
                 }
                 ("time", None) => Some(format!("CAST({} AS TIME(6))", quote_text(text))),
-                ("uuid", None) => Some(format!("CAST({} AS UUID)", quote_text(text))),
                 _ => None,
             }
         }

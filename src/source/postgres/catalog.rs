@@ -171,8 +171,8 @@ async fn describe_found(
     let chosen = choose_columns(&all, selection, &relation)?;
     check_readable(base, &relation, &all, &chosen)?;
     // An index of a parent says nothing of what inherits from it.
-    let keys = if entry.inherited {
-        Vec::new()
+    let (keys, unusable_key) = if entry.inherited {
+        (Vec::new(), None)
     } else {
         keys::keys(link, &subject, entry.oid).await?
     };
@@ -183,6 +183,7 @@ async fn describe_found(
         query: None,
         columns,
         keys,
+        unusable_key,
         filter: selection.filter.clone(),
     })
 }

@@ -33,9 +33,12 @@ pub(super) const NAMES_OF_ROLE: &str = "SET LOCAL search_path TO DEFAULT;";
 /// standby knows none that is serializable, and a deferrable one waits.
 pub(super) const BEGIN_LOOK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY;";
 
-/// [`BEGIN_LOOK`] with [`OWN_NAMES`].
-const LOOK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY;\
-    SET LOCAL search_path = pg_catalog, pg_temp;";
+/// [`BEGIN_LOOK`] with [`OWN_NAMES`]; the size of a table takes its lock, and nobody waits for ever.
+fn look(lock_wait: Duration) -> String {
+    // Zero would be no limit.
+    let limit = lock_wait.as_millis().max(1);
+    format!("{BEGIN_LOOK}{OWN_NAMES}SET LOCAL lock_timeout = {limit};")
+}
 
 /// Opens connections to one target.
 pub(super) struct Connector {
@@ -44,6 +47,7 @@ pub(super) struct Connector {
     tls: Option<MakeRustlsConnect>,
     application: String,
     timeout: Duration,
+    look: Arc<str>,
     place: Arc<Place>,
 }
 
@@ -67,6 +71,7 @@ impl Connector {
             password: options.password.clone(),
             application,
             timeout: options.connect_timeout,
+            look: look(options.lock_wait).into(),
             place: Arc::new(Place {
                 target: shown,
                 database: target.database.clone(),
@@ -79,6 +84,11 @@ impl Connector {
     /// Where connections go.
     pub(super) fn place(&self) -> &Arc<Place> {
         &self.place
+    }
+
+    /// How connections are to be secured, and whether the server is on this machine.
+    pub(super) fn security(&self) -> (TlsMode, bool) {
+        (self.target.tls_mode(), self.target.is_local())
     }
 
     /// Opens a connection, with a password obtained for it, within the time limit.
@@ -189,6 +199,7 @@ impl Connector {
             client,
             driver,
             last_words,
+            look: Arc::clone(&self.look),
             place: Arc::clone(&self.place),
         }
     }
@@ -218,6 +229,8 @@ pub(super) struct Link {
     driver: JoinHandle<()>,
     /// What the server said last, when it ended the connection by itself.
     last_words: Arc<OnceLock<String>>,
+    /// Begins a transaction for questions to the catalogue.
+    look: Arc<str>,
     place: Arc<Place>,
 }
 
@@ -257,7 +270,7 @@ impl Link {
     ) -> Result<Vec<Row>> {
         // Polled in this order, and each is sent whole when it is polled first.
         let (begun, rows, ended) = join3(
-            self.client.batch_execute(LOOK),
+            self.client.batch_execute(&self.look),
             self.client.query_typed(sql, params),
             self.client.batch_execute("ROLLBACK"),
         )
@@ -274,7 +287,7 @@ impl Link {
         subject: &Subject,
         questions: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        self.execute(subject, LOOK).await?;
+        self.execute(subject, &self.look).await?;
         let answers = questions.await;
         // Ends the transaction whether it failed or not.
         let ended = self.execute(subject, "ROLLBACK").await;

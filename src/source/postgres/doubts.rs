@@ -16,7 +16,8 @@ const SHOWN: &str = "
     SELECT s.attname::text, v
     FROM pg_stats s,
          unnest(s.most_common_vals::text::text[] || s.histogram_bounds::text::text[]) AS v
-    WHERE s.schemaname = $1 AND s.tablename = $2 AND s.attname = ANY ($3)";
+    WHERE s.schemaname = $1 AND s.tablename = $2 AND s.attname = ANY ($3)
+      AND (current_setting('server_encoding') <> 'SQL_ASCII' OR v ~ '^[\\x01-\\x7f]*$')";
 
 /// The first such value of each column.
 pub(super) async fn doubts(base: &Base, table: &Table) -> Result<Vec<Doubt>> {

@@ -6,16 +6,15 @@ use std::collections::BTreeSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::super::Result;
 use super::super::dialect::quote_identifier;
 use super::classify::Subject;
 use super::connect::Link;
-use crate::model::{Key, KeyColumn, KeyOrder};
+use crate::model::{Key, KeyColumn, KeyDefect, KeyOrder, UnusableKey};
 
 /// Columns of usable B-tree indexes in the type's default order and the column's own collation, best
 /// index first. A partial index lacks rows; a column of an expression has no attribute to join with;
 /// domains are followed to their base type. In a database without an encoding text may be of bytes
-/// that no literal can say, so it is no key there; nor is a type whose schema may not be named.
+/// that no literal can say. A type whose schema may not be named is no key.
 const COLUMNS: &str = "
     WITH RECURSIVE base AS (
         SELECT attnum, atttypid AS oid FROM pg_attribute
@@ -40,7 +39,8 @@ const COLUMNS: &str = "
             WHERE s.amopfamily = o.opcfamily AND s.amoplefttype = t.oid AND s.amoprighttype = t.oid
               AND (s.amopstrategy, e.oprname) IN ((1, '<'), (3, '='), (4, '>='))
               AND has_schema_privilege(n.oid, 'USAGE')
-            HAVING count(*) = 3 AND count(DISTINCT n.oid) = 1)
+            HAVING count(*) = 3 AND count(DISTINCT n.oid) = 1),
+           a.attcollation = 0 AND t.typtype <> 'e' OR current_setting('server_encoding') <> 'SQL_ASCII'
     FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
     CROSS JOIN LATERAL generate_series(0, i.indnkeyatts - 1) p(place)
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p.place]
@@ -51,7 +51,6 @@ const COLUMNS: &str = "
     LEFT JOIN pg_namespace cn ON cn.oid = c.collnamespace
     WHERE i.indrelid = $1 AND i.indisvalid AND i.indisready AND i.indpred IS NULL
       AND m.amname = 'btree' AND o.opcdefault AND i.indcollation[p.place] = a.attcollation
-      AND (a.attcollation = 0 AND t.typtype <> 'e' OR current_setting('server_encoding') <> 'SQL_ASCII')
       AND has_schema_privilege(tn.oid, 'USAGE')
       AND (cn.oid IS NULL OR has_schema_privilege(cn.oid, 'USAGE'))
     ORDER BY 2 DESC, 3 DESC, 4, 1, p.place";
@@ -99,8 +98,8 @@ struct Indexed {
     column: String,
     source_type: String,
     not_null: bool,
-    /// `None` where the type has no order that we can name bounds in.
-    order: Option<KeyOrder>,
+    /// How its bounds are written, where they can be.
+    order: Result<KeyOrder, KeyDefect>,
 }
 
 impl Indexed {
@@ -117,7 +116,11 @@ impl Indexed {
             place: row.get(4),
             column: row.get(5),
             source_type: row.get(6),
-            order: order(&name, &schema, row.get(9), collation, row.get(13)),
+            order: if row.get(14) {
+                order(&name, &schema, row.get(9), collation, row.get(13)).ok_or(KeyDefect::NoOrder)
+            } else {
+                Err(KeyDefect::NoEncoding)
+            },
             not_null: row.get(10),
         }
     }
@@ -175,8 +178,13 @@ pub(super) fn kind(order: &KeyOrder) -> &'static str {
         .map_or("enum", |(_, kind, _)| kind)
 }
 
-/// A relation's keys, best first; after the first column of a primary key of several, all of them.
-pub(super) async fn keys(link: &Link, subject: &Subject, relation: u32) -> Result<Vec<Key>> {
+/// A relation's keys, best first; after the first column of a primary key of several, all of them. And
+/// the primary key, where it is not among them.
+pub(super) async fn keys(
+    link: &Link,
+    subject: &Subject,
+    relation: u32,
+) -> crate::source::Result<(Vec<Key>, Option<UnusableKey>)> {
     let rows = link
         .rows(subject, COLUMNS, &[(&relation, Type::OID)])
         .await?;
@@ -190,7 +198,18 @@ pub(super) async fn keys(link: &Link, subject: &Subject, relation: u32) -> Resul
             keys.extend(whole(columns));
         }
     }
-    Ok(keys)
+    let mut primary = columns.iter().filter(|column| column.primary);
+    Ok((keys, primary.next().and_then(unusable)))
+}
+
+/// The key that begins with this column, where no bounds can be written for it.
+fn unusable(first: &Indexed) -> Option<UnusableKey> {
+    let defect = *first.order.as_ref().err()?;
+    Some(UnusableKey {
+        column: first.column.clone(),
+        source_type: first.source_type.clone(),
+        defect,
+    })
 }
 
 fn leading(first: &Indexed) -> Option<Key> {
@@ -198,7 +217,7 @@ fn leading(first: &Indexed) -> Option<Key> {
     Some(Key {
         column: first.column.clone(),
         source_type: first.source_type.clone(),
-        order: first.order.clone()?,
+        order: first.order.clone().ok()?,
         primary: first.primary,
         unique: first.unique,
         nullable: !first.not_null,
@@ -218,7 +237,7 @@ fn whole(columns: &[Indexed]) -> Option<Key> {
     let foreign = |column: &Indexed| {
         matches!(
             &column.order,
-            Some(KeyOrder::Server {
+            Ok(KeyOrder::Server {
                 operators: Some(_),
                 ..
             })
@@ -232,7 +251,7 @@ fn whole(columns: &[Indexed]) -> Option<Key> {
         .map(|more| {
             Some(KeyColumn {
                 column: more.column.clone(),
-                order: more.order.clone()?,
+                order: more.order.clone().ok()?,
             })
         })
         .collect();
@@ -309,7 +328,7 @@ mod tests {
             column: format!("c{place}"),
             source_type: "bigint".to_owned(),
             not_null,
-            order: Some(KeyOrder::Integer),
+            order: Ok(KeyOrder::Integer),
         };
         let key = whole(&[column(0, true), column(1, true)]).expect("a key");
         assert_eq!(key.to_string(), "(c0, c1)");

@@ -10,6 +10,7 @@ mod copy;
 mod decode;
 mod density;
 mod doubts;
+mod examine;
 mod keys;
 mod leaves;
 mod lookup;
@@ -36,8 +37,8 @@ use super::{
 };
 use crate::clock::SharedClock;
 use crate::model::{
-    ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind, Statistics,
-    Table, TypeOptions,
+    Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
+    Statistics, Table, TypeOptions,
 };
 use classify::Subject;
 use connect::{Connector, Link};
@@ -190,6 +191,14 @@ impl Source for Postgres {
 
     async fn load(&self) -> Result<ConnectionLoad> {
         statistics::load(&self.base).await
+    }
+
+    async fn examine(&self) -> Result<Vec<Check>> {
+        examine::examine(&self.base).await
+    }
+
+    async fn cautions(&self) -> Result<Vec<String>> {
+        examine::cautions(&self.base).await
     }
 
     async fn snapshot(

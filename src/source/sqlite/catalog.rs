@@ -45,14 +45,14 @@ pub(super) fn describe(
     selection: &Selection,
     types: &TypeOptions,
 ) -> Result<Table> {
-    let (relation, kind, all, keys) = match selection.query.as_deref() {
+    let (relation, kind, all, keys, unusable_key) = match selection.query.as_deref() {
         Some(text) => {
             let relation = Relation {
                 schema: QUERY_SCHEMA.to_owned(),
                 name: table.to_owned(),
             };
             let all = query::columns(connection, &relation, text)?;
-            (relation, RelationKind::Query, all, Vec::new())
+            (relation, RelationKind::Query, all, Vec::new(), None)
         }
         None => {
             let listed = resolve(connection, database, table)?;
@@ -61,7 +61,8 @@ pub(super) fn describe(
                 name: listed.name.clone(),
             };
             let (all, keys) = columns_and_keys(connection, &relation, &listed)?;
-            (relation, listed.kind, all, keys)
+            let unusable = keys::unusable(&listed, &all, &keys);
+            (relation, listed.kind, all, keys, unusable)
         }
     };
     let keep = selected(&relation, &all, selection)?;
@@ -90,6 +91,7 @@ pub(super) fn describe(
         query: selection.query.clone(),
         columns,
         keys,
+        unusable_key,
         filter: selection.filter.clone(),
     })
 }

@@ -123,7 +123,16 @@ impl DatabaseFile {
 
     /// Whether there is a `-wal` file with anything in it.
     pub(super) fn has_wal(&self) -> bool {
-        std::fs::metadata(beside(&self.path, "-wal")).is_ok_and(|wal| wal.len() > 0)
+        self.has_beside("-wal")
+    }
+
+    /// Whether there is a `-journal` file with anything in it.
+    pub(super) fn has_journal(&self) -> bool {
+        self.has_beside("-journal")
+    }
+
+    fn has_beside(&self, suffix: &str) -> bool {
+        std::fs::metadata(beside(&self.path, suffix)).is_ok_and(|file| file.len() > 0)
     }
 }
 

@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::catalog::{Declared, Listed, declared};
-use crate::model::{Key, KeyColumn, KeyOrder, Relation};
+use crate::model::{Key, KeyColumn, KeyDefect, KeyOrder, Relation, UnusableKey};
 
 /// Collations that are SQLite's own, and that ranges can be read in on any connection.
 const COLLATIONS: &[&str] = &["BINARY", "NOCASE", "RTRIM"];
@@ -23,6 +23,17 @@ pub(super) fn keys(
     }
     let indexes = unique_indexes(connection, relation, columns)?;
     Ok(indexes.into_iter().flat_map(|index| index.keys).collect())
+}
+
+/// The primary key that rows are stored by, where it is not among the table's keys.
+pub(super) fn unusable(listed: &Listed, columns: &[Declared], keys: &[Key]) -> Option<UnusableKey> {
+    let hidden = listed.without_rowid && !keys.iter().any(|key| key.primary);
+    let first = columns.iter().find(|column| column.primary == 1);
+    first.filter(|_| hidden).map(|column| UnusableKey {
+        column: column.name.clone(),
+        source_type: column.declared.clone(),
+        defect: KeyDefect::NoOrder,
+    })
 }
 
 /// Whether a key is what a table's rows are stored by, and not that of an index beside them.

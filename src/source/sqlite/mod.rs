@@ -7,6 +7,7 @@
 mod acquire;
 mod catalog;
 mod decode;
+mod examine;
 mod failure;
 mod file;
 mod keys;
@@ -35,8 +36,8 @@ use super::dialect::from_item;
 use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError};
 use crate::clock::SharedClock;
 use crate::model::{
-    ConnectionLoad, Key, KeyDensity, ReadSpec, RelationKind, Selection, SourceIdentity, SourceKind,
-    Statistics, Table, TypeOptions,
+    Check, ConnectionLoad, Key, KeyDensity, ReadSpec, RelationKind, Selection, SourceIdentity,
+    SourceKind, Statistics, Table, TypeOptions,
 };
 use file::{Access, DatabaseFile};
 use ordered::Walk;
@@ -290,6 +291,11 @@ impl Source for Sqlite {
             max: MOST_READERS,
             active: 0,
         })
+    }
+
+    async fn examine(&self) -> Result<Vec<Check>> {
+        let desk = Arc::clone(&self.desk);
+        blocking(move || Ok(examine::examine(&desk))).await
     }
 
     async fn snapshot(

@@ -65,6 +65,7 @@ fn options(path: &Path) -> ConnectOptions {
         run: None,
         connect_timeout: Duration::from_millis(50),
         statement_timeout: Duration::ZERO,
+        lock_wait: Duration::from_secs(6),
         clock: System::shared(),
     }
 }
@@ -842,6 +843,7 @@ async fn statements_have_a_time_limit() {
     let fixture = Fixture::new("CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1);");
     let options = ConnectOptions {
         statement_timeout: Duration::from_millis(5),
+        lock_wait: Duration::from_secs(6),
         ..options(&fixture.path)
     };
     let source = Sqlite::connect(&fixture.path, &options).await.unwrap();

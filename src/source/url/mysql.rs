@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::tls::is_loopback;
 use super::{Parts, TlsMode, UrlError, client_certificate, filled, in_force, port_number, seconds};
 use crate::source::secrets::Secret;
 
@@ -28,6 +29,11 @@ pub struct MysqlTarget {
 }
 
 impl MysqlTarget {
+    /// Whether the server is on this machine, so that nothing travels over a network.
+    pub fn is_local(&self) -> bool {
+        self.socket.is_some() || is_loopback(&self.host)
+    }
+
     /// The TLS mode in force: as written, else by the kind of host; none on a socket.
     pub fn tls_mode(&self) -> TlsMode {
         if self.socket.is_some() {

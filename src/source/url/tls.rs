@@ -43,7 +43,7 @@ pub(super) fn in_force(written: Option<TlsMode>, host: &str) -> TlsMode {
 }
 
 /// Whether a host is this machine, by name or address.
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host
             .parse::<std::net::IpAddr>()

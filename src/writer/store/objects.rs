@@ -9,8 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use futures_util::stream::{self, StreamExt};
+use jiff::Timestamp;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
+use object_store::{
+    Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion,
+};
 
 use super::Store;
 use crate::writer::folder::{Blob, Folder};
@@ -180,6 +183,17 @@ impl Store {
 
     /// The length of an object; none where there is none.
     pub(super) fn length(&self, path: &str) -> Result<Option<u64>> {
+        Ok(self.head(path)?.map(|meta| meta.size))
+    }
+
+    /// When an object was written, by the store's clock.
+    pub(super) fn written_at(&self, path: &str) -> Result<Option<Timestamp>> {
+        let meta = self.head(path)?;
+        let at = meta.map(|meta| meta.last_modified.timestamp_millis());
+        Ok(at.and_then(|at| Timestamp::from_millisecond(at).ok()))
+    }
+
+    fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
         let store = Arc::clone(self.patient());
         let key = self.address().key(path);
         let failed = self.failed("read", &key);
@@ -189,7 +203,7 @@ impl Store {
                 async move { store.head(&key).await }
             });
             match head.await {
-                Ok(meta) => Ok(Some(meta.size)),
+                Ok(meta) => Ok(Some(meta)),
                 Err(error) if is_missing_object(&error) => Ok(None),
                 Err(error) => Err(failed(error)),
             }

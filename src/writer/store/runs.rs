@@ -10,6 +10,7 @@
 //!   is ever removed that a manifest may still come to name.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use object_store::UpdateVersion;
 use object_store::path::Path;
 
@@ -83,6 +84,10 @@ impl Staging for StoreStaging {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let bytes = Bytes::copy_from_slice(bytes);
         self.store.put(&self.path(name), bytes)
+    }
+
+    fn written_at(&self, name: &str) -> Result<Option<Timestamp>> {
+        self.store.written_at(&self.path(name))
     }
 
     fn seal(&self) -> Result<()> {

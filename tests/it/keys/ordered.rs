@@ -360,3 +360,47 @@ fn auto_says_why_it_cuts_by_what() {
     );
     assert!(said.contains("it is cut by key (a, b) instead"), "{said}");
 }
+
+/// A plan says what it passes over, and so does the refusal of `--chunking key`.
+#[track_caller]
+fn expect_passed_over(cli: &Cli, source: &str, table: &str, why: &str) {
+    let plan = ["plan", "--source", source, table];
+    let said = cli.run(plan).expect_code(0).stdout.replace('\n', " ");
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(why), "{why}: {said}");
+    let forced = [&plan[..], &["--chunking", "key"]].concat();
+    let refused = cli.run(forced).expect_code(2).stderr;
+    assert!(refused.contains(why), "{refused}");
+}
+
+#[test]
+fn a_primary_key_that_cannot_be_cut_on_is_named() {
+    let database = postgres().fresh_database_with("ENCODING 'SQL_ASCII' TEMPLATE template0");
+    let cli = Cli::new();
+    database.exec(
+        "CREATE TABLE t (code text PRIMARY KEY, x text);
+         INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 200) AS i;
+         INSERT INTO t VALUES (convert_from('\\xff'::bytea, 'SQL_ASCII'), 'x');
+         CREATE TABLE j (body jsonb PRIMARY KEY);
+         INSERT INTO j SELECT to_jsonb(i) FROM generate_series(1, 90) AS i; ANALYZE t, j",
+    );
+    let none = "the database has no encoding, so its text may be of bytes that no bound can say";
+    let why = format!("the primary key's code is passed over: {none}");
+    expect_passed_over(&cli, &database.url(), "public.t", &why);
+    let why =
+        "the primary key's body is passed over: jsonb has no order that bounds can be written in";
+    expect_passed_over(&cli, &database.url(), "public.j", why);
+    let flags = [
+        "--workers",
+        "3",
+        "--chunk-rows",
+        "7",
+        "--type",
+        "code=binary",
+    ];
+    let run = extract(&cli, &database.url(), "public.t", "out", &flags);
+    assert_eq!(run.plan().spec.strategy, Strategy::CtidChunking);
+    let expected =
+        database.query_text("SELECT encode(convert_to(code, 'SQL_ASCII'), 'hex'), x FROM t");
+    expect_rows(&run, "t", expected);
+}

@@ -145,6 +145,22 @@ fn flags_option_file_and_variables_say_the_same() {
 }
 
 #[test]
+fn a_socket_is_as_good_as_a_port() {
+    let database = scene();
+    let sockets = database.query_text("SELECT @@socket");
+    let socket = sockets[0][0].as_deref().expect("a socket");
+    let (user, name) = (&database.address().user, database.name());
+    let password = &database.address().password;
+    let url = format!("mysql://{user}@/{name}?socket={socket}");
+    let cli = || Cli::new().env("MYSQL_PWD", password);
+    expect_read(cli(), &url, &[]);
+    let nowhere = url.replace("/socket", "/no-socket");
+    let refused = Extraction::new(nowhere, "t").by(cli()).run(&[]);
+    let refused = refused.expect_code(69);
+    assert!(refused.stderr.contains("no-socket"), "{refused:#?}");
+}
+
+#[test]
 fn what_is_wrong_with_the_address_is_said() {
     let database = scene();
     let nowhere = database.url().replace(database.name(), "no_such_database");

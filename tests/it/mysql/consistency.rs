@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::gate::Gate;
 use crate::extraction::{Extraction, sort_key, until};
+use crate::ixtract::Signal;
 use crate::proxy::Proxy;
 use crate::readers::Row;
 use crate::servers::mysql::{Mysql, MysqlDatabase, both, mariadb};
@@ -216,6 +217,29 @@ fn without_any_session_the_run_ends_with_nothing_published() {
     assert_eq!(extraction.beside(), [].into());
     assert_eq!(extraction.statuses(), ["failed"]);
     gate.open();
+}
+
+#[test]
+fn a_signal_stops_the_servers_queries_and_publishes_nothing() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let (database, extraction) = scene(&mariadb());
+        let gate = Gate::shut(&database);
+        let filter = gate.filter();
+        let mut running = extraction.spawn(&[&PARALLEL[..], &["--where", &filter]].concat());
+        gate.wait_for_readers(4);
+        running.signal(signal);
+        let outcome = running.wait().expect_code(code);
+        assert!(
+            outcome.stderr.contains("nothing was published"),
+            "{outcome:#?}"
+        );
+        // The gate is still shut: only a cancelled query leaves it.
+        until("no reader is left", || gate.readers().is_empty());
+        gate.open();
+        assert!(!extraction.dataset().exists());
+        assert_eq!(extraction.beside(), [].into(), "staging is gone");
+        assert_eq!(extraction.statuses(), ["cancelled"]);
+    }
 }
 
 #[test]

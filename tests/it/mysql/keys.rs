@@ -2,7 +2,7 @@
 
 use super::consistency::DIGITS;
 use crate::extraction::{Extraction, sort_key};
-use crate::servers::mysql::{MysqlDatabase, both};
+use crate::servers::mysql::{MysqlDatabase, both, mariadb};
 
 /// Extracts a table in many chunks, and compares; says how many chunks the plan had.
 #[track_caller]
@@ -64,6 +64,14 @@ fn every_kind_of_key_is_cut() {
                 "k",
             ),
             ("bytes", "BINARY(16)", "UNHEX(MD5(n))", "LOWER(HEX(k))"),
+            ("clocks", "TIME(3)", "SEC_TO_TIME((n - 1000) * 3.001)", "k"),
+            (
+                "instants",
+                "TIMESTAMP(6)",
+                "DATE_ADD('1999-12-31', INTERVAL n * 99999 SECOND)",
+                "DATE_FORMAT(k, '%Y-%m-%dT%H:%i:%s.%fZ')",
+            ),
+            ("small", "SMALLINT", "n - 1000", "k"),
         ] {
             database.exec(&format!(
                 "CREATE TABLE {name} (k {definition} PRIMARY KEY, n INT);
@@ -73,6 +81,30 @@ fn every_kind_of_key_is_cut() {
             assert!(chunks > 5, "{name}: {chunks} chunks");
         }
     }
+}
+
+/// MariaDB orders UUIDs of several versions one way in an index and another when it compares.
+#[test]
+fn uuids_of_several_versions_are_not_cut_by_and_arrive_once() {
+    let database = mariadb().fresh_database();
+    database.exec(
+        "CREATE TABLE t (k UUID PRIMARY KEY, n INT, KEY (n));
+         INSERT INTO t SELECT UNHEX(MD5(seq)), seq FROM seq_1_to_1000;
+         INSERT INTO t SELECT UNHEX(CONCAT(LPAD(HEX(seq), 8, '0'), SUBSTR(MD5(seq), 9, 4), '11EE9',
+             SUBSTR(MD5(seq), 18))), -seq FROM seq_1_to_1000;
+         CREATE TABLE bare (k UUID PRIMARY KEY); INSERT INTO bare SELECT k FROM t",
+    );
+    // By the other index.
+    assert!(expect_every_row(&database, "t", "k, n") > 5);
+    let extraction = Extraction::new(database.url(), "bare");
+    extraction.run(&["--workers", "3"]).expect_code(0);
+    let mut expected = database.query_text("SELECT k FROM bare");
+    expected.sort_by_cached_key(sort_key);
+    assert_eq!(extraction.rows(), expected);
+    let refused = extraction.run(&["--chunking", "key"]).expect_code(2);
+    let why = "the primary key's k is passed over: this server's comparisons and its index do not \
+               order every uuid alike";
+    assert!(refused.stderr.contains(why), "{refused:#?}");
 }
 
 #[test]

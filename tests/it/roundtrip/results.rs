@@ -2,8 +2,11 @@
 //! found it. With `IXTRACT_UPDATE_DOCS=1` the tests write their parts of the page; else the page has to
 //! say what they found.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
+
+use ixtract::model::FieldType;
 
 use super::oracle::Kind;
 use super::table::{Column, Filled, column};
@@ -75,6 +78,106 @@ fn for_version(mut column: Column, version: u32) -> Column {
     column
 }
 
+/// A way to extract the table.
+struct Run {
+    /// `None` is CSV.
+    mapping: Option<&'static str>,
+    workers: &'static str,
+    compression: &'static str,
+}
+
+impl Run {
+    fn name(&self) -> String {
+        let mapping = self.mapping.unwrap_or("csv");
+        format!("{mapping}-{}-{}", self.workers, self.compression)
+    }
+}
+
+/// Fails the test unless whoever can read the types of a mapping finds the server's values.
+#[track_caller]
+fn expect_values(filled: &Filled, published: &Published, mapping: &str) {
+    if mapping == "portable" {
+        filled.expect_in(published, &Engine::ALL);
+        return;
+    }
+    filled.expect_in(published, &[Engine::Pyarrow]);
+    let columns = published.plan().spec.read.columns;
+    // DuckDB has no decimals of more digits and reads them as doubles.
+    let beyond = |name: &str| {
+        columns.iter().any(|column| {
+            column.name == name
+                && matches!(column.field, FieldType::Decimal { precision, .. } if precision > 38)
+        })
+    };
+    filled.expect_columns_in(published, Engine::DuckDb, |name| !beyond(name));
+}
+
+/// Every format, mapping and compression, by one worker and by four.
+fn every_run() -> Vec<Run> {
+    let mut runs = Vec::new();
+    for workers in ["4", "1"] {
+        for compression in ["snappy", "zstd", "gzip", "lz4", "none"] {
+            for mapping in ["portable", "native"] {
+                runs.push(Run {
+                    mapping: Some(mapping),
+                    workers,
+                    compression,
+                });
+            }
+        }
+        for compression in ["none", "gzip", "zstd"] {
+            runs.push(Run {
+                mapping: None,
+                workers,
+                compression,
+            });
+        }
+    }
+    runs
+}
+
+/// Each format and mapping once, each number of workers at least once.
+fn few_runs() -> Vec<Run> {
+    let mut runs = every_run();
+    runs.retain(|run| match run.mapping {
+        Some("portable") => run.compression == "snappy",
+        Some(_) => (run.workers, run.compression) == ("4", "zstd"),
+        None => (run.workers, run.compression) == ("1", "none"),
+    });
+    runs
+}
+
+/// A server's table `public.t`.
+struct Source<'a> {
+    cli: &'a Cli,
+    database: &'a Database,
+    /// How it is cut without its key.
+    blocks: &'static str,
+}
+
+impl Source<'_> {
+    /// Four workers take chunks of a few rows: by the key in portable types, by blocks in native ones.
+    fn publish(&self, run: &Run) -> Published {
+        let mut flags = vec!["--workers", run.workers, "--compression", run.compression];
+        match run.mapping {
+            Some(mapping) => flags.extend(["--types", mapping]),
+            None => flags.extend(["--format", "csv"]),
+        }
+        if run.workers != "1" {
+            let native = run.mapping == Some("native");
+            let chunking = if native { self.blocks } else { "key" };
+            flags.extend(["--chunk-rows", "7", "--chunking", chunking]);
+        }
+        extract(
+            self.cli,
+            &self.database.url(),
+            "public.t",
+            &run.name(),
+            &flags,
+        )
+    }
+}
+
 fn postgresql(version: u32) {
     let mut servers = Postgres::versions().into_iter();
     let server = servers
@@ -91,26 +194,35 @@ fn postgresql(version: u32) {
         .collect();
     let filled = Filled::create(&database, &columns, ROWS, "");
     let cli = Cli::new();
-    let run = |name: &str, flags: &[&str]| extract(&cli, &database.url(), "public.t", name, flags);
-    let tiny = ["--workers", "4", "--chunk-rows", "7", "--chunking"];
-
-    let portable = run("portable", &[&tiny[..], &["key"]].concat());
-    filled.expect_in(&portable, &Engine::ALL);
-    let blocks = if version >= 14 { "ctid" } else { "key" };
-    let native = run(
-        "native",
-        &[&tiny[..], &[blocks, "--types", "native"]].concat(),
-    );
-    filled.expect_in(&native, &[Engine::Pyarrow]);
-    let csv = run("csv", &["--workers", "1", "--format", "csv"]);
-    csv.expect_exact_cover(filled.rows());
-    let id = column("id", "int8", Kind::Exact, &[], |_| String::new());
-    let columns = [vec![id], columns].concat();
-    expect_loads_back(&database, (&cli, "csv"), "public.t", &columns);
-
+    let source = Source {
+        cli: &cli,
+        database: &database,
+        blocks: if version >= 14 { "ctid" } else { "key" },
+    };
+    let runs = if version == 15 {
+        every_run()
+    } else {
+        few_runs()
+    };
+    let mut published: BTreeMap<&str, Published> = BTreeMap::new();
+    for run in runs {
+        let read = source.publish(&run);
+        match run.mapping {
+            Some(mapping) => {
+                expect_values(&filled, &read, mapping);
+                published.entry(mapping).or_insert(read);
+            }
+            None => {
+                read.expect_exact_cover(filled.rows());
+                let id = column("id", "int8", Kind::Exact, &[], |_| String::new());
+                let columns = [&[id], &columns[..]].concat();
+                expect_loads_back(&database, (&cli, &run.name()), "public.t", &columns);
+            }
+        }
+    }
     expect_page(
         &format!("PostgreSQL {version}"),
-        &[&portable, &native],
+        &[&published["portable"], &published["native"]],
         filled.rows(),
         "pyarrow, DuckDB, Polars, COPY",
     );
@@ -119,7 +231,7 @@ fn postgresql(version: u32) {
 /// Fails the test unless the page's part has a line for each type of the portable and the native run
 /// but for the key's, with how many values of it were compared and by whom.
 #[track_caller]
-pub(super) fn expect_page(
+pub(crate) fn expect_page(
     part: &str,
     [portable, native]: &[&Published; 2],
     values: usize,

@@ -148,6 +148,7 @@ impl Subject {
             run: None,
             connect_timeout: Duration::from_secs(20),
             statement_timeout: Duration::ZERO,
+            lock_wait: Duration::from_secs(6),
             clock: System::shared(),
         };
         let source = connect(options).await.expect("a connection");
