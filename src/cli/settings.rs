@@ -241,6 +241,7 @@ fn work_options(args: &WorkArgs) -> Result<WorkOptions, Failure> {
         chunk_rows: args.chunk_rows,
         consistency: args.consistency,
         proof: match args.proof {
+            ProofName::Full => ProofLevel::Full,
             ProofName::Count => ProofLevel::Count,
             ProofName::Stream => ProofLevel::Stream,
         },

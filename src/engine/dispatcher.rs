@@ -18,7 +18,7 @@ use super::worker::{Gauge, Report, Worker, blank};
 use super::{Execution, Settings, retry, watch};
 use crate::controller::within_run::Backoff;
 use crate::model::{
-    ChunkRecord, ChunkStatus, ExecutionSpec, PlannedChunk, ProofLevel, WorkerRecord, arrow_schema,
+    ChunkRecord, ChunkStatus, ExecutionSpec, KeySum, PlannedChunk, WorkerRecord, arrow_schema,
 };
 use crate::source::{Snapshot, SourceError};
 use crate::writer::{PartReceipt, Sink};
@@ -57,6 +57,8 @@ pub(super) struct Dispatcher<'a> {
     hands: BTreeMap<u32, Hand>,
     chunks: BTreeMap<u32, ChunkRecord>,
     executed: BTreeMap<u32, PlannedChunk>,
+    /// The server's own sums over keys, and what they took.
+    summed: BTreeMap<u32, (KeySum, Duration)>,
     receipts: BTreeMap<u32, Vec<PartReceipt>>,
     breached: u32,
     counted: Option<(u64, Duration)>,
@@ -90,10 +92,11 @@ impl<'a> Dispatcher<'a> {
                 .map(|chunk| (chunk.number, blank(chunk, 0)))
                 .collect(),
             executed: BTreeMap::new(),
+            summed: BTreeMap::new(),
             receipts: BTreeMap::new(),
             breached: 0,
             counted: None,
-            counting: spec.proof == ProofLevel::Count,
+            counting: spec.proof.counts(),
             told_rows: 0,
             adaptations: Vec::new(),
             failure: None,
@@ -172,6 +175,7 @@ impl<'a> Dispatcher<'a> {
                     schema: schema.clone(),
                     snapshot: self.snapshot.clone(),
                     sink: self.sink.clone(),
+                    proof_key: self.spec.proof_key.clone(),
                     clock: self.settings.clock.clone(),
                     origin: self.origin,
                     retry: self.spec.retry,
@@ -262,8 +266,10 @@ impl<'a> Dispatcher<'a> {
                 chunk,
                 record,
                 receipts,
+                summed,
                 breached,
             } => {
+                self.summed.extend(summed.map(|sum| (chunk.number, sum)));
                 self.executed.insert(chunk.number, chunk);
                 self.finished(&record, receipts, breached);
                 on_event(Event::ChunkFinished { record });

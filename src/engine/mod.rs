@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::controller::within_run::Confidence;
-use crate::model::{ChunkRecord, ExecutionSpec, PlannedChunk, WorkerRecord};
+use crate::model::{ChunkRecord, ExecutionSpec, KeySum, PlannedChunk, WorkerRecord};
 use crate::source::Snapshot;
 use crate::writer::{PartReceipt, Sink};
 
@@ -61,6 +61,9 @@ pub struct Execution {
     pub counted: Option<u64>,
     /// What that count took.
     pub count_took: Option<Duration>,
+    /// The server's own sums over the keys of each chunk, by its number, and what each took; when the
+    /// plan's proof asks for them.
+    pub key_sums: BTreeMap<u32, (KeySum, Duration)>,
     /// Wall time.
     pub elapsed: Duration,
     /// Finished files of all chunks, in plan order.

@@ -14,7 +14,7 @@ use super::event::Event;
 use super::retry;
 use crate::clock::SharedClock;
 use crate::controller::within_run::Backoff;
-use crate::model::{ChunkRecord, ChunkStatus, PlannedChunk, RetryPolicy};
+use crate::model::{ChunkRecord, ChunkStatus, KeySum, PlannedChunk, RetryPolicy};
 use crate::source::{Session, Snapshot};
 use crate::writer::{ChunkWriter, PartReceipt, Sink};
 
@@ -37,6 +37,8 @@ pub(super) enum Report {
         chunk: PlannedChunk,
         record: ChunkRecord,
         receipts: Vec<PartReceipt>,
+        /// The server's own sum over its keys, where the plan asks for it, and what that took.
+        summed: Option<(KeySum, Duration)>,
         breached: bool,
     },
     /// A chunk has failed for good.
@@ -65,6 +67,8 @@ pub(super) struct Worker {
     pub(super) schema: SchemaRef,
     pub(super) snapshot: Arc<dyn Snapshot>,
     pub(super) sink: Arc<dyn Sink>,
+    /// The columns that the server sums for a full proof; none for any other.
+    pub(super) proof_key: Vec<String>,
     pub(super) clock: SharedClock,
     pub(super) origin: Duration,
     pub(super) retry: RetryPolicy,
@@ -88,6 +92,14 @@ impl<E: Into<EngineError>> From<E> for Interruption {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// A chunk that was read to its end and written.
+struct Done {
+    receipts: Vec<PartReceipt>,
+    /// How long the server took to begin to answer.
+    answer: Duration,
+    summed: Option<(KeySum, Duration)>,
 }
 
 /// Times and counts of one attempt.
@@ -212,18 +224,19 @@ impl Worker {
                 }
             }
             let error = match self.attempt(session, chunk, &mut record).await {
-                Ok((receipts, answer)) => {
-                    let breached = self.backoff.breached(answer);
+                Ok(done) => {
+                    let breached = self.backoff.breached(done.answer);
                     // Cleared first: progress may lag for a moment, but never counts rows twice.
                     self.gauge.clear();
                     self.report(Report::Finished {
                         worker,
                         chunk: chunk.clone(),
                         record,
-                        receipts,
+                        receipts: done.receipts,
+                        summed: done.summed,
                         breached,
                     });
-                    return Some(answer);
+                    return Some(done.answer);
                 }
                 Err(Interruption::Stopped) => return None,
                 Err(Interruption::Failed(error)) => error,
@@ -262,7 +275,7 @@ impl Worker {
         session: &mut Option<Box<dyn Session>>,
         chunk: &PlannedChunk,
         record: &mut ChunkRecord,
-    ) -> Result<(Vec<PartReceipt>, Duration), Interruption> {
+    ) -> Result<Done, Interruption> {
         let session = session.as_mut().ok_or_else(|| EngineError::WorkerDied {
             why: format!("{} was started without a session", chunk.id()),
         })?;
@@ -323,8 +336,31 @@ impl Worker {
             );
             return Err(EngineError::WorkerDied { why }.into());
         }
+        let summed = self.sum(session.as_mut(), chunk).await?;
         record.status = ChunkStatus::Success;
-        Ok((receipts, tally.answer))
+        Ok(Done {
+            receipts,
+            answer: tally.answer,
+            summed,
+        })
+    }
+
+    /// Asks the server for its own sum over the chunk's keys, where the proof needs it.
+    async fn sum(
+        &self,
+        session: &mut dyn Session,
+        chunk: &PlannedChunk,
+    ) -> Result<Option<(KeySum, Duration)>, Interruption> {
+        if self.proof_key.is_empty() {
+            return Ok(None);
+        }
+        let begun = self.clock.monotonic();
+        let sum = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(Interruption::Stopped),
+            sum = session.key_sum(&chunk.bounds, &self.proof_key) => sum?,
+        };
+        Ok(Some((sum, self.clock.monotonic().saturating_sub(begun))))
     }
 
     /// Moves every batch of the chunk from the session to the writer.

@@ -33,8 +33,8 @@ use async_trait::async_trait;
 
 use crate::clock::SharedClock;
 use crate::model::{
-    Check, ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, ReadSpec, RunId, Selection,
-    SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions,
+    Check, ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, KeySum, ReadSpec, RunId,
+    Selection, SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions,
 };
 
 pub use error::SourceError;
@@ -234,6 +234,19 @@ pub trait Session: Send {
     /// The next batch of the chunk; `None` only after the server's own proof of the stream's end
     /// (a trailer or a completed statement), never merely because data stopped coming.
     async fn next(&mut self) -> Result<Option<Batch>>;
+
+    /// The rows of a chunk and the sum over their keys as the server itself computes it, in the point
+    /// in time that the chunk is read in; between chunks only.
+    ///
+    /// # Errors
+    /// [`SourceError::Unsupported`] where the source cannot.
+    async fn key_sum(&mut self, _chunk: &ChunkBounds, _columns: &[String]) -> Result<KeySum> {
+        Err(SourceError::Unsupported {
+            what: "this source cannot sum keys".to_owned(),
+            why: "it has no digest that we know".to_owned(),
+            fix: "leave --proof full away".to_owned(),
+        })
+    }
 }
 
 /// Rows of a chunk.

@@ -13,7 +13,7 @@ use super::location::Location;
 use super::manifest::{FileEntry, Manifest};
 use super::publish::WriteBudget;
 use super::{Result, WriteError, names};
-use crate::model::{Layout, RunId, arrow_schema, hex};
+use crate::model::{Layout, ProofLevel, RunId, arrow_schema, hex};
 
 /// What was verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +26,8 @@ pub struct Verified {
     pub rows: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// How completeness was proved when it was published.
+    pub proof: ProofLevel,
 }
 
 /// Verifies a dataset: the manifest's own checksum and totals, `_SUCCESS`, and of each file its
@@ -61,6 +63,7 @@ pub fn verify(dataset: impl Into<Location>) -> Result<Verified> {
             files: manifest.files.len() as u64,
             rows: manifest.rows,
             bytes: manifest.bytes,
+            proof: manifest.proof.level,
             run: manifest.run,
         })
     } else {

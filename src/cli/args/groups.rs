@@ -298,7 +298,8 @@ pub struct WorkArgs {
     #[arg(long, value_name = "LEVEL", value_parser = parse::consistency, default_value = "auto")]
     pub consistency: Consistency,
     /// count: one count(*) by the server in the same snapshot must equal the rows written;
-    /// stream: no count
+    /// stream: no count; full: also, chunk by chunk, a sum over the keys by the server must equal that
+    /// of the files, read back
     #[arg(long, value_enum, value_name = "LEVEL", default_value = "count")]
     pub proof: ProofName,
 }
@@ -306,6 +307,8 @@ pub struct WorkArgs {
 /// `--proof`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProofName {
+    /// The server counts, and sums the keys of each chunk, against the files read back
+    Full,
     /// The server counts too
     Count,
     /// Only what the streams and files themselves prove

@@ -14,8 +14,8 @@ use crate::model::{Decisions, RunClose, RunOpen, RunStatus, SnapshotFacts, Teach
 use crate::planner::{self, Executed};
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
-use crate::ui::json::{ProofDocument, RunDocument};
-use crate::writer::publish::{Dataset, Evidence, Published, Step, WriteBudget};
+use crate::ui::json::{KeysDocument, ProofDocument, RunDocument};
+use crate::writer::publish::{Dataset, Evidence, Published, Step, Sums, WriteBudget};
 
 /// What is known of an attempt, from nothing at its beginning.
 #[derive(Debug, Default)]
@@ -120,6 +120,10 @@ impl Attempt {
             chunks: &execution.chunks,
             nulled: &execution.nulled,
             counted: execution.counted,
+            sums: Sums {
+                of_chunks: &execution.key_sums,
+                clock: context.clock.clone(),
+            },
             adaptations: &execution.adaptations,
             started_at: open.started_at,
             now: context.clock.now(),
@@ -218,6 +222,11 @@ impl Attempt {
                 count_ms: execution
                     .count_took
                     .and_then(|took| u64::try_from(took.as_millis()).ok()),
+                keys: manifest.proof.keys.map(|keys| KeysDocument {
+                    columns: keys.columns,
+                    server_ms: keys.server_ms,
+                    read_back_ms: keys.read_back_ms,
+                }),
             },
             fingerprint: survey.plan.fingerprint.clone(),
             replay_of: open.replay_of.clone(),

@@ -10,8 +10,10 @@ mod classify;
 mod connect;
 mod decode;
 mod density;
+mod doubts;
 mod examine;
 mod keys;
+mod keysum;
 mod lookup;
 mod probe;
 mod query;
@@ -32,7 +34,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::seats::Line;
 use super::url::MysqlTarget;
-use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source};
+use super::{Capabilities, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source};
 use crate::clock::SharedClock;
 use crate::model::{
     Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
@@ -148,6 +150,10 @@ impl Source for Mysql {
         buckets: u32,
     ) -> Result<(KeyDensity, Option<i32>)> {
         density::density(&self.base, table, key, buckets).await
+    }
+
+    async fn doubts(&self, table: &Table) -> Result<Vec<Doubt>> {
+        doubts::doubts(&self.base, table).await
     }
 
     async fn ping(&self) -> Result<()> {

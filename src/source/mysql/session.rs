@@ -11,10 +11,11 @@ use super::super::seats::{Held, Seat};
 use super::super::{Batch, Result, Session, SourceError};
 use super::connect::Link;
 use super::decode::Decoder;
+use super::keysum;
 use super::shared::Shared;
 use super::sql::{self, quote_identifier};
 use super::types::Storage;
-use crate::model::{ChunkBounds, Column, FieldType, ReadSpec};
+use crate::model::{ChunkBounds, Column, FieldType, KeySum, ReadSpec};
 
 /// A session inside a snapshot.
 pub(super) struct MysqlSession {
@@ -158,6 +159,20 @@ impl Session for MysqlSession {
         }
         let outcome = self.gather().await;
         self.judge(outcome)
+    }
+
+    async fn key_sum(&mut self, chunk: &ChunkBounds, columns: &[String]) -> Result<KeySum> {
+        if self.dead || self.reading.is_some() {
+            return Err(self.ended());
+        }
+        let mut held = self.seat.take().await.ok_or_else(|| self.ended())?;
+        let link = held.as_mut().ok_or_else(|| self.shared.lost())?;
+        let outcome = keysum::ask(link, &self.shared, chunk, columns).await;
+        if outcome.is_err() {
+            self.shared.seats.lose(&self.seat, held);
+            self.dead = true;
+        }
+        outcome
     }
 }
 

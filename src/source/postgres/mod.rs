@@ -12,6 +12,7 @@ mod density;
 mod doubts;
 mod examine;
 mod keys;
+mod keysum;
 mod leaves;
 mod lookup;
 mod ordered;
