@@ -1,6 +1,7 @@
 //! SQL Server, by a peer that speaks its protocol and is not Microsoft's server: every type, one point in
 //! time, rights, names, keys, and ways to a server.
 
+mod cases; // Types and values at their edges.
 mod commands; // Plan, replay, benchmark and the others.
 mod connect; // TLS, passwords, redirects, and what is wrong with them.
 mod consistency; // One point in time while others write, block, and kill.
