@@ -60,7 +60,7 @@ impl MysqlSession {
     }
 
     async fn start(&mut self, chunk: &ChunkBounds) -> Result<()> {
-        let sql = statement(&self.items, &self.shared.read, chunk)?;
+        let sql = select_chunk(&self.items, &self.shared.read, chunk)?;
         let mut held = self.seat.take().await.ok_or_else(|| self.ended())?;
         let outcome = open(&self.shared, &mut held, &sql, chunk).await;
         match outcome {
@@ -121,6 +121,25 @@ impl MysqlSession {
         }
         outcome
     }
+}
+
+/// `SELECT …` over the rows of a chunk.
+pub(super) fn select_chunk(
+    items: &[String],
+    read: &ReadSpec,
+    chunk: &ChunkBounds,
+) -> Result<String> {
+    let predicate = sql::predicate(chunk, read.key.as_ref());
+    let predicate = predicate.map_err(|error| SourceError::PlanMismatch {
+        table: read.relation.to_string(),
+        why: error.to_string(),
+    })?;
+    Ok(sql::select(
+        items,
+        &sql::from_item(&read.relation, read.query.as_deref()),
+        read.filter.as_deref(),
+        predicate.as_deref(),
+    ))
 }
 
 /// Prepares and starts a chunk's statement.
@@ -215,21 +234,6 @@ impl Layout {
         }
         Ok(Self { items, decoders })
     }
-}
-
-/// The statement that reads a chunk.
-fn statement(items: &[String], read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
-    let predicate = sql::predicate(chunk, read.key.as_ref());
-    let predicate = predicate.map_err(|error| SourceError::PlanMismatch {
-        table: read.relation.to_string(),
-        why: error.to_string(),
-    })?;
-    Ok(sql::select(
-        items,
-        &sql::from_item(&read.relation, read.query.as_deref()),
-        read.filter.as_deref(),
-        predicate.as_deref(),
-    ))
 }
 
 /// What is selected of a column.
