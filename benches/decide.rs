@@ -108,7 +108,7 @@ fn store(path: &Path, runs: u32, plan: &ExecutionPlan) -> Store {
     let begin: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
     for number in 0..runs {
         let started_at = begin + SignedDuration::from_mins(i64::from(number));
-        let id = RunId::stored(&format!("rx-20260101-000000-{number:08x}"));
+        let id = RunId::stored(format!("rx-20260101-000000-{number:08x}"));
         let open = RunOpen {
             id: id.clone(),
             scope: scope(plan),
