@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::controller::within_run::Confidence;
+use crate::controller::within_run::{Confidence, ImpactBudget};
 use crate::model::{ChunkRecord, ExecutionSpec, KeySum, PlannedChunk, WorkerRecord};
 use crate::source::Snapshot;
 use crate::writer::{PartReceipt, Sink};
@@ -42,6 +42,10 @@ pub struct Settings {
     pub host: WorkerHost,
     /// How long somebody may wait for a lock of ours before the run is given up.
     pub max_blocking: Duration,
+    /// What the run may do to its source at the most.
+    pub impact: ImpactBudget,
+    /// When the snapshot was asked for, by the clock's monotonic time.
+    pub snapshot_since: Duration,
     /// The source's median round trip, which the back-off rule is a multiple of.
     pub latency_p50: Duration,
     /// Seeds the jitter of retry pauses.

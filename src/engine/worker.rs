@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::error::EngineError;
@@ -75,6 +75,8 @@ pub(super) struct Worker {
     pub(super) seed: u64,
     pub(super) backoff: Backoff,
     pub(super) gauge: Arc<Gauge>,
+    /// Whether to stand still in the middle of a chunk.
+    pub(super) held: watch::Receiver<bool>,
     pub(super) orders: mpsc::Receiver<PlannedChunk>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
     pub(super) stop: CancellationToken,
@@ -109,6 +111,8 @@ struct Tally {
     waited: Duration,
     decoded: Duration,
     wrote: Duration,
+    /// Time spent standing still, to spare the source.
+    held: Duration,
     rows: u64,
     /// Values written as NULL, by the position of their column.
     nulled: BTreeMap<usize, u64>,
@@ -306,11 +310,8 @@ impl Worker {
                 Err(interruption)
             }
         };
-        record.duration_ms += millis(self.clock.monotonic().saturating_sub(started));
-        record.query_ms = millis(tally.waited);
-        record.answer_ms = millis(tally.answer);
-        record.decode_ms = millis(tally.decoded);
-        record.write_ms = millis(tally.wrote);
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.note_times(record, &tally, took);
         record.storage_ms = millis(meter.spent()).min(record.write_ms);
         let receipts = result?;
         record.rows = receipts.iter().map(|receipt| receipt.rows).sum();
@@ -345,6 +346,21 @@ impl Worker {
         })
     }
 
+    /// Writes down where an attempt's time went; time spent standing still is no work.
+    fn note_times(&self, record: &mut ChunkRecord, tally: &Tally, took: Duration) {
+        record.duration_ms += millis(took.saturating_sub(tally.held));
+        record.query_ms = millis(tally.waited);
+        record.answer_ms = millis(tally.answer);
+        record.decode_ms = millis(tally.decoded);
+        record.write_ms = millis(tally.wrote);
+        if !tally.held.is_zero() {
+            self.report(Report::Told(Event::HeldUp {
+                worker: self.number,
+                pause: tally.held,
+            }));
+        }
+    }
+
     /// Asks the server for its own sum over the chunk's keys, where the proof needs it.
     async fn sum(
         &self,
@@ -361,6 +377,17 @@ impl Worker {
             sum = session.key_sum(&chunk.bounds, &self.proof_key) => sum?,
         };
         Ok(Some((sum, self.clock.monotonic().saturating_sub(begun))))
+    }
+
+    /// Waits until this worker may go on. The server meanwhile waits for us to take what it sends.
+    async fn released(&self) -> Result<(), Interruption> {
+        let mut held = self.held.clone();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Interruption::Stopped),
+            // A dispatcher that is gone has stopped the run, or holds nobody.
+            _ = held.wait_for(|held| !held) => Ok(()),
+        }
     }
 
     /// Moves every batch of the chunk from the session to the writer.
@@ -386,6 +413,10 @@ impl Worker {
         tally.answer = lap();
         tally.waited = tally.answer;
         loop {
+            if *self.held.borrow() {
+                self.released().await?;
+                tally.held += lap();
+            }
             let batch = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(Interruption::Stopped),

@@ -202,12 +202,43 @@ pub trait Snapshot: Send + Sync {
     /// Sessions of others that wait for a lock of ours now.
     async fn blocked(&self) -> Result<Vec<BlockedSession>>;
 
+    /// How the source is at the moment, asked on its own connection beside the readers; how far its
+    /// replicas are behind only where `lag` asks for it. A source that cannot be burdened, such as a
+    /// file, is always well.
+    async fn pulse(&self, _lag: bool) -> Result<Pulse> {
+        Ok(Pulse::default())
+    }
+
     /// Asks the server to stop whatever this snapshot's sessions are executing. Best effort, at
     /// most a few seconds.
     async fn cancel(&self);
 
     /// Ends the snapshot and checks that the relation was the same from beginning to end.
     async fn close(&self) -> Result<()>;
+}
+
+/// How a source is at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// How long a small query took.
+    pub round_trip: Duration,
+    /// How far its replicas are behind, or it is itself behind its primary.
+    pub lag: Lag,
+}
+
+/// How far replicas are behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Lag {
+    /// There is none, or nobody asked.
+    #[default]
+    NoReplica,
+    /// That of the one farthest behind.
+    Behind(Duration),
+    /// There are some, and this account is not told.
+    Hidden {
+        /// The statement that would let it be told.
+        fix: String,
+    },
 }
 
 /// Somebody who waits for us.

@@ -72,7 +72,7 @@ impl Dispatcher<'_> {
             elapsed,
             key_sums: self.summed,
             receipts: self.receipts.into_values().flatten().collect(),
-            confidence: Confidence::from_breaches(self.breached, done),
+            confidence: confidence(self.shed, self.breached, done),
             effective_workers,
             nulled,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
@@ -81,6 +81,16 @@ impl Dispatcher<'_> {
             executed: self.executed.into_values().collect(),
             adaptations: self.adaptations,
         }
+    }
+}
+
+/// How far the speed may teach, of so many finished chunks of which so many breached the latency rule:
+/// with workers held up it is not that of the planned number.
+fn confidence(shed: bool, breached: u32, done: u32) -> Confidence {
+    if shed {
+        Confidence::Low
+    } else {
+        Confidence::from_breaches(breached, done)
     }
 }
 

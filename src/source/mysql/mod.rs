@@ -16,6 +16,7 @@ mod keys;
 mod keysum;
 mod lookup;
 mod probe;
+mod pulse;
 mod query;
 mod seats;
 mod server;

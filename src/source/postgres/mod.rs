@@ -16,6 +16,7 @@ mod keysum;
 mod leaves;
 mod lookup;
 mod ordered;
+mod pulse;
 mod query;
 mod reader;
 mod registry;
