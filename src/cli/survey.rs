@@ -182,7 +182,7 @@ impl Survey {
             _ => failure,
         })?;
         check_table(read, &table)?;
-        let scope = match &given.replays {
+        let scope = match given.original() {
             Some(original) => Scope {
                 source: source.identity().clone(),
                 ..original.scope.clone()
