@@ -36,6 +36,7 @@ pub(super) async fn verified(
         files,
         rows,
         bytes,
+        windows,
     } = context
         .blocking(move || Ok(verify::verify(&place)?))
         .await?;
@@ -46,6 +47,7 @@ pub(super) async fn verified(
         files,
         rows,
         bytes,
+        windows,
     })
 }
 

@@ -132,6 +132,7 @@ fn job(
         consent: args.yes,
         rates: None,
         shown_before: false,
+        notes: Vec::new(),
         goal: Goal::Given(Box::new(Given {
             plan: plan.clone(),
             replays: Some(Original {

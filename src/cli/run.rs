@@ -6,28 +6,40 @@
 mod attempt;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use self::attempt::Attempt;
 use super::args::RunArgs;
 use super::context::Context;
 use super::history::{self, History};
+use super::increment::{self, Settled, Target};
 use super::plan;
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    ExecutionPlan, OutputOptions, Rates, RunId, RunOpen, RunRequest, Scope, Verdict,
+    ExecutionPlan, OutputOptions, Rates, RunId, RunOpen, RunRequest, Scope, Verdict, Window,
 };
 use crate::planner::verdict;
+use crate::source::Source;
 use crate::ui;
-use crate::ui::json::RunDocument;
-use crate::writer::publish::Dataset;
+use crate::ui::json::{NothingNewDocument, RunDocument};
+use crate::writer::publish::{Dataset, Published};
+use crate::writer::windows::Windows;
 
 /// Runs what the command line asks for and shows what came of it.
 pub(super) async fn command(context: &Context, args: &RunArgs) -> Result<(), Failure> {
-    let job = Job::of(context, args)?;
-    let document = perform(context, &job).await?;
+    let mut job = Job::of(context, args)?;
+    let opened = Opened::open(context, &job).await?;
+    if let Some(nothing) = job.fix_window(context, &opened).await? {
+        context.printer.document(&nothing);
+        context.printer.show(&ui::summary::nothing_new(&nothing));
+        return Ok(());
+    }
+    let document = opened.carry_out(context, &job).await?;
     context.printer.document(&document);
     context.printer.show(&ui::summary::view(&document));
     Ok(())
@@ -52,6 +64,8 @@ pub(super) struct Job {
     pub(super) rates: Option<Rates>,
     /// The plan is like one that was shown before: one line is enough.
     pub(super) shown_before: bool,
+    /// What a person should know of the window, where one is extracted.
+    pub(super) notes: Vec<String>,
 }
 
 /// What is to be done.
@@ -108,6 +122,7 @@ impl Job {
                     &args.output,
                 )?;
                 request.hints = settings::hints(&args.hints)?;
+                request.increment = settings::increment(&args.window);
                 Goal::Request(Box::new(request))
             }
         };
@@ -123,28 +138,100 @@ impl Job {
             consent: args.force || args.yes,
             rates: settings::rates(&args.cost)?,
             shown_before: false,
+            notes: Vec::new(),
             goal,
         })
+    }
+
+    /// Fixes the window of an incremental extraction; what is told instead where nothing is new.
+    async fn fix_window(
+        &mut self,
+        context: &Context,
+        opened: &Opened,
+    ) -> Result<Option<NothingNewDocument>, Failure> {
+        let Goal::Request(request) = &mut self.goal else {
+            return Ok(None);
+        };
+        let target = Target {
+            directory: &self.output.directory,
+            source: &self.source,
+            store: &self.store,
+        };
+        match increment::settle(context, opened.source.as_ref(), request, &target).await? {
+            Settled::Ready(notes) => {
+                self.notes = notes;
+                Ok(None)
+            }
+            Settled::Nothing(document) => Ok(Some(document)),
+        }
+    }
+}
+
+/// A run that has begun: history and source are there.
+struct Opened {
+    id: RunId,
+    started_at: Timestamp,
+    history: History,
+    source: Arc<dyn Source>,
+}
+
+impl Opened {
+    async fn open(context: &Context, job: &Job) -> Result<Self, Failure> {
+        let id = context.run_id();
+        let started_at = context.clock.now();
+        let history = History::open(context, &job.state)?;
+        let source = survey::connect(context, &job.source, Some(id.clone())).await?;
+        Ok(Self {
+            id,
+            started_at,
+            history,
+            source,
+        })
+    }
+
+    /// Plans and does the job.
+    async fn carry_out(self, context: &Context, job: &Job) -> Result<RunDocument, Failure> {
+        let Self {
+            id,
+            started_at,
+            mut history,
+            source,
+        } = self;
+        let survey = match &job.goal {
+            Goal::Request(request) => {
+                Survey::of_request(context, &mut history, source, request).await?
+            }
+            Goal::Given(given) => Survey::of_plan(context, &mut history, source, given).await?,
+        };
+        let output = survey.output(&job.output.directory, &job.source, context);
+        let taken = take(context, job, &survey, output.clone(), &id).await?;
+        let open = run_open(job, &survey, &taken.dataset, (id, started_at));
+        let agreed = match agree(context, job, &survey, &taken.dataset, &output).await {
+            Ok(()) => history.begin(&open),
+            refused => refused,
+        };
+        if let Err(failure) = agreed {
+            taken.give_back(context);
+            return Err(failure);
+        }
+        conclude(context, job, &survey, &mut history, Ready { open, taken }).await
     }
 }
 
 /// Does a job. Under `--json` the document is the caller's to print.
 pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument, Failure> {
-    let id = context.run_id();
-    let started_at = context.clock.now();
-    let mut history = History::open(context, &job.state)?;
-    let source = survey::connect(context, &job.source, Some(id.clone())).await?;
-    let survey = match &job.goal {
-        Goal::Request(request) => {
-            Survey::of_request(context, &mut history, source, request).await?
-        }
-        Goal::Given(given) => Survey::of_plan(context, &mut history, source, given).await?,
-    };
-    let output = survey.output(&job.output.directory, &job.source, context);
-    let mut dataset = take(context, job, output.clone(), &id).await?;
-    dataset.measure(context.clock.clone());
+    let opened = Opened::open(context, job).await?;
+    opened.carry_out(context, job).await
+}
 
-    let open = RunOpen {
+/// The run's row, as it is written before it starts.
+fn run_open(
+    job: &Job,
+    survey: &Survey,
+    dataset: &Dataset,
+    (id, started_at): (RunId, Timestamp),
+) -> RunOpen {
+    RunOpen {
         id,
         scope: survey.scope.clone(),
         started_at,
@@ -157,7 +244,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         estimated_cost: job
             .rates
             .as_ref()
-            .map(|rates| price::expected(rates, &survey).total),
+            .map(|rates| price::expected(rates, survey).total),
         replay_of: job.goal.replays().cloned(),
         counters: survey
             .profile
@@ -166,42 +253,72 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
             .unwrap_or_default(),
         profile: survey.profile.clone(),
         output: dataset.location().to_string(),
-    };
-    let agreed = match agree(context, job, &survey, &dataset, &output).await {
-        Ok(()) => history.begin(&open),
-        refused => refused,
-    };
-    if let Err(failure) = agreed {
-        give_back(context, dataset);
-        return Err(failure);
     }
-    conclude(context, job, &survey, &mut history, Ready { open, dataset }).await
 }
 
 /// Takes the output; a store may be far away, so a signal ends the wait for it.
 async fn take(
     context: &Context,
     job: &Job,
+    survey: &Survey,
     output: PathBuf,
     id: &RunId,
-) -> Result<Dataset, Failure> {
+) -> Result<Taken, Failure> {
     let location = job.store.locate(output)?;
     let (id, options) = (id.clone(), job.output.clone());
-    let prepare = move || {
-        Ok(Dataset::prepare(
-            &location,
-            &id,
-            options.layout,
-            options.keep,
-        )?)
+    let window = survey.windowed();
+    let take = move || {
+        let windows = window
+            .map(|(window, definition)| {
+                Windows::take(&location, definition, &window).map(|taken| (taken, window))
+            })
+            .transpose()?;
+        let target = match &windows {
+            Some((windows, window)) => windows.dataset(window),
+            None => location,
+        };
+        match Dataset::prepare(&target, &id, options.layout, options.keep) {
+            Ok(dataset) => Ok(Taken { dataset, windows }),
+            Err(error) => {
+                if let Some((windows, _)) = windows {
+                    windows.abandon();
+                }
+                Err(error.into())
+            }
+        }
     };
-    context.blocking(prepare).await
+    let mut taken = context.blocking(take).await?;
+    taken.dataset.measure(context.clock.clone());
+    Ok(taken)
+}
+
+/// An output that this run holds: a dataset or, of an incremental one, the dataset of a window and
+/// the list that is to name it.
+struct Taken {
+    dataset: Dataset,
+    windows: Option<(Windows, Window)>,
+}
+
+impl Taken {
+    /// Removes what was staged. A failure to do so changes nothing about how the run ended.
+    fn give_back(self, context: &Context) {
+        if let Err(error) = self.dataset.abandon() {
+            let failure = Failure::from(error);
+            context.printer.warn(&format!(
+                "the staging area is left to the next run: {}: {}",
+                failure.what, failure.why
+            ));
+        }
+        if let Some((windows, _)) = self.windows {
+            windows.abandon();
+        }
+    }
 }
 
 /// A run whose row is written and whose output is held.
 struct Ready {
     open: RunOpen,
-    dataset: Dataset,
+    taken: Taken,
 }
 
 /// Reads, publishes, and closes the run's row, whatever happens.
@@ -212,13 +329,13 @@ async fn conclude(
     history: &mut History,
     ready: Ready,
 ) -> Result<RunDocument, Failure> {
-    let Ready { open, dataset } = ready;
+    let Ready { open, taken } = ready;
     let mut attempt = Attempt::default();
-    let read = attempt.read(context, job, survey, &dataset).await;
+    let read = attempt.read(context, job, survey, &taken.dataset).await;
     let published = match read {
-        Ok(()) => attempt.publish(context, survey, &open, dataset).await,
+        Ok(()) => publish(context, survey, (&attempt, &open), taken).await,
         Err(failure) => {
-            give_back(context, dataset);
+            taken.give_back(context);
             Err(failure)
         }
     };
@@ -236,6 +353,7 @@ async fn conclude(
         Ok(published) => {
             let teaches = history.teaches(&survey.scope, &open.id);
             let mut document = attempt.document(survey, &open, published)?;
+            document.notes.clone_from(&job.notes);
             document.warnings.extend(lost);
             document.warnings.extend_from_slice(history.warnings());
             document.state = history.file();
@@ -254,6 +372,31 @@ async fn conclude(
     }
 }
 
+/// Publishes and, of a window, lists it.
+async fn publish(
+    context: &Context,
+    survey: &Survey,
+    (attempt, open): (&Attempt, &RunOpen),
+    taken: Taken,
+) -> Result<Published, Failure> {
+    let Taken { dataset, windows } = taken;
+    let published = attempt.publish(context, survey, open, dataset).await;
+    let Some((windows, window)) = windows else {
+        return published;
+    };
+    let mut published = match published {
+        Ok(published) => published,
+        Err(failure) => {
+            windows.abandon();
+            return Err(failure);
+        }
+    };
+    let manifest = published.manifest.clone();
+    let list = move || Ok(windows.record(&window, &manifest)?);
+    published.warnings.extend(context.blocking(list).await?);
+    Ok(published)
+}
+
 /// Shows plan and verdict; refuses what is not recommended, unless somebody says otherwise.
 async fn agree(
     context: &Context,
@@ -264,7 +407,7 @@ async fn agree(
 ) -> Result<(), Failure> {
     let verdict = verdict(&survey.plan, dataset.free_bytes()?);
     let shown = output.display().to_string();
-    let mut document = survey.document(&shown, &verdict, Vec::new());
+    let mut document = survey.document(&shown, &verdict, job.notes.clone());
     document.cost = job
         .rates
         .as_ref()
@@ -304,16 +447,5 @@ async fn agree(
                 None => "change what the reason names, or pass --force to run it anyway",
             },
         )),
-    }
-}
-
-/// Removes what was staged. A failure to do so changes nothing about how the run ended.
-fn give_back(context: &Context, dataset: Dataset) {
-    if let Err(error) = dataset.abandon() {
-        let failure = Failure::from(error);
-        context.printer.warn(&format!(
-            "the staging area is left to the next run: {}: {}",
-            failure.what, failure.why
-        ));
     }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::history::History;
+use super::increment;
 use super::machine;
 use super::run::Given;
 use super::settings::{self, Names, SourceSettings};
@@ -18,13 +19,14 @@ use crate::estimator::{self, Evidence, curve};
 use crate::model::{
     Benchmark, Benchmarked, Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec,
     Relation, RunId, RunRequest, RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile,
-    Surroundings, Table, TypeOptions, Unfit, Verdict,
+    Surroundings, Table, TypeOptions, Unfit, Verdict, Window,
 };
 use crate::planner::{self, Inputs, Limits, Planned};
 use crate::profiler::{self, Contact};
 use crate::source::{self, Source, SourceError};
 use crate::ui::json::{PlanDocument, VerdictDocument};
 use crate::ui::{hints, wording};
+use crate::writer::windows::Definition;
 
 /// What is known and decided before a row is read.
 pub(super) struct Survey {
@@ -48,6 +50,8 @@ pub(super) struct Survey {
     pub(super) speeds: BTreeMap<u32, f64>,
     /// The most workers that user and hints allow.
     pub(super) most_workers: u32,
+    /// Which rows the windows are of, where a window is to be extracted.
+    definition: Option<Definition>,
 }
 
 /// Connects, as `run` where there is one.
@@ -71,6 +75,8 @@ pub(super) struct Wanted<'a> {
     pub(super) types: &'a TypeOptions,
     /// Rows of a chunk, where the user said so.
     pub(super) chunk_rows: Option<u64>,
+    /// The window of an incremental extraction.
+    pub(super) window: Option<&'a Window>,
 }
 
 /// Profiles a table.
@@ -85,9 +91,13 @@ pub(super) async fn profile(
         selection,
         types,
         chunk_rows,
+        window,
     } = *wanted;
     let look = async {
-        let table = source.describe(table, selection, types).await?;
+        let mut table = source.describe(table, selection, types).await?;
+        if let Some(window) = window {
+            increment::cut(source.as_ref(), &mut table, window)?;
+        }
         profiler::profile(source.as_ref(), table, chunk_rows, context.clock.as_ref()).await
     };
     context.interrupt.or::<_, SourceError>(look).await
@@ -106,10 +116,18 @@ impl Survey {
             selection: &request.selection,
             types: &request.types,
             chunk_rows: request.work.chunk_rows,
+            window: window_of(request),
         };
         let profile = profile(context, &source, &wanted).await?;
         let relation = &profile.table.relation;
-        let scope = history.scope(source.identity(), relation, &request.selection);
+        let template = match wanted.window {
+            Some(window) => &increment::template(&request.selection, &window.column),
+            None => &request.selection,
+        };
+        let scope = history.scope(source.identity(), relation, template);
+        let definition = wanted
+            .window
+            .map(|of| increment::definition(&request.selection, relation, &of.column));
         history.save_profile(&scope, &profile, context)?;
         let contact = Contact {
             latency: profile.latency.clone(),
@@ -137,6 +155,7 @@ impl Survey {
             scope,
             plan: planned.plan,
             learned: planned.next,
+            definition,
         })
     }
 
@@ -150,6 +169,9 @@ impl Survey {
     ) -> Result<Self, Failure> {
         let plan = &given.plan;
         let read = &plan.spec.read;
+        if let Some(window) = &plan.spec.window {
+            return Err(of_window(window, &read.relation));
+        }
         check_source(&plan.spec.source, source.identity(), &read.relation)?;
         let selection = Selection {
             columns: read.columns.iter().map(|c| c.name.clone()).collect(),
@@ -205,7 +227,13 @@ impl Survey {
             speeds: BTreeMap::new(),
             most_workers: plan.spec.workers,
             source,
+            definition: None,
         })
+    }
+
+    /// The window that is to be extracted, and which rows the windows are of.
+    pub(super) fn windowed(&self) -> Option<(Window, Definition)> {
+        self.plan.spec.window.clone().zip(self.definition.clone())
     }
 
     /// The hints that the plan was made with.
@@ -447,6 +475,24 @@ fn check_source(
         relation,
         format!("the plan is for {planned}, this is {found}"),
     ))
+}
+
+/// The window of a request, once it is fixed.
+fn window_of(request: &RunRequest) -> Option<&Window> {
+    request.increment.as_ref()?.fixed.as_ref()
+}
+
+/// Which window is next, the dataset's own list says at the time of a run, not a plan of before.
+fn of_window(window: &Window, relation: &Relation) -> Failure {
+    Failure::new(
+        ExitCode::Refused,
+        format!("a plan of a window of {relation} is not executed again"),
+        "which windows are there, only the dataset's own list says when a run begins",
+        format!(
+            "run with --incremental {}, and with --from and --until of a window to extract it again",
+            window.column
+        ),
+    )
 }
 
 fn mismatch(relation: &Relation, why: String) -> Failure {

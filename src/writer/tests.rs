@@ -122,6 +122,7 @@ fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
             leaves: Vec::new(),
             filter: None,
         },
+        window: None,
         types: TypeMapping {
             mode: TypeMode::Portable,
             version: TYPE_MAP_VERSION,
@@ -224,7 +225,6 @@ impl Read {
             nulled: &self.nulled,
             started_at: now,
             now,
-            freshness: None,
             teaching: None,
         };
         block_on(dataset.publish_with(evidence, after))

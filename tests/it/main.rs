@@ -49,6 +49,7 @@ mod source_contract; // What every source promises.
 mod state; // What is remembered, and for whom.
 mod stores; // Object stores: publish, race, crash, fail.
 mod tidy; // Who may know whom, and how long a file may be.
+mod windows; // Incremental windows: every row in exactly one, whatever happens from night to night.
 
 /// What `tests/run` found out about this machine.
 #[expect(

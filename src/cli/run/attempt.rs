@@ -123,7 +123,6 @@ impl Attempt {
             adaptations: &execution.adaptations,
             started_at: open.started_at,
             now: context.clock.now(),
-            freshness: None,
             teaching: Some(&teaching),
         };
         let crash_at = context.environment.crash_at();
@@ -222,6 +221,8 @@ impl Attempt {
             fingerprint: survey.plan.fingerprint.clone(),
             replay_of: open.replay_of.clone(),
             decisions: decisions(survey, &execution),
+            window: spec.window.clone(),
+            notes: Vec::new(),
             nulled: execution.nulled,
             adaptations: execution.adaptations,
             plan_warnings: survey.plan.warnings.clone(),
