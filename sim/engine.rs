@@ -21,6 +21,8 @@ fn settings(world: &World) -> Settings {
         clock: world.clock.clone(),
         host: WorkerHost::Inline,
         max_blocking: Duration::from_secs(30),
+        impact: Default::default(),
+        snapshot_since: Duration::ZERO,
         latency_p50: Duration::from_millis(2),
         seed: 7,
     }

@@ -11,6 +11,9 @@ mod world;
 /// The real engine against those worlds.
 mod engine;
 
+/// The engine within an impact budget.
+mod impact;
+
 /// A source as the controller between runs meets it.
 mod plant;
 

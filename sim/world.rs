@@ -174,6 +174,7 @@ fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
         format: FormatOptions::default(),
         consistency: Consistency::Auto,
         proof: ProofLevel::Count,
+        proof_key: Vec::new(),
         memory_mb: None,
     }
 }

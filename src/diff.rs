@@ -78,6 +78,7 @@ fn put_plan(facts: &mut Facts, spec: &ExecutionSpec) {
         format,
         consistency,
         proof,
+        proof_key,
     } = spec;
     let mut put = |aspect, name: &str, value: Value| put_value(facts, aspect, name, value);
     put(Aspect::Table, "database", source.to_string().into());
@@ -101,6 +102,9 @@ fn put_plan(facts: &mut Facts, spec: &ExecutionSpec) {
     put(Aspect::Settings, "", json(format));
     put(Aspect::Settings, "consistency", json(consistency));
     put(Aspect::Settings, "proof", json(proof));
+    if !proof_key.is_empty() {
+        put(Aspect::Settings, "key of the proof", json(proof_key));
+    }
     put(Aspect::Settings, "memory in MB", json(memory_mb));
     put(Aspect::Settings, "retry", json(retry));
     put(Aspect::Settings, "backoff", json(backoff));

@@ -37,6 +37,7 @@ pub(super) async fn verified(
         rows,
         bytes,
         windows,
+        proof,
     } = context
         .blocking(move || Ok(verify::verify(&place)?))
         .await?;
@@ -48,6 +49,7 @@ pub(super) async fn verified(
         rows,
         bytes,
         windows,
+        proof,
     })
 }
 

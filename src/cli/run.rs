@@ -418,6 +418,16 @@ async fn agree(
         context.printer.show(&ui::plan::brief(&document));
         context.printer.show(&[ui::Line::Blank]);
     }
+    if let Some(age) = job.source.impact.snapshot_age
+        && survey.plan.forecast.duration_s > age.as_secs_f64()
+    {
+        context.printer.warn(&format!(
+            "the run is expected to take {:.0} s, and is stopped when its snapshot is {} s old \
+             (--max-snapshot-age)",
+            survey.plan.forecast.duration_s,
+            age.as_secs()
+        ));
+    }
     let Verdict::NotRecommended(objection) = verdict else {
         return Ok(());
     };

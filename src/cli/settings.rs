@@ -28,6 +28,7 @@ use super::args::{
     WindowArgs, WorkArgs,
 };
 use crate::clock::SharedClock;
+use crate::controller::within_run::ImpactBudget;
 use crate::error::{ExitCode, Failure};
 use crate::estimator::curve;
 use crate::model::{
@@ -50,6 +51,8 @@ pub struct SourceSettings {
     pub lock_wait: Duration,
     /// `--max-blocking-s`.
     pub max_blocking: Duration,
+    /// `--max-source-latency-ms`, `--max-replica-lag-s`, `--max-snapshot-age`.
+    pub impact: ImpactBudget,
     /// `--allow-row-security`.
     pub allow_row_security: bool,
 }
@@ -81,6 +84,11 @@ impl SourceSettings {
             statement_timeout: Duration::from_secs(args.statement_timeout_s),
             lock_wait: Duration::from_secs(args.lock_wait_s),
             max_blocking: Duration::from_secs(args.max_blocking_s),
+            impact: ImpactBudget {
+                latency: args.max_source_latency_ms.map(Duration::from_millis),
+                replica_lag: args.max_replica_lag_s.map(Duration::from_secs),
+                snapshot_age: args.max_snapshot_age.map(Duration::from_secs),
+            },
             allow_row_security: args.allow_row_security,
         })
     }
@@ -255,6 +263,7 @@ fn work_options(args: &WorkArgs) -> Result<WorkOptions, Failure> {
         chunk_rows: args.chunk_rows,
         consistency: args.consistency,
         proof: match args.proof {
+            ProofName::Full => ProofLevel::Full,
             ProofName::Count => ProofLevel::Count,
             ProofName::Stream => ProofLevel::Stream,
         },

@@ -5,11 +5,15 @@
 //! passes one row in a million, a function that sleeps), and no sign of a server in trouble: so
 //! an answer is slow only when it is also many times slower than the fastest of this worker's so far.
 
+mod impact;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::BackoffRule;
+
+pub use impact::{Allowance, Excess, ImpactBudget, PATIENCE, Sample, Throttle, share};
 
 /// The back-off rule with its multiples resolved for one run, and one worker's standing with it.
 #[derive(Clone, Debug)]

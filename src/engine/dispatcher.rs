@@ -1,5 +1,6 @@
 //! The dispatcher: the only owner of the run's state.
 
+mod impact;
 mod outcome;
 
 use std::collections::BTreeMap;
@@ -9,19 +10,21 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, select_all};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch as latest};
 use tokio_util::sync::CancellationToken;
 
 use super::error::EngineError;
 use super::event::Event;
 use super::worker::{Gauge, Report, Worker, blank};
 use super::{Execution, Settings, retry, watch};
-use crate::controller::within_run::Backoff;
+use crate::controller::within_run::{Backoff, Throttle};
 use crate::model::{
-    ChunkRecord, ChunkStatus, ExecutionSpec, PlannedChunk, ProofLevel, WorkerRecord, arrow_schema,
+    ChunkRecord, ChunkStatus, ExecutionSpec, KeySum, PlannedChunk, WorkerRecord, arrow_schema,
 };
 use crate::source::{Snapshot, SourceError};
 use crate::writer::{PartReceipt, Sink};
+
+pub(super) use impact::Felt;
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(200);
@@ -35,6 +38,8 @@ type Counting = BoxFuture<'static, Result<(u64, Duration), SourceError>>;
 struct Hand {
     orders: mpsc::Sender<PlannedChunk>,
     gauge: Arc<Gauge>,
+    /// Whether it is to stand still, though it has a chunk.
+    held: latest::Sender<bool>,
     record: WorkerRecord,
     /// It got a session.
     ready: bool,
@@ -57,8 +62,14 @@ pub(super) struct Dispatcher<'a> {
     hands: BTreeMap<u32, Hand>,
     chunks: BTreeMap<u32, ChunkRecord>,
     executed: BTreeMap<u32, PlannedChunk>,
+    /// The server's own sums over keys, and what they took.
+    summed: BTreeMap<u32, (KeySum, Duration)>,
     receipts: BTreeMap<u32, Vec<PartReceipt>>,
     breached: u32,
+    /// How many workers may read.
+    throttle: Throttle,
+    /// Workers were taken away to spare the source.
+    shed: bool,
     counted: Option<(u64, Duration)>,
     counting: bool,
     told_rows: u64,
@@ -90,10 +101,13 @@ impl<'a> Dispatcher<'a> {
                 .map(|chunk| (chunk.number, blank(chunk, 0)))
                 .collect(),
             executed: BTreeMap::new(),
+            summed: BTreeMap::new(),
             receipts: BTreeMap::new(),
             breached: 0,
+            throttle: Throttle::new(settings.impact, spec.workers),
+            shed: false,
             counted: None,
-            counting: spec.proof == ProofLevel::Count,
+            counting: spec.proof.counts(),
             told_rows: 0,
             adaptations: Vec::new(),
             failure: None,
@@ -122,6 +136,8 @@ impl<'a> Dispatcher<'a> {
             self.spec.read.relation.to_string(),
         )
         .boxed();
+        let (tell, mut felt) = mpsc::unbounded_channel();
+        let mut feeling = self.start_feeling(tell);
         let mut tick = tokio::time::interval(TICK);
         while self.failure.is_none() && !self.done() {
             tokio::select! {
@@ -130,11 +146,16 @@ impl<'a> Dispatcher<'a> {
                 Some(report) = inbox.recv() => self.hear(report, on_event),
                 counted = &mut counting, if self.counting => self.hear_count(counted, on_event),
                 error = &mut blocking => self.fail(error.into()),
+                () = &mut feeling => {}
+                Some(felt) = felt.recv() => self.feel(felt, on_event),
                 (end, index, _) = select_all(&mut ends), if !ends.is_empty() => {
                     drop(ends.swap_remove(index));
                     self.hear_end(end, ends.is_empty(), &mut inbox, on_event);
                 }
-                _ = tick.tick() => self.tell_progress(on_event),
+                _ = tick.tick() => {
+                    self.check_age();
+                    self.tell_progress(on_event);
+                }
             }
         }
         self.wind_down(ends, inbox, on_event).await;
@@ -167,17 +188,20 @@ impl<'a> Dispatcher<'a> {
             .map(|number| {
                 let (orders, inbox) = mpsc::channel(1);
                 let gauge = Arc::new(Gauge::default());
+                let (held, holding) = latest::channel(false);
                 let worker = Worker {
                     number,
                     schema: schema.clone(),
                     snapshot: self.snapshot.clone(),
                     sink: self.sink.clone(),
+                    proof_key: self.spec.proof_key.clone(),
                     clock: self.settings.clock.clone(),
                     origin: self.origin,
                     retry: self.spec.retry,
                     seed: self.settings.seed.wrapping_add(u64::from(number) << 32),
                     backoff: Backoff::new(self.spec.backoff, p50),
                     gauge: gauge.clone(),
+                    held: holding,
                     orders: inbox,
                     reports: reports.clone(),
                     stop: self.stop.clone(),
@@ -197,6 +221,7 @@ impl<'a> Dispatcher<'a> {
                     Hand {
                         orders,
                         gauge,
+                        held,
                         record,
                         idle: false,
                         gone: false,
@@ -262,8 +287,10 @@ impl<'a> Dispatcher<'a> {
                 chunk,
                 record,
                 receipts,
+                summed,
                 breached,
             } => {
+                self.summed.extend(summed.map(|sum| (chunk.number, sum)));
                 self.executed.insert(chunk.number, chunk);
                 self.finished(&record, receipts, breached);
                 on_event(Event::ChunkFinished { record });
@@ -282,8 +309,9 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn note(&mut self, event: &Event) {
-        if let Event::ChunkRetried { worker, pause, .. } | Event::BackedOff { worker, pause, .. } =
-            event
+        if let Event::ChunkRetried { worker, pause, .. }
+        | Event::BackedOff { worker, pause, .. }
+        | Event::HeldUp { worker, pause } = event
             && let Some(hand) = self.hands.get_mut(worker)
         {
             hand.record.paused_ms += u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
@@ -339,33 +367,15 @@ impl<'a> Dispatcher<'a> {
         on_event(Event::WorkerMissing { worker, why });
         if let Some(chunk) = chunk {
             self.waiting.push(chunk);
-            self.put_idle_to_work();
         }
+        self.apply_allowance();
     }
 
     fn set_idle(&mut self, worker: u32) {
         if let Some(hand) = self.hands.get_mut(&worker) {
             hand.idle = true;
         }
-        self.put_idle_to_work();
-    }
-
-    /// Gives waiting chunks to idle workers. Workers without a chunk keep their session: it holds
-    /// the snapshot, and a chunk may come back.
-    fn put_idle_to_work(&mut self) {
-        for hand in self
-            .hands
-            .values_mut()
-            .filter(|hand| hand.idle && !hand.gone)
-        {
-            let Some(chunk) = self.waiting.pop() else {
-                return;
-            };
-            match hand.orders.try_send(chunk) {
-                Ok(()) => hand.idle = false,
-                Err(refused) => self.waiting.push(refused.into_inner()),
-            }
-        }
+        self.apply_allowance();
     }
 
     /// A worker has ended. Before the run is over that is in order only after it said why, and

@@ -21,6 +21,16 @@ pub enum EngineError {
         /// What it was doing, and the panic's message where there is one.
         why: String,
     },
+    /// The run could not keep within its impact budget.
+    #[error("{what}")]
+    Impact {
+        /// What was stopped.
+        what: String,
+        /// Which limit, and what was beyond it.
+        why: String,
+        /// What helps.
+        fix: String,
+    },
     /// The execution was cancelled from outside.
     #[error("the run was cancelled")]
     Cancelled,
@@ -37,6 +47,9 @@ impl From<EngineError> for Failure {
                 why,
                 "report this as a bug, with the command line",
             ),
+            EngineError::Impact { what, why, fix } => {
+                Failure::new(ExitCode::TryLater, what, why, fix)
+            }
             EngineError::Cancelled => Failure::new(
                 ExitCode::Interrupted,
                 "the run was cancelled; nothing was published",

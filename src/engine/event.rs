@@ -80,6 +80,19 @@ pub enum Event {
         /// How long the server took to begin to answer the chunk that triggered it.
         answer: Duration,
     },
+    /// The source came near the limits of the impact budget, or away from them: fewer workers read, or
+    /// more again.
+    Impact {
+        /// What changed, and why; one line.
+        text: String,
+    },
+    /// A worker was held up in the middle of a chunk, to keep within the impact budget.
+    HeldUp {
+        /// From 1.
+        worker: u32,
+        /// For how long, in all of this attempt.
+        pause: Duration,
+    },
     /// The server's own count is known.
     Counted {
         /// Rows.

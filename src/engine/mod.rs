@@ -24,8 +24,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::controller::within_run::Confidence;
-use crate::model::{ChunkRecord, ExecutionSpec, PlannedChunk, WorkerRecord};
+use crate::controller::within_run::{Confidence, ImpactBudget};
+use crate::model::{ChunkRecord, ExecutionSpec, KeySum, PlannedChunk, WorkerRecord};
 use crate::source::Snapshot;
 use crate::writer::{PartReceipt, Sink};
 
@@ -42,6 +42,10 @@ pub struct Settings {
     pub host: WorkerHost,
     /// How long somebody may wait for a lock of ours before the run is given up.
     pub max_blocking: Duration,
+    /// What the run may do to its source at the most.
+    pub impact: ImpactBudget,
+    /// When the snapshot was asked for, by the clock's monotonic time.
+    pub snapshot_since: Duration,
     /// The source's median round trip, which the back-off rule is a multiple of.
     pub latency_p50: Duration,
     /// Seeds the jitter of retry pauses.
@@ -61,6 +65,9 @@ pub struct Execution {
     pub counted: Option<u64>,
     /// What that count took.
     pub count_took: Option<Duration>,
+    /// The server's own sums over the keys of each chunk, by its number, and what each took; when the
+    /// plan's proof asks for them.
+    pub key_sums: BTreeMap<u32, (KeySum, Duration)>,
     /// Wall time.
     pub elapsed: Duration,
     /// Finished files of all chunks, in plan order.

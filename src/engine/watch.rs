@@ -1,4 +1,4 @@
-//! The blocking watcher: we hold nobody up for long.
+//! The watchers: we hold nobody up for long, and feel how the source is.
 //!
 //! A statement that waits for our lock makes every later statement on the table wait behind it. The
 //! watcher asks the source who waits for us and reports the first who has waited too long.
@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::dispatcher::Felt;
 use crate::clock::SharedClock;
-use crate::source::{BlockedSession, Snapshot, SourceError};
+use crate::controller::within_run::Sample;
+use crate::source::{BlockedSession, Lag, Snapshot, SourceError};
 
 /// How often the source is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -48,5 +52,56 @@ pub(crate) async fn until_blocking(
                 };
             }
         }
+    }
+}
+
+/// Feels how the source is, about once a second and for as long as it is polled, and tells `told`. A
+/// question that is not answered for a second is told of as it stands, since a source that hangs is the
+/// slowest of all.
+pub(super) async fn feel(
+    snapshot: Arc<dyn Snapshot>,
+    clock: SharedClock,
+    lag: bool,
+    told: UnboundedSender<Felt>,
+) {
+    let mut hidden_told = false;
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let begun = clock.monotonic();
+        let mut asked = std::pin::pin!(snapshot.pulse(lag));
+        let answer = loop {
+            tokio::select! {
+                biased;
+                answer = &mut asked => break answer,
+                () = tokio::time::sleep(INTERVAL) => {
+                    let at = clock.monotonic();
+                    let latency = at.saturating_sub(begun);
+                    // Nobody listens when the run is over.
+                    let _ = told.send(Felt::Sample(Sample { at, latency, lag: None }));
+                }
+            }
+        };
+        let pulse = match answer {
+            Ok(pulse) => pulse,
+            Err(error) => {
+                tracing::warn!(%error, "cannot feel how the source is");
+                continue;
+            }
+        };
+        let lag = match pulse.lag {
+            Lag::NoReplica => None,
+            Lag::Behind(lag) => Some(lag),
+            Lag::Hidden { fix } => {
+                if !std::mem::replace(&mut hidden_told, true) {
+                    let _ = told.send(Felt::LagHidden { fix });
+                }
+                None
+            }
+        };
+        let _ = told.send(Felt::Sample(Sample {
+            at: clock.monotonic(),
+            latency: pulse.round_trip,
+            lag,
+        }));
     }
 }

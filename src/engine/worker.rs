@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::error::EngineError;
@@ -14,7 +14,7 @@ use super::event::Event;
 use super::retry;
 use crate::clock::SharedClock;
 use crate::controller::within_run::Backoff;
-use crate::model::{ChunkRecord, ChunkStatus, PlannedChunk, RetryPolicy};
+use crate::model::{ChunkRecord, ChunkStatus, KeySum, PlannedChunk, RetryPolicy};
 use crate::source::{Session, Snapshot};
 use crate::writer::{ChunkWriter, PartReceipt, Sink};
 
@@ -37,6 +37,8 @@ pub(super) enum Report {
         chunk: PlannedChunk,
         record: ChunkRecord,
         receipts: Vec<PartReceipt>,
+        /// The server's own sum over its keys, where the plan asks for it, and what that took.
+        summed: Option<(KeySum, Duration)>,
         breached: bool,
     },
     /// A chunk has failed for good.
@@ -65,12 +67,16 @@ pub(super) struct Worker {
     pub(super) schema: SchemaRef,
     pub(super) snapshot: Arc<dyn Snapshot>,
     pub(super) sink: Arc<dyn Sink>,
+    /// The columns that the server sums for a full proof; none for any other.
+    pub(super) proof_key: Vec<String>,
     pub(super) clock: SharedClock,
     pub(super) origin: Duration,
     pub(super) retry: RetryPolicy,
     pub(super) seed: u64,
     pub(super) backoff: Backoff,
     pub(super) gauge: Arc<Gauge>,
+    /// Whether to stand still in the middle of a chunk.
+    pub(super) held: watch::Receiver<bool>,
     pub(super) orders: mpsc::Receiver<PlannedChunk>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
     pub(super) stop: CancellationToken,
@@ -90,6 +96,14 @@ impl<E: Into<EngineError>> From<E> for Interruption {
     }
 }
 
+/// A chunk that was read to its end and written.
+struct Done {
+    receipts: Vec<PartReceipt>,
+    /// How long the server took to begin to answer.
+    answer: Duration,
+    summed: Option<(KeySum, Duration)>,
+}
+
 /// Times and counts of one attempt.
 #[derive(Default)]
 struct Tally {
@@ -97,6 +111,8 @@ struct Tally {
     waited: Duration,
     decoded: Duration,
     wrote: Duration,
+    /// Time spent standing still, to spare the source.
+    held: Duration,
     rows: u64,
     /// Values written as NULL, by the position of their column.
     nulled: BTreeMap<usize, u64>,
@@ -212,18 +228,19 @@ impl Worker {
                 }
             }
             let error = match self.attempt(session, chunk, &mut record).await {
-                Ok((receipts, answer)) => {
-                    let breached = self.backoff.breached(answer);
+                Ok(done) => {
+                    let breached = self.backoff.breached(done.answer);
                     // Cleared first: progress may lag for a moment, but never counts rows twice.
                     self.gauge.clear();
                     self.report(Report::Finished {
                         worker,
                         chunk: chunk.clone(),
                         record,
-                        receipts,
+                        receipts: done.receipts,
+                        summed: done.summed,
                         breached,
                     });
-                    return Some(answer);
+                    return Some(done.answer);
                 }
                 Err(Interruption::Stopped) => return None,
                 Err(Interruption::Failed(error)) => error,
@@ -262,7 +279,7 @@ impl Worker {
         session: &mut Option<Box<dyn Session>>,
         chunk: &PlannedChunk,
         record: &mut ChunkRecord,
-    ) -> Result<(Vec<PartReceipt>, Duration), Interruption> {
+    ) -> Result<Done, Interruption> {
         let session = session.as_mut().ok_or_else(|| EngineError::WorkerDied {
             why: format!("{} was started without a session", chunk.id()),
         })?;
@@ -293,11 +310,8 @@ impl Worker {
                 Err(interruption)
             }
         };
-        record.duration_ms += millis(self.clock.monotonic().saturating_sub(started));
-        record.query_ms = millis(tally.waited);
-        record.answer_ms = millis(tally.answer);
-        record.decode_ms = millis(tally.decoded);
-        record.write_ms = millis(tally.wrote);
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.note_times(record, &tally, took);
         record.storage_ms = millis(meter.spent()).min(record.write_ms);
         let receipts = result?;
         record.rows = receipts.iter().map(|receipt| receipt.rows).sum();
@@ -323,8 +337,57 @@ impl Worker {
             );
             return Err(EngineError::WorkerDied { why }.into());
         }
+        let summed = self.sum(session.as_mut(), chunk).await?;
         record.status = ChunkStatus::Success;
-        Ok((receipts, tally.answer))
+        Ok(Done {
+            receipts,
+            answer: tally.answer,
+            summed,
+        })
+    }
+
+    /// Writes down where an attempt's time went; time spent standing still is no work.
+    fn note_times(&self, record: &mut ChunkRecord, tally: &Tally, took: Duration) {
+        record.duration_ms += millis(took.saturating_sub(tally.held));
+        record.query_ms = millis(tally.waited);
+        record.answer_ms = millis(tally.answer);
+        record.decode_ms = millis(tally.decoded);
+        record.write_ms = millis(tally.wrote);
+        if !tally.held.is_zero() {
+            self.report(Report::Told(Event::HeldUp {
+                worker: self.number,
+                pause: tally.held,
+            }));
+        }
+    }
+
+    /// Asks the server for its own sum over the chunk's keys, where the proof needs it.
+    async fn sum(
+        &self,
+        session: &mut dyn Session,
+        chunk: &PlannedChunk,
+    ) -> Result<Option<(KeySum, Duration)>, Interruption> {
+        if self.proof_key.is_empty() {
+            return Ok(None);
+        }
+        let begun = self.clock.monotonic();
+        let sum = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(Interruption::Stopped),
+            sum = session.key_sum(&chunk.bounds, &self.proof_key) => sum?,
+        };
+        Ok(Some((sum, self.clock.monotonic().saturating_sub(begun))))
+    }
+
+    /// Waits until this worker may go on. The server meanwhile waits for us to take what it sends.
+    async fn released(&self) -> Result<(), Interruption> {
+        let mut held = self.held.clone();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Interruption::Stopped),
+            // A dispatcher that is gone has stopped the run, or holds nobody.
+            _ = held.wait_for(|held| !held) => Ok(()),
+        }
     }
 
     /// Moves every batch of the chunk from the session to the writer.
@@ -350,6 +413,10 @@ impl Worker {
         tally.answer = lap();
         tally.waited = tally.answer;
         loop {
+            if *self.held.borrow() {
+                self.released().await?;
+                tally.held += lap();
+            }
             let batch = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(Interruption::Stopped),

@@ -21,6 +21,7 @@ mod health;
 mod hints;
 mod keeping;
 mod key;
+mod keysum;
 mod metrics;
 mod nearest;
 mod plan;
@@ -58,6 +59,7 @@ pub use health::{Checkup, Concern, Health, Trend};
 pub use hints::{LoadHint, NetworkHint, Priority, RuntimeContext};
 pub use keeping::{Checked, Contents, Copied, Exported, Imported, Pruned};
 pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cover};
+pub use keysum::{DIGEST_DIGITS, KeySum};
 pub use metrics::{ChunkCounts, ChunkMetrics, Metrics, OfChunk, WorkerMetrics};
 pub use nearest::nearest;
 pub use plan::{

@@ -41,7 +41,9 @@ pub enum Scheduling {
 }
 
 /// `--proof`: how completeness is proved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ProofLevel {
     /// Cover, protocol trailers and footers; no count by the server.
@@ -49,6 +51,16 @@ pub enum ProofLevel {
     /// Also one unchunked `count(*)` in the same snapshot.
     #[default]
     Count,
+    /// Also, for each chunk, the rows and a sum over their keys that the server computes in the same
+    /// snapshot, against what is read back from the written files.
+    Full,
+}
+
+impl ProofLevel {
+    /// Whether the server counts the rows.
+    pub fn counts(self) -> bool {
+        self >= Self::Count
+    }
 }
 
 /// The type mapping that the columns were made with.
@@ -167,6 +179,9 @@ pub struct ExecutionSpec {
     pub consistency: Consistency,
     /// Proof asked for.
     pub proof: ProofLevel,
+    /// The columns whose values are summed for a full proof; absent with any other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proof_key: Vec<String>,
     /// The most memory that the execution may take, in MiB; absent where nobody set a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mb: Option<u64>,

@@ -28,6 +28,14 @@ pub enum PlanError {
         /// A key could be cut on instead.
         key: bool,
     },
+    /// `--proof full` without a key that server and files can be compared by.
+    #[error("cannot prove {relation} in full")]
+    Unprovable {
+        /// The relation.
+        relation: String,
+        /// What its keys lack.
+        why: String,
+    },
     /// The planner made a plan that breaks its own rules: a bug.
     #[error("the planner made a plan for {relation} that cannot be executed")]
     Unsound {
@@ -93,6 +101,11 @@ impl From<PlanError> for Failure {
                 } else {
                     "leave --chunking away to read it in one pass".to_owned()
                 },
+            ),
+            E::Unprovable { why, .. } => (
+                ExitCode::Refused,
+                why,
+                "leave --proof away: the server then counts the rows, and every stream and file is checked".to_owned(),
             ),
             E::Unsound { source, .. } => (
                 ExitCode::Bug,

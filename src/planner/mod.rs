@@ -12,6 +12,7 @@ mod fingerprint;
 pub(crate) mod fixtures;
 #[cfg(test)]
 pub(crate) mod past;
+mod provable;
 mod resolution;
 mod strategy;
 mod verdict;
@@ -98,11 +99,13 @@ pub struct Planned {
 ///
 /// # Errors
 /// [`PlanError::NoKey`] and [`PlanError::NoBlocks`] where the chunking that the user asked for is
-/// impossible.
+/// impossible, [`PlanError::Unprovable`] where the proof is.
 pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, PlanError> {
     let work = &inputs.request.work;
     let rows = inputs.profile.statistics.estimate.rows;
 
+    let table = &inputs.profile.table;
+    let proof_key = provable::columns(inputs.request, inputs.source.kind, table)?;
     let strategy::Choice { cuts, mut reasons } = strategy::choose(inputs)?;
     let mut staff = workers::staff(inputs, &cuts);
     if let Some(rows) = work.chunk_rows.filter(|_| !cuts.is_empty()) {
@@ -122,7 +125,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Result<Planned, PlanError> {
     };
     reasons.extend(inputs.filtered.map(filtered));
 
-    let spec = spec(inputs, &cutting, staff.workers, scheduling);
+    let spec = spec(inputs, &cutting, staff.workers, scheduling, proof_key);
     spec.check().map_err(|source| PlanError::Unsound {
         relation: spec.read.relation.to_string(),
         source,
@@ -201,6 +204,7 @@ fn spec(
     cutting: &Cutting<'_>,
     workers: u32,
     scheduling: Scheduling,
+    proof_key: Vec<String>,
 ) -> ExecutionSpec {
     let Inputs {
         request, profile, ..
@@ -238,6 +242,7 @@ fn spec(
         format: request.output.format.clone(),
         consistency: request.work.consistency,
         proof: request.work.proof,
+        proof_key,
         memory_mb: request
             .hints
             .as_ref()

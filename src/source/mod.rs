@@ -31,9 +31,9 @@ use async_trait::async_trait;
 
 use crate::clock::SharedClock;
 use crate::model::{
-    Check, ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, KeyValue, Newest, ReadSpec,
-    RunId, Selection, SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions, Watermark,
-    Window,
+    Check, ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, KeySum, KeyValue, Newest,
+    ReadSpec, RunId, Selection, SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions,
+    Watermark, Window,
 };
 
 pub use error::SourceError;
@@ -247,12 +247,43 @@ pub trait Snapshot: Send + Sync {
     /// Sessions of others that wait for a lock of ours now.
     async fn blocked(&self) -> Result<Vec<BlockedSession>>;
 
+    /// How the source is at the moment, asked on its own connection beside the readers; how far its
+    /// replicas are behind only where `lag` asks for it. A source that cannot be burdened, such as a
+    /// file, is always well.
+    async fn pulse(&self, _lag: bool) -> Result<Pulse> {
+        Ok(Pulse::default())
+    }
+
     /// Asks the server to stop whatever this snapshot's sessions are executing. Best effort, at
     /// most a few seconds.
     async fn cancel(&self);
 
     /// Ends the snapshot and checks that the relation was the same from beginning to end.
     async fn close(&self) -> Result<()>;
+}
+
+/// How a source is at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// How long a small query took.
+    pub round_trip: Duration,
+    /// How far its replicas are behind, or it is itself behind its primary.
+    pub lag: Lag,
+}
+
+/// How far replicas are behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Lag {
+    /// There is none, or nobody asked.
+    #[default]
+    NoReplica,
+    /// That of the one farthest behind.
+    Behind(Duration),
+    /// There are some, and this account is not told.
+    Hidden {
+        /// The statement that would let it be told.
+        fix: String,
+    },
 }
 
 /// Somebody who waits for us.
@@ -275,6 +306,19 @@ pub trait Session: Send {
     /// The next batch of the chunk; `None` only after the server's own proof of the stream's end
     /// (a trailer or a completed statement), never merely because data stopped coming.
     async fn next(&mut self) -> Result<Option<Batch>>;
+
+    /// The rows of a chunk and the sum over their keys as the server itself computes it, in the point
+    /// in time that the chunk is read in; between chunks only.
+    ///
+    /// # Errors
+    /// [`SourceError::Unsupported`] where the source cannot.
+    async fn key_sum(&mut self, _chunk: &ChunkBounds, _columns: &[String]) -> Result<KeySum> {
+        Err(SourceError::Unsupported {
+            what: "this source cannot sum keys".to_owned(),
+            why: "it has no digest that we know".to_owned(),
+            fix: "leave --proof full away".to_owned(),
+        })
+    }
 }
 
 /// Rows of a chunk.

@@ -93,6 +93,9 @@ pub fn view(document: &DiagnoseDocument<'_>) -> Vec<Line> {
     }
     lines.push(Line::fact("learning", learning(&document.excluded)));
     lines.extend(diagnosis(run));
+    if !run.adaptations.is_empty() {
+        lines.push(Line::fact("deviations", run.adaptations.join("\n")));
+    }
     if let Some(anomaly) = &run.anomaly {
         lines.push(Line::fact("anomaly", wording::anomaly(anomaly)));
     }

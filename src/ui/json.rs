@@ -116,15 +116,29 @@ pub struct ProfileDocument<'a> {
     pub profile: &'a SourceProfile,
 }
 
+/// What a full proof summed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeysDocument {
+    /// The key's columns.
+    pub columns: Vec<String>,
+    /// Time of the server's sums, all readers together, in milliseconds.
+    pub server_ms: u64,
+    /// Time of reading the files back, in milliseconds.
+    pub read_back_ms: u64,
+}
+
 /// How completeness was proved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProofDocument {
-    /// `count` or `stream`.
+    /// `stream`, `count` or `full`.
     pub level: ProofLevel,
     /// Rows as the server counted them, in the same snapshot.
     pub counted: Option<u64>,
     /// What the count took beside the read, in milliseconds.
     pub count_ms: Option<u64>,
+    /// The keys that the server and the files, read back, agree on; of a full proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeysDocument>,
 }
 
 /// `run`, published.
@@ -257,6 +271,8 @@ pub struct VerifyDocument {
     /// Windows, of an incremental dataset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub windows: Option<u64>,
+    /// How completeness was proved when it was published: `stream`, `count` or `full`.
+    pub proof: ProofLevel,
 }
 
 /// `files`.

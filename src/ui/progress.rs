@@ -128,6 +128,7 @@ impl Progress {
 /// Remarks that stay on the screen above the bar.
 fn remark(event: &Event) -> Option<String> {
     match event {
+        Event::Impact { text } => Some(text.clone()),
         Event::WorkerMissing { worker, why } => Some(format!(
             "worker {worker} got no session, the others go on: {why}"
         )),

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::json::{DemoDocument, NothingNewDocument, RunDocument, VerifyDocument};
+use super::json::{DemoDocument, KeysDocument, NothingNewDocument, RunDocument, VerifyDocument};
 use super::wording::finding;
 use super::{Line, cost, table, units, wording};
-use crate::model::ProofLevel;
 
 /// Most adaptations that are listed; the manifest has them all.
 const ADAPTATIONS_SHOWN: usize = 4;
@@ -115,8 +114,8 @@ fn moment(time: &str) -> String {
 }
 
 fn proof(run: &RunDocument) -> String {
-    match (run.proof.level, run.proof.counted) {
-        (ProofLevel::Count, Some(counted)) => {
+    match run.proof.counted {
+        Some(counted) => {
             let took = run
                 .proof
                 .count_ms
@@ -127,11 +126,27 @@ fn proof(run: &RunDocument) -> String {
                     )
                 })
                 .unwrap_or_default();
-            format!("the server counts {} rows too{took}", units::exact(counted))
+            let counted = format!("the server counts {} rows too{took}", units::exact(counted));
+            match &run.proof.keys {
+                None => counted,
+                Some(keys) => format!("{counted}\n{}", summed(keys)),
+            }
         }
-        _ => "every stream ended properly, every file reads back; not counted by the server"
+        None => "every stream ended properly, every file reads back; not counted by the server"
             .to_owned(),
     }
+}
+
+/// What a full proof found, and what it cost.
+fn summed(keys: &KeysDocument) -> String {
+    let spent = |ms| units::elapsed(Duration::from_millis(ms));
+    format!(
+        "and chunk by chunk the same keys ({}) as the files, read back (its sums took {} in all, \
+         reading back {})",
+        keys.columns.join(", "),
+        spent(keys.server_ms),
+        spent(keys.read_back_ms)
+    )
 }
 
 fn history(run: &RunDocument) -> String {
@@ -245,6 +260,7 @@ pub fn verified(found: &VerifyDocument) -> Vec<Line> {
                 units::bytes(found.bytes)
             ),
         ),
+        Line::fact("proof", wording::proved(found.proof)),
         Line::fact("run", found.run.clone()),
     ]);
     lines
@@ -255,7 +271,9 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::{Both, ConsistencyLevel, Decisions, RunId, SnapshotFacts, Strategy};
+    use crate::model::{
+        Both, ConsistencyLevel, Decisions, ProofLevel, RunId, SnapshotFacts, Strategy,
+    };
     use crate::ui::json::ProofDocument;
     use crate::ui::plain;
 
@@ -305,6 +323,7 @@ pub(super) mod tests {
                 level: ProofLevel::Count,
                 counted: Some(6_001_215),
                 count_ms: Some(900),
+                keys: None,
             },
             fingerprint: "f00d".to_owned(),
             window: None,

@@ -333,8 +333,22 @@ pub fn achieved(level: ConsistencyLevel) -> &'static str {
 /// How completeness will be proved.
 pub fn proof(level: ProofLevel) -> &'static str {
     match level {
+        ProofLevel::Full => {
+            "the server counts the rows and sums the keys of each chunk, and the files are read back"
+        }
         ProofLevel::Count => "the server counts the rows in the same snapshot",
         ProofLevel::Stream => "streams and files only, no count by the server",
+    }
+}
+
+/// How completeness was proved.
+pub fn proved(level: ProofLevel) -> &'static str {
+    match level {
+        ProofLevel::Full => {
+            "full: when it was published, the server's rows and keys were those of the files"
+        }
+        ProofLevel::Count => "count: when it was published, the server counted as many rows",
+        ProofLevel::Stream => "stream: when it was published, the server counted nothing",
     }
 }
 

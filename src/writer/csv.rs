@@ -10,6 +10,7 @@
 //! has no part in it: it cannot quote one field and not the next, and would copy each once more.
 //! A file has no footer, so before publishing each is read back from end to end.
 
+mod fields;
 mod scan;
 mod text;
 mod value;
@@ -25,11 +26,14 @@ use flate2::write::GzEncoder;
 use super::folder::Blob;
 use super::format::{Contents, Encoder, FileFormat, Target};
 use super::outlet::Outlet;
-use super::{Result, WriteError};
+use super::{Result, WriteError, readback};
 use crate::error::one_line;
-use crate::model::{CsvOptions, FileCompression};
+use crate::model::{CsvOptions, FileCompression, KeySum};
+use fields::Fields;
 use scan::Scan;
 use value::Column;
+
+pub(super) use value::Plain;
 
 /// The buffer leaves when it has so many bytes: many writes' worth, and less than the cache.
 const PIECE: usize = 256 << 10;
@@ -89,8 +93,30 @@ impl Csv {
         head
     }
 
-    /// Reads a file back through its decompressor.
-    fn scan(&self, mut reader: impl Read, schema: &Schema) -> std::result::Result<u64, String> {
+    /// Gives what a file holds after its head, decompressed, piece by piece.
+    fn read(
+        &self,
+        file: &dyn Blob,
+        schema: &Schema,
+        each: &mut dyn FnMut(&[u8]) -> std::result::Result<(), String>,
+    ) -> std::result::Result<(), String> {
+        let said = |error: io::Error| one_line(&error.to_string());
+        let reader = file.reader(0).map_err(said)?;
+        match self.compression {
+            FileCompression::None => self.pieces(reader, schema, each),
+            FileCompression::Gzip => self.pieces(MultiGzDecoder::new(reader), schema, each),
+            FileCompression::Zstd(_) => {
+                self.pieces(zstd::Decoder::new(reader).map_err(said)?, schema, each)
+            }
+        }
+    }
+
+    fn pieces(
+        &self,
+        mut reader: impl Read,
+        schema: &Schema,
+        each: &mut dyn FnMut(&[u8]) -> std::result::Result<(), String>,
+    ) -> std::result::Result<(), String> {
         let said = |error: io::Error| one_line(&error.to_string());
         let head = self.head(schema);
         let mut begin = Vec::with_capacity(head.len());
@@ -102,12 +128,11 @@ impl Csv {
         if begin != head {
             return Err("it does not begin with the columns' names".to_owned());
         }
-        let mut scan = Scan::new(self.style.delimiter, schema.fields().len());
         let mut piece = vec![0; PIECE];
         loop {
             match reader.read(&mut piece) {
-                Ok(0) => return scan.end(),
-                Ok(taken) => scan.feed(&piece[..taken])?,
+                Ok(0) => return Ok(()),
+                Ok(taken) => each(&piece[..taken])?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(said(error)),
             }
@@ -143,19 +168,34 @@ impl FileFormat for Csv {
 
     /// Counts rows, and holds each against the number of columns.
     fn inspect(&self, file: &dyn Blob, schema: &Schema) -> std::result::Result<Contents, String> {
-        let said = |error: io::Error| one_line(&error.to_string());
-        let reader = file.reader(0).map_err(said)?;
-        let rows = match self.compression {
-            FileCompression::None => self.scan(reader, schema)?,
-            FileCompression::Gzip => self.scan(MultiGzDecoder::new(reader), schema)?,
-            FileCompression::Zstd(_) => {
-                self.scan(zstd::Decoder::new(reader).map_err(said)?, schema)?
-            }
-        };
+        let mut scan = Scan::new(self.style.delimiter, schema.fields().len());
+        self.read(file, schema, &mut |piece| scan.feed(piece))?;
         Ok(Contents {
             bytes: file.length(),
-            rows,
+            rows: scan.end()?,
         })
+    }
+
+    /// A field is the text of its value, so it is summed as it stands there.
+    fn key_sum(
+        &self,
+        file: Box<dyn Blob>,
+        schema: &Schema,
+        columns: &[String],
+    ) -> std::result::Result<KeySum, String> {
+        let positions = readback::positions(schema, columns)?;
+        let mut fields = Fields::new(self.style.delimiter, &positions);
+        let mut sum = KeySum::default();
+        let mut key = Vec::new();
+        self.read(file.as_ref(), schema, &mut |piece| {
+            fields.feed(piece, &mut |row| {
+                key.clear();
+                row.iter().for_each(|field| KeySum::part(&mut key, field));
+                sum.add(&key);
+            });
+            Ok(())
+        })?;
+        Ok(sum)
     }
 }
 

@@ -13,7 +13,7 @@ use super::folder::Blob;
 use super::outlet::Outlet;
 use super::parquet::Parquet;
 use super::publish::WriteBudget;
-use crate::model::FormatOptions;
+use crate::model::{FormatOptions, KeySum};
 
 /// Every ending that a file of ours may have, without the first dot.
 pub(super) const EXTENSIONS: [&str; 4] = ["parquet", "csv", "csv.gz", "csv.zst"];
@@ -38,6 +38,17 @@ pub(super) trait FileFormat: Send + Sync {
     /// One line on why it is not a whole file of this format and schema; the caller knows whether
     /// that is a failed proof or a difference.
     fn inspect(&self, file: &dyn Blob, schema: &Schema) -> std::result::Result<Contents, String>;
+
+    /// Reads back every row's key, the values of some columns, and sums them.
+    ///
+    /// # Errors
+    /// As [`FileFormat::inspect`].
+    fn key_sum(
+        &self,
+        file: Box<dyn Blob>,
+        schema: &Schema,
+        columns: &[String],
+    ) -> std::result::Result<KeySum, String>;
 }
 
 /// A new file, and its name for errors.

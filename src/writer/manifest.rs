@@ -117,7 +117,7 @@ impl FileEntry {
 }
 
 /// What was proved before the dataset was published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProofRecord {
     /// The level asked for.
     pub level: ProofLevel,
@@ -127,6 +127,20 @@ pub struct ProofRecord {
     pub rows: u64,
     /// Chunks that tile the table exactly, each read to the end of its stream.
     pub chunks: u32,
+    /// With `--proof full`, what was summed, and what that cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<KeyProof>,
+}
+
+/// Keys that the server and the files, read back, agree on chunk by chunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyProof {
+    /// The key's columns.
+    pub columns: Vec<String>,
+    /// Time of the server's sums, all readers together, in milliseconds.
+    pub server_ms: u64,
+    /// Time of reading the files back, in milliseconds.
+    pub read_back_ms: u64,
 }
 
 impl Manifest {

@@ -18,6 +18,7 @@ mod part;
 mod place;
 mod proof;
 pub mod publish;
+mod readback;
 mod replace;
 mod runs;
 mod stable;

@@ -21,9 +21,9 @@ use super::folder::{Blob, Chunks};
 use super::format::{Contents, Encoder, FileFormat, Target};
 use super::outlet::Outlet;
 use super::publish::WriteBudget;
-use super::{Result, WriteError, dictionary};
+use super::{Result, WriteError, dictionary, readback};
 use crate::error::one_line;
-use crate::model::{Compression, ParquetOptions};
+use crate::model::{Compression, KeySum, ParquetOptions};
 
 /// Written into every file; the form is the one that Parquet's specification asks for.
 const CREATED_BY: &str = concat!("ixtract version ", env!("CARGO_PKG_VERSION"));
@@ -145,6 +145,15 @@ impl FileFormat for Parquet {
             Some(difference) => Err(difference),
             None => Ok(footer.contents),
         }
+    }
+
+    fn key_sum(
+        &self,
+        file: Box<dyn Blob>,
+        schema: &Schema,
+        columns: &[String],
+    ) -> std::result::Result<KeySum, String> {
+        readback::of_parquet(file, &readback::positions(schema, columns)?)
     }
 }
 

@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use super::folder::Folder;
-use super::manifest::ProofRecord;
+use super::manifest::{KeyProof, ProofRecord};
 use super::publish::{Evidence, WriteBudget};
 use super::staging::Staging;
 use super::{PartReceipt, Result, WriteError, format, names};
-use crate::model::{ChunkStatus, ProofLevel, arrow_schema};
+use crate::model::{ChunkStatus, KeySum, ProofLevel, arrow_schema};
 
 type Held<T> = std::result::Result<T, String>;
 
@@ -20,7 +22,8 @@ type Held<T> = std::result::Result<T, String>;
 /// (a) the plan's chunks tile the table exactly; (b) each of them was read to the end of its stream,
 /// and no other; (c) the files, read back by their footers or, where the format has none, from end
 /// to end, hold the rows, columns and bytes that were written, and there is no other file; (d) the
-/// server's own count agrees, unless the plan asks for no count.
+/// server's own count agrees, unless the plan asks for no count; (e) with a full proof the server's
+/// rows and sum of keys, chunk by chunk, are those of the files, read back from end to end.
 ///
 /// Files land, by `land`, when all but (c) holds: on a store that is what makes them readable at
 /// all, and nothing that is known to be wrong gets so far.
@@ -43,7 +46,67 @@ pub(super) fn prove(
     let folder = staging.folder();
     let present = folder.names("")?.into_iter().collect();
     files_agree(folder.as_ref(), &present, evidence).map_err(broken)?;
-    Ok(record)
+    let keys = match evidence.plan.spec.proof {
+        ProofLevel::Full => Some(keys_agree(folder.as_ref(), evidence).map_err(broken)?),
+        _ => None,
+    };
+    Ok(ProofRecord { keys, ..record })
+}
+
+/// (e) What the server summed of each chunk is what its files hold.
+fn keys_agree(staged: &dyn Folder, evidence: &Evidence<'_>) -> Held<KeyProof> {
+    let spec = &evidence.plan.spec;
+    let begun = evidence.sums.clock.monotonic();
+    let format = format::of(&spec.format, WriteBudget::UNBOUNDED);
+    let schema = arrow_schema(&spec.read.columns);
+    let found: Mutex<BTreeMap<u32, KeySum>> = Mutex::default();
+    each_file(staged, evidence, &|name, receipt| {
+        let sum = staged
+            .open(name)
+            .map_err(|error| error.to_string())
+            .and_then(|file| format.key_sum(file, &schema, &spec.proof_key))
+            .map_err(|why| format!("the keys of {name} cannot be read back: {why}"))?;
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.entry(receipt.chunk).or_default().merge(sum);
+        Ok(())
+    })?;
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for chunk in &spec.chunks {
+        let number = chunk.number;
+        let Some((server, _)) = evidence.sums.of_chunks.get(&number) else {
+            return Err(format!("the server did not sum the keys of chunk {number}"));
+        };
+        let files = found.get(&number).copied().unwrap_or_default();
+        if server.rows != files.rows {
+            return Err(format!(
+                "the server counts {} rows in chunk {number} and {} are read back",
+                server.rows, files.rows
+            ));
+        }
+        if server.sum != files.sum {
+            return Err(format!(
+                "the keys of chunk {number} that are read back are not those that the server has: \
+                 their sums are {:x} and {:x}",
+                files.sum, server.sum
+            ));
+        }
+    }
+    Ok(KeyProof {
+        columns: spec.proof_key.clone(),
+        server_ms: millis(
+            evidence
+                .sums
+                .of_chunks
+                .values()
+                .map(|(_, took)| *took)
+                .sum(),
+        ),
+        read_back_ms: millis(evidence.sums.clock.monotonic().saturating_sub(begun)),
+    })
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// (a), (b) and (d): what those who read and counted say of each other.
@@ -53,7 +116,7 @@ fn told(evidence: &Evidence<'_>) -> Held<ProofRecord> {
     rows_by_chunk_agree(&by_chunk, evidence.receipts)?;
     let rows = evidence.receipts.iter().map(|receipt| receipt.rows).sum();
     let level = evidence.plan.spec.proof;
-    if level == ProofLevel::Count {
+    if level.counts() {
         count_agrees(evidence.counted, rows)?;
     }
     Ok(ProofRecord {
@@ -61,6 +124,7 @@ fn told(evidence: &Evidence<'_>) -> Held<ProofRecord> {
         counted: evidence.counted,
         rows,
         chunks: u32::try_from(by_chunk.len()).map_err(|e| e.to_string())?,
+        keys: None,
     })
 }
 
@@ -126,28 +190,39 @@ fn files_agree(
     read_back(staged, evidence)
 }
 
-/// Reads every file back, several at once: a format without a footer is read from end to end.
+/// Reads every file back as far as its format tells what it holds.
 fn read_back(staged: &dyn Folder, evidence: &Evidence<'_>) -> Held<()> {
     let spec = &evidence.plan.spec;
     let format = format::of(&spec.format, WriteBudget::UNBOUNDED);
     let schema = arrow_schema(&spec.read.columns);
+    each_file(staged, evidence, &|name, receipt| {
+        let found = staged
+            .open(name)
+            .map_err(|error| error.to_string())
+            .and_then(|file| format.inspect(file.as_ref(), &schema))
+            .map_err(|why| format!("{name} cannot be read back as it was written: {why}"))?;
+        for (what, found, said) in [
+            ("bytes", found.bytes, receipt.bytes),
+            ("rows", found.rows, receipt.rows),
+        ] {
+            if found != said {
+                return Err(format!("{name} has {found} {what} and {said} were written"));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Does something with every file, several at once: many are read from end to end.
+fn each_file(
+    staged: &dyn Folder,
+    evidence: &Evidence<'_>,
+    look: &(dyn Fn(&str, &PartReceipt) -> Held<()> + Sync),
+) -> Held<()> {
     let next = AtomicUsize::new(0);
     let work = || -> Held<()> {
         while let Some(receipt) = evidence.receipts.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let name = &receipt.name;
-            let found = staged
-                .open(name)
-                .map_err(|error| error.to_string())
-                .and_then(|file| format.inspect(file.as_ref(), &schema))
-                .map_err(|why| format!("{name} cannot be read back as it was written: {why}"))?;
-            for (what, found, said) in [
-                ("bytes", found.bytes, receipt.bytes),
-                ("rows", found.rows, receipt.rows),
-            ] {
-                if found != said {
-                    return Err(format!("{name} has {found} {what} and {said} were written"));
-                }
-            }
+            look(&receipt.name, receipt)?;
         }
         Ok(())
     };

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -24,8 +25,8 @@ use super::store::StoreRuns;
 use super::{PartReceipt, Result, Sink, WriteError, names, proof};
 use crate::clock::SharedClock;
 use crate::model::{
-    ChunkBounds, ChunkRecord, ExecutionPlan, FormatOptions, Layout, RunId, SnapshotFacts, Teaching,
-    Window, arrow_schema,
+    ChunkBounds, ChunkRecord, ExecutionPlan, FormatOptions, KeySum, Layout, RunId, SnapshotFacts,
+    Teaching, Window, arrow_schema,
 };
 
 /// The memory of one writer.
@@ -57,6 +58,8 @@ pub struct Evidence<'a> {
     pub chunks: &'a [ChunkRecord],
     /// The server's own count in the snapshot.
     pub counted: Option<u64>,
+    /// The server's own sums over keys; of no chunk unless the plan asks for a full proof.
+    pub sums: Sums<'a>,
     /// Deviations from the plan.
     pub adaptations: &'a [String],
     /// Values written as NULL because their output type cannot hold them, by column.
@@ -67,6 +70,15 @@ pub struct Evidence<'a> {
     pub now: Timestamp,
     /// What a lost history would be rebuilt from; none where nobody keeps one.
     pub teaching: Option<&'a Teaching>,
+}
+
+/// What the server summed while the chunks were read.
+#[derive(Clone, Debug)]
+pub struct Sums<'a> {
+    /// By chunk, and what each took.
+    pub of_chunks: &'a BTreeMap<u32, (KeySum, Duration)>,
+    /// Tells what reading back takes.
+    pub clock: SharedClock,
 }
 
 /// A published dataset.

@@ -1,12 +1,14 @@
 //! The life of a dataset: written, proved, published, replaced, broken and verified.
 
 mod csv;
+mod full;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::*;
 use arrow::buffer::OffsetBuffer;
@@ -18,9 +20,10 @@ use proptest::prelude::*;
 
 use super::folder::{Blob, Directory, Folder};
 use super::manifest::{Manifest, files};
-use super::publish::{Dataset, Evidence, Published, Step, WriteBudget};
+use super::publish::{Dataset, Evidence, Published, Step, Sums, WriteBudget};
 use super::verify::{hash, verify};
 use super::{PartReceipt, Result, WriteError, names, place};
+use crate::clock::System;
 use crate::model::*;
 // Both globs bring a `Strategy`.
 use crate::model::Strategy;
@@ -148,6 +151,7 @@ fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
         format: format(Compression::Snappy),
         consistency: Consistency::Auto,
         proof: ProofLevel::Count,
+        proof_key: Vec::new(),
         memory_mb: None,
     };
     ExecutionPlan {
@@ -199,6 +203,7 @@ struct Read {
     receipts: Vec<PartReceipt>,
     chunks: Vec<ChunkRecord>,
     counted: Option<u64>,
+    sums: BTreeMap<u32, (KeySum, Duration)>,
     nulled: BTreeMap<String, u64>,
 }
 
@@ -221,6 +226,10 @@ impl Read {
             receipts: &self.receipts,
             chunks: &self.chunks,
             counted: self.counted,
+            sums: Sums {
+                of_chunks: &self.sums,
+                clock: System::shared(),
+            },
             adaptations: &[],
             nulled: &self.nulled,
             started_at: now,
@@ -256,6 +265,7 @@ fn write_ids(dataset: &Dataset, number: u32, rows: i64) -> Read {
         receipts,
         chunks,
         counted: Some(2 * rows as u64),
+        sums: BTreeMap::new(),
         nulled: BTreeMap::new(),
     }
 }
@@ -465,6 +475,7 @@ fn publish_planned(target: &Path, plan: ExecutionPlan, batches: &[RecordBatch]) 
         receipts: block_on(writer.finish()).unwrap(),
         chunks: vec![record(1, rows)],
         counted: Some(rows),
+        sums: BTreeMap::new(),
         nulled: BTreeMap::new(),
     };
     read.publish(dataset).unwrap();
@@ -702,6 +713,7 @@ fn an_empty_table_is_one_readable_file_with_its_schema() {
             receipts: Vec::new(),
             chunks: vec![record(1, 0), record(2, 0)],
             counted: Some(0),
+            sums: BTreeMap::new(),
             nulled: BTreeMap::new(),
         };
         read.publish(dataset).unwrap();

@@ -14,7 +14,7 @@ use super::manifest::{FileEntry, Manifest};
 use super::publish::WriteBudget;
 use super::windows::WindowList;
 use super::{Result, WriteError, names};
-use crate::model::{Layout, RunId, arrow_schema, hex};
+use crate::model::{Layout, ProofLevel, RunId, arrow_schema, hex};
 
 /// What was verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,6 +29,8 @@ pub struct Verified {
     pub bytes: u64,
     /// Windows, of an incremental dataset; its run is that of the newest.
     pub windows: Option<u64>,
+    /// How completeness was proved when it was published.
+    pub proof: ProofLevel,
 }
 
 /// Verifies a dataset: the manifest's own checksum and totals, `_SUCCESS`, and of each file its
@@ -68,6 +70,7 @@ pub fn verify(dataset: impl Into<Location>) -> Result<Verified> {
             files: manifest.files.len() as u64,
             rows: manifest.rows,
             bytes: manifest.bytes,
+            proof: manifest.proof.level,
             run: manifest.run,
             windows: None,
         })
@@ -90,6 +93,8 @@ fn verify_windows(place: &Location, list: &WindowList) -> Result<Verified> {
         files: 0,
         rows: 0,
         bytes: 0,
+        // That of the window that says least.
+        proof: ProofLevel::Full,
         windows: Some(list.windows.len() as u64),
     };
     for entry in &list.windows {
@@ -107,6 +112,7 @@ fn verify_windows(place: &Location, list: &WindowList) -> Result<Verified> {
                 all.files += found.files;
                 all.rows += found.rows;
                 all.bytes += found.bytes;
+                all.proof = all.proof.min(found.proof);
                 all.run = found.run;
             }
             Err(WriteError::Differs {

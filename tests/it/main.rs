@@ -30,7 +30,9 @@ mod docs; // README.md says what --help says, and back.
 mod doctor; // What would stand in a run's way, and the fix that helps.
 mod explain; // Runs explained and measured from the store alone.
 mod first_release; // Files of the first version.
+mod full; // What the server has of every chunk, against the files read back.
 mod hints; // What the user knows of the circumstances lowers what a run takes.
+mod impact; // Workers make room when the source slows down, and come back.
 mod keeping; // The history backed up, checked, pruned, moved, rebuilt, and read where it is read-only.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.

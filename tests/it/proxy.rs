@@ -11,7 +11,7 @@
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -121,6 +121,12 @@ impl Proxy {
         self.port
     }
 
+    /// From now on everything that clients send arrives so much later, on open connections too.
+    pub(crate) fn slow_down(&self, latency: Duration) {
+        let millis = u64::try_from(latency.as_millis()).expect("a latency");
+        self.line.latency_ms.store(millis, Ordering::SeqCst);
+    }
+
     /// How many connections were opened so far.
     pub(crate) fn connections(&self) -> usize {
         self.line.connections.load(Ordering::SeqCst)
@@ -148,6 +154,7 @@ impl Drop for Proxy {
 /// What all connections share.
 struct Line {
     settings: Builder,
+    latency_ms: AtomicU64,
     connections: AtomicUsize,
     faults: AtomicUsize,
     spent: AtomicBool,
@@ -157,6 +164,7 @@ impl Default for Line {
     fn default() -> Self {
         Self {
             settings: Proxy::to(0),
+            latency_ms: AtomicU64::new(0),
             connections: AtomicUsize::new(0),
             faults: AtomicUsize::new(0),
             spent: AtomicBool::new(false),
@@ -206,8 +214,10 @@ impl Line {
             if length == 0 {
                 return Ok(());
             }
-            if !self.settings.latency.is_zero() {
-                sleep(self.settings.latency).await;
+            let more = Duration::from_millis(self.latency_ms.load(Ordering::SeqCst));
+            let latency = self.settings.latency.max(more);
+            if !latency.is_zero() {
+                sleep(latency).await;
             }
             server.write_all(&buffer[..length]).await?;
         }

@@ -4,6 +4,7 @@
 mod bucket;
 mod crash;
 mod failures;
+mod flipped;
 mod publish;
 mod race;
 mod sink;

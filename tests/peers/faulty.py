@@ -5,8 +5,9 @@
 
 Every EVERY-th request of METHOD meets the fault, TIMES of them; with NAME only requests for the
 object of that name outside of `_runs`. HOW is `throttle` (503 SlowDown), `lose` (the request is
-carried out and its answer lost) or `drop` (neither). All else is passed on as it came: signatures
-still hold. Prints its port, and then a line for each fault.
+carried out and its answer lost), `drop` (neither) or `flip` (a line of the answer that begins with
+42 begins with 43). All else is passed on as it came: signatures still hold. Prints its port, and
+then a line for each fault.
 """
 
 import http.client
@@ -54,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
             seen += fits
             fault = fits and seen % EVERY == 0 and met < TIMES
             met += fault
-        if fault:
+        if fault and HOW != "flip":
             print(HOW, flush=True)
             if HOW == "throttle":
                 return self.answer(503, [("Content-Type", "application/xml")], REFUSAL)
@@ -69,6 +70,9 @@ class Handler(BaseHTTPRequestHandler):
         response = upstream.getresponse()
         answer = response.read()
         upstream.close()
+        if fault and HOW == "flip" and b"\n42," in answer:
+            print(HOW, flush=True)
+            answer = answer.replace(b"\n42,", b"\n43,")
         if not (fault and HOW == "lose"):
             self.answer(response.status, response.getheaders(), answer)
 

@@ -125,6 +125,15 @@ pub struct SourceArgs {
     /// Stop, with nothing published, when others wait for our lock longer than this
     #[arg(long, value_name = "S", default_value_t = 30)]
     pub max_blocking_s: u64,
+    /// Keep small queries beside the run within this: workers are held up and let go again
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_source_latency_ms: Option<u64>,
+    /// Keep the source's replicas, or the replica that is read, within this of their primary
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_replica_lag_s: Option<u64>,
+    /// Stop, with nothing published, when the snapshot is open for longer than this
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_snapshot_age: Option<u64>,
     /// Name this database in history and {source}, so that a failover to another host keeps them
     #[arg(long, value_name = "NAME")]
     pub source_name: Option<String>,
@@ -297,7 +306,8 @@ pub struct WorkArgs {
     #[arg(long, value_name = "LEVEL", value_parser = parse::consistency, default_value = "auto")]
     pub consistency: Consistency,
     /// count: one count(*) by the server in the same snapshot must equal the rows written;
-    /// stream: no count
+    /// stream: no count; full: also, chunk by chunk, a sum over the keys by the server must equal that
+    /// of the files, read back
     #[arg(long, value_enum, value_name = "LEVEL", default_value = "count")]
     pub proof: ProofName,
 }
@@ -305,6 +315,8 @@ pub struct WorkArgs {
 /// `--proof`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProofName {
+    /// The server counts, and sums the keys of each chunk, against the files read back
+    Full,
     /// The server counts too
     Count,
     /// Only what the streams and files themselves prove

@@ -14,8 +14,8 @@ use crate::model::{Decisions, RunClose, RunOpen, RunStatus, SnapshotFacts, Teach
 use crate::planner::{self, Executed};
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
-use crate::ui::json::{ProofDocument, RunDocument};
-use crate::writer::publish::{Dataset, Evidence, Published, Step, WriteBudget};
+use crate::ui::json::{KeysDocument, ProofDocument, RunDocument};
+use crate::writer::publish::{Dataset, Evidence, Published, Step, Sums, WriteBudget};
 
 /// What is known of an attempt, from nothing at its beginning.
 #[derive(Debug, Default)]
@@ -44,6 +44,7 @@ impl Attempt {
             lock_wait: job.source.lock_wait,
             allow_row_security: job.source.allow_row_security,
         };
+        within_reach(job, survey)?;
         let begun = context.clock.monotonic();
         let opening = survey.source.snapshot(&spec.read, &request);
         let snapshot = context.interrupt.or(opening).await.map_err(unpublished)?;
@@ -60,6 +61,8 @@ impl Attempt {
             clock: context.clock.clone(),
             host: WorkerHost::Threads,
             max_blocking: job.source.max_blocking,
+            impact: job.source.impact,
+            snapshot_since: begun,
             latency_p50: Duration::from_micros(survey.contact.latency.p50_us()),
             seed: entropy(),
         };
@@ -120,6 +123,10 @@ impl Attempt {
             chunks: &execution.chunks,
             nulled: &execution.nulled,
             counted: execution.counted,
+            sums: Sums {
+                of_chunks: &execution.key_sums,
+                clock: context.clock.clone(),
+            },
             adaptations: &execution.adaptations,
             started_at: open.started_at,
             now: context.clock.now(),
@@ -217,6 +224,11 @@ impl Attempt {
                 count_ms: execution
                     .count_took
                     .and_then(|took| u64::try_from(took.as_millis()).ok()),
+                keys: manifest.proof.keys.map(|keys| KeysDocument {
+                    columns: keys.columns,
+                    server_ms: keys.server_ms,
+                    read_back_ms: keys.read_back_ms,
+                }),
             },
             fingerprint: survey.plan.fingerprint.clone(),
             replay_of: open.replay_of.clone(),
@@ -254,6 +266,27 @@ fn decisions(survey: &Survey, execution: &Execution) -> Decisions {
 async fn close(context: &Context, snapshot: &dyn Snapshot) -> Result<(), Failure> {
     let closing = context.interrupt.or::<_, SourceError>(snapshot.close());
     closing.await.map_err(unpublished)
+}
+
+/// A source that is beyond its limit before the run has begun would be left alone for a minute, and
+/// then given up.
+fn within_reach(job: &Job, survey: &Survey) -> Result<(), Failure> {
+    let took = Duration::from_micros(survey.contact.latency.p50_us());
+    let relation = &survey.plan.spec.read.relation;
+    match job.source.impact.latency {
+        Some(limit) if took > limit => Err(Failure::new(
+            ExitCode::TryLater,
+            format!("{relation} was not read: the source is slower than it may be made"),
+            format!(
+                "a small query takes {:.1} ms before the run has begun, --max-source-latency-ms is {}",
+                took.as_secs_f64() * 1000.0,
+                limit.as_millis()
+            ),
+            "run when the source is at ease, or raise --max-source-latency-ms above the line's own \
+             latency",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// An interruption is told as what it means for the dataset.

@@ -29,10 +29,7 @@ impl Dispatcher<'_> {
             .collect();
         let rows = finished.iter().map(|chunk| chunk.rows).sum();
         let bytes = finished.iter().map(|chunk| chunk.bytes).sum();
-        let mut nulled = BTreeMap::new();
-        for (column, count) in finished.iter().flat_map(|chunk| &chunk.nulled) {
-            *nulled.entry(column.clone()).or_default() += count;
-        }
+        let nulled = nulled(&finished);
         let busy_s: f64 = finished
             .iter()
             .map(|chunk| chunk.duration_ms as f64 / 1000.0)
@@ -73,8 +70,9 @@ impl Dispatcher<'_> {
             counted: self.counted.map(|(rows, _)| rows),
             count_took: self.counted.map(|(_, took)| took),
             elapsed,
+            key_sums: self.summed,
             receipts: self.receipts.into_values().flatten().collect(),
-            confidence: Confidence::from_breaches(self.breached, done),
+            confidence: confidence(self.shed, self.breached, done),
             effective_workers,
             nulled,
             sessions: u32::try_from(sessions).unwrap_or(u32::MAX),
@@ -84,4 +82,23 @@ impl Dispatcher<'_> {
             adaptations: self.adaptations,
         }
     }
+}
+
+/// How far the speed may teach, of so many finished chunks of which so many breached the latency rule:
+/// with workers held up it is not that of the planned number.
+fn confidence(shed: bool, breached: u32, done: u32) -> Confidence {
+    if shed {
+        Confidence::Low
+    } else {
+        Confidence::from_breaches(breached, done)
+    }
+}
+
+/// Values that stand as NULL in all chunks together, by column.
+fn nulled(chunks: &[&ChunkRecord]) -> BTreeMap<String, u64> {
+    let mut nulled = BTreeMap::new();
+    for (column, count) in chunks.iter().flat_map(|chunk| &chunk.nulled) {
+        *nulled.entry(column.clone()).or_default() += count;
+    }
+    nulled
 }

@@ -10,10 +10,13 @@ mod classify;
 mod connect;
 mod decode;
 mod density;
+mod doubts;
 mod examine;
 mod keys;
+mod keysum;
 mod lookup;
 mod probe;
+mod pulse;
 mod query;
 mod seats;
 mod server;
@@ -32,7 +35,7 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::url::MysqlTarget;
-use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source};
+use super::{Capabilities, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source};
 use crate::clock::SharedClock;
 use crate::model::{
     Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
@@ -148,6 +151,10 @@ impl Source for Mysql {
         buckets: u32,
     ) -> Result<(KeyDensity, Option<i32>)> {
         density::density(&self.base, table, key, buckets).await
+    }
+
+    async fn doubts(&self, table: &Table) -> Result<Vec<Doubt>> {
+        doubts::doubts(&self.base, table).await
     }
 
     async fn ping(&self) -> Result<()> {

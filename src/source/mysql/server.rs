@@ -116,6 +116,15 @@ impl Server {
         format!("SET {}", pins.join(", "))
     }
 
+    /// The right that an account needs to be told how a replica is doing.
+    pub(super) fn replica_right(&self) -> &'static str {
+        if self.mariadb && self.since(10, 5, 9) {
+            "SLAVE MONITOR"
+        } else {
+            "REPLICATION CLIENT"
+        }
+    }
+
     fn isolation(&self) -> &'static str {
         if !self.mariadb && self.since(5, 7, 20) || self.mariadb && self.since(11, 1, 0) {
             "transaction_isolation"

@@ -12,12 +12,13 @@ use mysql_async::{Row, Statement, Value};
 use super::super::ledger::{Ledger, Met, flag};
 use super::super::{Batch, Result, Session, SourceError};
 use super::decode::{Decoder, printed};
+use super::keysum;
 use super::seats::{Held, Seat};
 use super::shared::Shared;
 use super::sql::{self, hex, quote_identifier};
 use super::types::Storage;
 use crate::clock::SharedClock;
-use crate::model::{ChunkBounds, Column, FieldType, ReadSpec, arrow_schema};
+use crate::model::{ChunkBounds, Column, FieldType, KeySum, ReadSpec, arrow_schema};
 
 /// Rows are decoded when there are so many: they stay in the second-level cache while every column
 /// runs over them.
@@ -166,6 +167,20 @@ impl Session for MysqlSession {
         }
         let outcome = self.gather().await;
         self.judge(outcome)
+    }
+
+    async fn key_sum(&mut self, chunk: &ChunkBounds, columns: &[String]) -> Result<KeySum> {
+        if self.dead || self.reading.is_some() {
+            return Err(self.ended());
+        }
+        let mut held = self.seat.take().await.ok_or_else(|| self.ended())?;
+        let link = held.as_mut().ok_or_else(|| self.shared.lost())?;
+        let outcome = keysum::ask(link, &self.shared, chunk, columns).await;
+        if outcome.is_err() {
+            self.shared.seats.lose(&self.seat, held);
+            self.dead = true;
+        }
+        outcome
     }
 }
 

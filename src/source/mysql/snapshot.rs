@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::super::dialect::where_clause;
-use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
+use super::super::{
+    BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
+};
 use super::Base;
 use super::acquire::Acquisition;
 use super::classify::Subject;
@@ -166,6 +168,10 @@ impl Snapshot for MysqlSnapshot {
                 })
             })
             .collect())
+    }
+
+    async fn pulse(&self, lag: bool) -> Result<Pulse> {
+        super::pulse::pulse(&self.shared.base, lag).await
     }
 
     async fn cancel(&self) {

@@ -10,10 +10,11 @@ use tokio_postgres::CopyOutStream;
 use super::super::dialect::{Dialect, from_item, quote_identifier, quote_relation, where_clause};
 use super::super::{Batch, Result, Session, SourceError};
 use super::connect::Link;
+use super::keysum;
 use super::reader::CopyReader;
 use super::registry::Registration;
 use super::shared::Shared;
-use crate::model::{ChunkBounds, FieldType, ReadAs, ReadSpec};
+use crate::model::{ChunkBounds, FieldType, KeySum, ReadAs, ReadSpec};
 
 /// A session inside a snapshot.
 pub(super) struct PgSession {
@@ -48,6 +49,13 @@ impl PgSession {
             rows,
             state: State::Idle,
         })
+    }
+
+    fn ended(&self) -> SourceError {
+        SourceError::ConnectionLost {
+            target: self.shared.target().to_owned(),
+            why: "this session ended with an earlier error or in the middle of a chunk".to_owned(),
+        }
     }
 
     async fn start(&mut self, chunk: &ChunkBounds) -> Result<()> {
@@ -127,11 +135,7 @@ impl PgSession {
 impl Session for PgSession {
     async fn begin(&mut self, chunk: &ChunkBounds) -> Result<()> {
         if self.state != State::Idle {
-            return Err(SourceError::ConnectionLost {
-                target: self.shared.target().to_owned(),
-                why: "this session ended with an earlier error or in the middle of a chunk"
-                    .to_owned(),
-            });
+            return Err(self.ended());
         }
         self.state = State::Reading;
         let outcome = self.start(chunk).await;
@@ -148,6 +152,18 @@ impl Session for PgSession {
         let outcome = self.gather().await;
         self.judge(outcome)
     }
+
+    async fn key_sum(&mut self, chunk: &ChunkBounds, columns: &[String]) -> Result<KeySum> {
+        if self.state != State::Idle {
+            return Err(self.ended());
+        }
+        self.state = State::Reading;
+        let outcome = keysum::ask(&self.link, &self.shared, chunk, columns).await;
+        if outcome.is_ok() {
+            self.state = State::Idle;
+        }
+        self.judge(outcome)
+    }
 }
 
 impl Drop for PgSession {
@@ -161,13 +177,6 @@ impl Drop for PgSession {
 
 /// `COPY (SELECT …) TO STDOUT (FORMAT binary)` for a chunk.
 fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
-    let predicate = Dialect::PostgreSql
-        .predicate(chunk, read.key.as_ref())
-        .map_err(|error| mismatch(read, error.to_string()))?;
-    let from = match chunk.leaf() {
-        Some(leaf) => format!("ONLY {}", quote_relation(leaf)),
-        None => from_item(&read.relation, read.query.as_deref()),
-    };
     let columns: Vec<String> = read
         .columns
         .iter()
@@ -181,10 +190,22 @@ fn copy_statement(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
         })
         .collect();
     Ok(format!(
-        "COPY (SELECT {} FROM {from}{}) TO STDOUT (FORMAT binary)",
+        "COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)",
         columns.join(", "),
-        where_clause(read.filter.as_deref(), predicate.as_deref())
+        rows_of(read, chunk)?
     ))
+}
+
+/// What stands behind FROM to read exactly the rows of a chunk.
+pub(super) fn rows_of(read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
+    let predicate = Dialect::PostgreSql
+        .predicate(chunk, read.key.as_ref())
+        .map_err(|error| mismatch(read, error.to_string()))?;
+    let from = match chunk.leaf() {
+        Some(leaf) => format!("ONLY {}", quote_relation(leaf)),
+        None => from_item(&read.relation, read.query.as_deref()),
+    };
+    Ok(from + &where_clause(read.filter.as_deref(), predicate.as_deref()))
 }
 
 fn mismatch(read: &ReadSpec, why: String) -> SourceError {

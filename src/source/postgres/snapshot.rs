@@ -14,7 +14,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::super::dialect::{from_item, quote_relation, where_clause};
-use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
+use super::super::{
+    BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
+};
 use super::Base;
 use super::classify::Subject;
 use super::connect::{Link, NAMES_OF_ROLE, OWN_NAMES};
@@ -334,6 +336,10 @@ impl Snapshot for PgSnapshot {
                 statement: one_line(row.get(1)),
             })
             .collect())
+    }
+
+    async fn pulse(&self, lag: bool) -> Result<Pulse> {
+        super::pulse::pulse(&self.shared.base, lag).await
     }
 
     async fn cancel(&self) {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, InterruptHandle};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -19,7 +20,7 @@ use super::decode::Decoders;
 use super::failure;
 use super::file::DatabaseFile;
 use crate::clock::SharedClock;
-use crate::model::{Column, Relation};
+use crate::model::{Column, KeySum, Relation};
 use crate::source::{Batch, Result, SourceError};
 
 /// Virtual machine instructions between two looks at whether to go on: some hundred microseconds.
@@ -72,6 +73,8 @@ pub(super) enum Answer {
     Batches(mpsc::Sender<Result<Option<Batch>>>),
     /// Count rows. May come in the middle of a read, and is then answered between two batches.
     Count(oneshot::Sender<Result<u64>>),
+    /// Sum the keys that a statement's rows are.
+    Sum(oneshot::Sender<Result<KeySum>>),
 }
 
 /// The near end of a reader.
@@ -230,6 +233,11 @@ impl Worker {
                     // The asker may have gone, and then nobody wants the number.
                     let _ = to.send(counted);
                 }
+                Answer::Sum(to) => {
+                    self.begin_statement(&gone);
+                    // The asker may have gone, and then nobody wants the sum.
+                    let _ = to.send(self.sum(&sql));
+                }
                 Answer::Batches(to) => {
                     let line = Line { to, gone };
                     let end = self.read(&sql, &line, &mut inbox).map(|()| None);
@@ -369,6 +377,35 @@ impl Worker {
             Err(error) if is_interruption(&error) && self.watch.reason().is_none() => None,
             Err(error) => Some(Err(self.explain(&error))),
         }
+    }
+
+    /// Sums the keys that a statement's rows are: texts and integers.
+    fn sum(&self, sql: &str) -> Result<KeySum> {
+        let explain = |error| self.explain(&error);
+        let mut statement = self.connection.prepare(sql).map_err(explain)?;
+        let columns = statement.column_count();
+        let mut rows = statement.raw_query();
+        let mut sum = KeySum::default();
+        let mut key = Vec::new();
+        while let Some(row) = rows.next().map_err(explain)? {
+            key.clear();
+            for column in 0..columns {
+                match row.get_ref(column).map_err(explain)? {
+                    ValueRef::Integer(number) => {
+                        KeySum::part(&mut key, number.to_string().as_bytes());
+                    }
+                    ValueRef::Text(text) => KeySum::part(&mut key, text),
+                    other => {
+                        return Err(SourceError::Statement {
+                            object: self.job.object(),
+                            why: format!("a key is of type {}", other.data_type()),
+                        });
+                    }
+                }
+            }
+            sum.add(&key);
+        }
+        Ok(sum)
     }
 
     /// What an error means, knowing why we may have interrupted a statement.

@@ -18,7 +18,7 @@ use super::keys;
 use super::reader::{Answer, Command, Job, Reader};
 use super::sql;
 use crate::clock::SharedClock;
-use crate::model::{ChunkBounds, Key, ReadSpec, RelationKind, SnapshotFacts};
+use crate::model::{ChunkBounds, Key, KeySum, ReadSpec, RelationKind, SnapshotFacts};
 use crate::source::dialect::{Dialect, from_item};
 use crate::source::{
     Batch, BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError,
@@ -186,16 +186,33 @@ impl Shared {
         failure::interrupted(&self.object())
     }
 
+    fn condition(&self, chunk: &ChunkBounds) -> Result<Option<String>> {
+        Dialect::Sqlite
+            .predicate(chunk, self.read.key.as_ref())
+            .map_err(|error| SourceError::Unsupported {
+                what: format!("cannot read {} by {chunk}", self.object()),
+                why: error.to_string(),
+                fix: "make a plan with --chunking auto".to_owned(),
+            })
+    }
+
+    /// The keys of a chunk's rows.
+    fn keys_sql(&self, chunk: &ChunkBounds, columns: &[String]) -> Result<String> {
+        let columns: Vec<String> = columns.iter().map(|name| sql::quote(name)).collect();
+        Ok(format!(
+            "SELECT {} FROM {}{}",
+            columns.join(", "),
+            self.from(),
+            sql::where_clause(
+                self.condition(chunk)?.as_deref(),
+                self.read.filter.as_deref()
+            )
+        ))
+    }
+
     fn chunk_sql(&self, chunk: &ChunkBounds) -> Result<String> {
         let key = self.read.key.as_ref();
-        let condition =
-            Dialect::Sqlite
-                .predicate(chunk, key)
-                .map_err(|error| SourceError::Unsupported {
-                    what: format!("cannot read {} by {chunk}", self.object()),
-                    why: error.to_string(),
-                    fix: "make a plan with --chunking auto".to_owned(),
-                })?;
+        let condition = self.condition(chunk)?;
         let filter = self.read.filter.as_deref();
         let stored = self.read.kind == RelationKind::Table
             && filter.is_none()
@@ -377,6 +394,25 @@ impl SqliteSession {
 
 #[async_trait]
 impl Session for SqliteSession {
+    async fn key_sum(&mut self, chunk: &ChunkBounds, columns: &[String]) -> Result<KeySum> {
+        self.abandon();
+        let (to, answer) = oneshot::channel();
+        let gone = self.shared.stop.child_token();
+        // Whoever does not wait any more ends the statement.
+        let guard = gone.clone().drop_guard();
+        let told = self.shared.readers[self.reader].tell(Command {
+            sql: self.shared.keys_sql(chunk, columns)?,
+            gone,
+            to: Answer::Sum(to),
+        });
+        if !told {
+            return Err(self.shared.lost());
+        }
+        let sum = answer.await.unwrap_or_else(|_| Err(self.shared.lost()));
+        drop(guard);
+        sum
+    }
+
     async fn begin(&mut self, chunk: &ChunkBounds) -> Result<()> {
         self.abandon();
         let sql = self.shared.chunk_sql(chunk)?;

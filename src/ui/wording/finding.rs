@@ -79,7 +79,7 @@ pub fn evidence(fact: &Evidence) -> String {
         ),
         Evidence::SnapshotWaited { from_ms, to_ms } => waited(*from_ms, *to_ms),
         Evidence::BackedOff { paused_ms } => format!(
-            "many chunks waited far longer than the latency allows for; workers paused {} in all",
+            "answers took far longer than they may; workers paused {} in all",
             millis(*paused_ms)
         ),
         Evidence::Uneven(skew) => uneven(skew),
@@ -402,7 +402,7 @@ mod tests {
         a small query took 20.0 ms before the run, usually 300 µs
         chunks waited 1.90s for their first row, usually 5 ms
         the run waited 4.20s for its snapshot or a lock
-        many chunks waited far longer than the latency allows for; workers paused 3.00s in all
+        answers took far longer than they may; workers paused 3.00s in all
         ");
     }
 

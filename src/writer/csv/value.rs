@@ -105,6 +105,30 @@ impl<'a> Column<'a> {
     }
 }
 
+/// A column's values as text, never quoted.
+pub(in crate::writer) struct Plain<'a>(Values<'a>);
+
+impl<'a> Plain<'a> {
+    /// A column of an output type.
+    ///
+    /// # Errors
+    /// One line, for an Arrow type that no output type has.
+    pub(in crate::writer) fn of(array: &'a ArrayRef) -> Result<Self, String> {
+        // Only lists look at the style, for their items' sake.
+        let style = Style {
+            delimiter: b',',
+            null: Vec::new(),
+            quote_all: false,
+        };
+        values(array, &style).map(Self)
+    }
+
+    /// Appends a row's value, which is not NULL.
+    pub(in crate::writer) fn write(&self, row: usize, out: &mut Vec<u8>) {
+        self.0.write(row, out);
+    }
+}
+
 impl Values<'_> {
     /// The bytes that values consist of; `None` where they may be any.
     fn alphabet(&self) -> Option<&'static [u8]> {

@@ -233,6 +233,7 @@ fn refused(options: &CsvOptions, spoil: impl FnOnce(&mut Vec<u8>)) -> String {
         receipts,
         chunks: vec![record(1, 3)],
         counted: Some(3),
+        sums: BTreeMap::new(),
         nulled: BTreeMap::new(),
     };
     match read.publish(dataset) {
@@ -314,6 +315,7 @@ fn one_dataset_may_change_its_format() {
             receipts,
             chunks,
             counted,
+            sums: BTreeMap::new(),
             nulled: BTreeMap::new(),
         };
         read.publish(dataset).unwrap();

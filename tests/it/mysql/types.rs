@@ -328,11 +328,20 @@ fn what_no_type_holds_stops_the_run_or_is_counted_or_is_text() {
         let database = server.fresh_database();
         database.exec(
             "CREATE TABLE t (id INT PRIMARY KEY, d DATE, at DATETIME(2), \
-                 w VARCHAR(9) CHARACTER SET cp1251);
+                 w VARCHAR(9) CHARACTER SET cp1251, KEY (d));
              INSERT INTO t VALUES (1, '2024-01-01', '2024-01-01', 'x'),
                  (2, '0000-00-00', '2024-00-10 01:02:03', _binary x'98')",
         );
         let extraction = Extraction::new(database.url(), "t");
+        // An index shows the first of them before the run; the others' columns have none.
+        let warned = extraction
+            .cli
+            .run(extraction.words("plan", &[]))
+            .expect_code(0);
+        let warning =
+            "d holds 0000-00-00 by the statistics, which date cannot hold: the run will stop";
+        assert!(warned.stdout.contains(warning), "{warned:#?}");
+        assert!(!warned.stdout.contains("at holds"), "{warned:#?}");
         let text = extraction.run(&[]).expect_code(1).stderr;
         for part in [
             "t.d",

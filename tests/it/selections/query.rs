@@ -29,6 +29,16 @@ const JOIN: &str = "SELECT o.id, c.name AS \"Who, exactly?\", c.mood, o.total, o
     FROM orders AS o JOIN customers AS c ON c.id = o.customer WHERE o.id > 250 -- the newer half";
 
 #[test]
+fn a_query_may_have_any_name() {
+    let database = shop();
+    for name in ["one", "other", "One \"x\"", "q.q", "select"] {
+        let extraction = Extraction::of_query(database.url(), "SELECT 1 AS id", name);
+        extraction.run(&[]).expect_code(0);
+        assert_eq!(extraction.count(), 1, "{name}");
+    }
+}
+
+#[test]
 fn a_query_is_extracted_with_the_servers_types() {
     let database = shop();
     let extraction = Extraction::of_query(database.url(), JOIN, "newer orders");

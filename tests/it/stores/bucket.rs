@@ -99,6 +99,11 @@ impl Bucket {
         })
     }
 
+    /// The store, as `tests/store.py` calls it.
+    pub(crate) fn name(&self) -> &'static str {
+        self.store
+    }
+
     /// The port that the store listens on.
     pub(crate) fn port(&self) -> u16 {
         let endpoint = self.endpoint();

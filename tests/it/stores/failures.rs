@@ -292,7 +292,7 @@ fn a_slow_store_is_waited_for() {
 }
 
 /// A store that does not do all it is asked; ends with the test.
-struct Faulty {
+pub(super) struct Faulty {
     process: std::process::Child,
     lines: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
     port: u16,
@@ -301,6 +301,16 @@ struct Faulty {
 impl Faulty {
     /// So many PUTs meet the fault, one of every so many, as `tests/peers/faulty.py` has it.
     fn start(bucket: &Bucket, times: u32, every: u32, how: &[&str]) -> Self {
+        Self::of("PUT", bucket, (times, every), how)
+    }
+
+    /// The same for requests of a method.
+    pub(super) fn of(
+        method: &str,
+        bucket: &Bucket,
+        (times, every): (u32, u32),
+        how: &[&str],
+    ) -> Self {
         use std::io::BufRead;
         let mut process = std::process::Command::new(crate::setting("IXTRACT_TEST_STORE_PYTHON"))
             .arg(concat!(
@@ -312,7 +322,7 @@ impl Faulty {
                 times.to_string(),
                 every.to_string(),
             ])
-            .arg("PUT")
+            .arg(method)
             .args(how)
             .stdout(std::process::Stdio::piped())
             .spawn()
@@ -327,12 +337,12 @@ impl Faulty {
         }
     }
 
-    fn endpoint(&self) -> String {
+    pub(super) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Ends it; how many requests met the fault.
-    fn met(mut self) -> usize {
+    pub(super) fn met(mut self) -> usize {
         self.process.kill().expect("a signal");
         self.lines.by_ref().count()
     }
@@ -382,7 +392,7 @@ fn a_store_that_throttles_for_ever_is_told_before_reading() {
 }
 
 /// The next requests to the store go through the faulty one, or not any more.
-fn through(versions: &mut Versions, faulty: Option<&Faulty>) {
+pub(super) fn through(versions: &mut Versions, faulty: Option<&Faulty>) {
     let endpoint = faulty.map_or_else(|| versions.bucket.endpoint(), Faulty::endpoint);
     versions.change_cli(|cli| {
         cli.unset("AWS_ENDPOINT_URL")

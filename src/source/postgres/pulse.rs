@@ -1,0 +1,53 @@
+//! How a server is while a run reads from it.
+
+use std::time::Duration;
+
+use super::super::dialect::quote_identifier;
+use super::super::{Lag, Pulse, Result};
+use super::Base;
+use super::classify::Subject;
+
+/// How far behind, in milliseconds: of a standby, itself; of a primary, the standby farthest behind.
+/// A standby that has replayed all it received is not behind, however long nothing came; one that has
+/// replayed nothing yet is behind since it started, for all that is known. Of others'
+/// replication a role is told only as a member of `pg_read_all_stats`.
+const LAG: &str = "
+    SELECT CASE WHEN NOT pg_is_in_recovery()
+                THEN (SELECT (extract(epoch FROM max(r.replay_lag)) * 1000)::int8
+                      FROM pg_stat_replication r)
+                WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+                ELSE (extract(epoch FROM clock_timestamp() - coalesce(pg_last_xact_replay_timestamp(),
+                                                                      pg_postmaster_start_time()))
+                      * 1000)::int8
+           END,
+           NOT pg_is_in_recovery() AND EXISTS (SELECT 1 FROM pg_stat_replication)
+             AND NOT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')";
+
+/// Asks one small question, and how far replicas are behind where that is wanted.
+pub(super) async fn pulse(base: &Base, lag: bool) -> Result<Pulse> {
+    let place = base.connector.place();
+    let subject = Subject::catalogue(place);
+    let link = base.link().await?;
+    let begun = base.clock.monotonic();
+    link.execute(&subject, "SELECT 1").await?;
+    let round_trip = base.clock.monotonic().saturating_sub(begun);
+    let mut pulse = Pulse {
+        round_trip,
+        lag: Lag::NoReplica,
+    };
+    if lag && let Some(row) = link.ask(&subject, LAG, &[]).await?.first() {
+        let behind: Option<i64> = row.get(0);
+        pulse.lag = if row.get(1) {
+            Lag::Hidden {
+                fix: format!(
+                    "GRANT pg_read_all_stats TO {}",
+                    quote_identifier(&place.user)
+                ),
+            }
+        } else {
+            let behind = behind.and_then(|ms| u64::try_from(ms).ok());
+            behind.map_or(Lag::NoReplica, |ms| Lag::Behind(Duration::from_millis(ms)))
+        };
+    }
+    Ok(pulse)
+}
