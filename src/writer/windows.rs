@@ -6,7 +6,7 @@
 //! That bound is all that decides what a run reads, so a lost history repeats nothing and loses nothing.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use object_store::UpdateVersion;
@@ -429,7 +429,7 @@ fn is_window(name: &str) -> bool {
 }
 
 /// Removes a window, with `--layout runs` too.
-fn remove(path: &PathBuf, warnings: &mut Vec<String>) -> Result<()> {
+fn remove(path: &Path, warnings: &mut Vec<String>) -> Result<()> {
     let runs = path.join(names::RUNS);
     if runs.is_dir() {
         // The manifest first: what is cut short is then never taken for whole.
