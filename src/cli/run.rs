@@ -4,13 +4,17 @@
 //! record. Whatever fails after the output was taken gives it back and closes the run's row.
 
 mod attempt;
+mod resuming;
+mod taking;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use self::attempt::Attempt;
+pub(super) use self::resuming::Unfinished;
+use self::taking::Listing;
 use super::args::RunArgs;
 use super::context::Context;
 use super::history::{self, History};
@@ -21,25 +25,23 @@ use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    ExecutionPlan, OutputOptions, Rates, RunId, RunOpen, RunRequest, Scope, Verdict, Window,
+    ExecutionPlan, OutputOptions, Rates, Resumed, RunId, RunOpen, RunRequest, Scope, Verdict,
 };
 use crate::planner::verdict;
-use crate::source::Source;
 use crate::ui;
 use crate::ui::json::{NothingNewDocument, RunDocument};
-use crate::writer::publish::{Dataset, Published};
-use crate::writer::windows::Windows;
+use crate::writer::Leftovers;
+use crate::writer::publish::Dataset;
 
 /// Runs what the command line asks for and shows what came of it.
 pub(super) async fn command(context: &Context, args: &RunArgs) -> Result<(), Failure> {
     let mut job = Job::of(context, args)?;
-    let opened = Opened::open(context, &job).await?;
-    if let Some(nothing) = job.fix_window(context, &opened).await? {
+    if let Some(nothing) = job.fix_window(context).await? {
         context.printer.document(&nothing);
         context.printer.show(&ui::summary::nothing_new(&nothing));
         return Ok(());
     }
-    let document = opened.carry_out(context, &job).await?;
+    let document = perform(context, &job).await?;
     context.printer.document(&document);
     context.printer.show(&ui::summary::view(&document));
     Ok(())
@@ -64,6 +66,10 @@ pub(super) struct Job {
     pub(super) rates: Option<Rates>,
     /// The plan is like one that was shown before: one line is enough.
     pub(super) shown_before: bool,
+    /// `--wait`: how long another run of the dataset is waited for.
+    pub(super) wait: Duration,
+    /// `--discard`: what unfinished runs left is removed before reading.
+    pub(super) discard: bool,
     /// What a person should know of the window, where one is extracted.
     pub(super) notes: Vec<String>,
 }
@@ -82,11 +88,33 @@ pub(super) enum Goal {
 pub(super) struct Given {
     /// The plan.
     pub(super) plan: ExecutionPlan,
-    /// The run that is executed again, where the plan is that of one.
-    pub(super) replays: Option<Original>,
+    /// Where it comes from.
+    pub(super) origin: Origin,
 }
 
-/// A run that is executed again.
+/// Where a plan comes from.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// A file.
+    File,
+    /// A run that is executed again.
+    Replay(Original),
+    /// A run that is gone on with.
+    Resume(Unfinished),
+}
+
+impl Given {
+    /// The run whose plan it is, where it is that of one.
+    pub(super) fn original(&self) -> Option<&Original> {
+        match &self.origin {
+            Origin::File => None,
+            Origin::Replay(original) => Some(original),
+            Origin::Resume(unfinished) => Some(&unfinished.original),
+        }
+    }
+}
+
+/// A run whose plan is executed again.
 #[derive(Debug)]
 pub(super) struct Original {
     /// Its id.
@@ -99,7 +127,21 @@ impl Goal {
     /// The run that is executed again, where that is what is done.
     fn replays(&self) -> Option<&RunId> {
         match self {
-            Self::Given(given) => given.replays.as_ref().map(|original| &original.id),
+            Self::Given(given) => match &given.origin {
+                Origin::Replay(original) => Some(&original.id),
+                Origin::File | Origin::Resume(_) => None,
+            },
+            Self::Request(_) => None,
+        }
+    }
+
+    /// The run that is gone on with, where that is what is done.
+    fn resumes(&self) -> Option<&Unfinished> {
+        match self {
+            Self::Given(given) => match &given.origin {
+                Origin::Resume(unfinished) => Some(unfinished),
+                Origin::File | Origin::Replay(_) => None,
+            },
             Self::Request(_) => None,
         }
     }
@@ -108,10 +150,13 @@ impl Goal {
 impl Job {
     /// The job that the arguments of `run` describe.
     pub(super) fn of(context: &Context, args: &RunArgs) -> Result<Self, Failure> {
+        if let Some(run) = &args.resume {
+            return resuming::job(context, args, run);
+        }
         let goal = match (&args.plan, &args.table) {
             (Some(file), _) => Goal::Given(Box::new(Given {
                 plan: plan::read(file)?,
-                replays: None,
+                origin: Origin::File,
             })),
             (None, table) => {
                 let mut request = settings::request(
@@ -138,6 +183,8 @@ impl Job {
             consent: args.force || args.yes,
             rates: settings::rates(&args.cost)?,
             shown_before: false,
+            wait: args.wait.unwrap_or_default(),
+            discard: args.discard,
             notes: Vec::new(),
             goal,
         })
@@ -147,17 +194,20 @@ impl Job {
     async fn fix_window(
         &mut self,
         context: &Context,
-        opened: &Opened,
     ) -> Result<Option<NothingNewDocument>, Failure> {
         let Goal::Request(request) = &mut self.goal else {
             return Ok(None);
         };
+        if request.increment.is_none() {
+            return Ok(None);
+        }
         let target = Target {
             directory: &self.output.directory,
             source: &self.source,
             store: &self.store,
         };
-        match increment::settle(context, opened.source.as_ref(), request, &target).await? {
+        let source = survey::connect(context, &self.source, None).await?;
+        match increment::settle(context, source.as_ref(), request, &target).await? {
             Settled::Ready(notes) => {
                 self.notes = notes;
                 Ok(None)
@@ -167,69 +217,58 @@ impl Job {
     }
 }
 
-/// A run that has begun: history and source are there.
-struct Opened {
-    id: RunId,
-    started_at: Timestamp,
-    history: History,
-    source: Arc<dyn Source>,
-}
-
-impl Opened {
-    async fn open(context: &Context, job: &Job) -> Result<Self, Failure> {
-        let id = context.run_id();
-        let started_at = context.clock.now();
-        let history = History::open(context, &job.state)?;
-        let source = survey::connect(context, &job.source, Some(id.clone())).await?;
-        Ok(Self {
-            id,
-            started_at,
-            history,
-            source,
-        })
-    }
-
-    /// Plans and does the job.
-    async fn carry_out(self, context: &Context, job: &Job) -> Result<RunDocument, Failure> {
-        let Self {
-            id,
-            started_at,
-            mut history,
-            source,
-        } = self;
-        let survey = match &job.goal {
-            Goal::Request(request) => {
-                Survey::of_request(context, &mut history, source, request).await?
-            }
-            Goal::Given(given) => Survey::of_plan(context, &mut history, source, given).await?,
-        };
-        let output = survey.output(&job.output.directory, &job.source, context);
-        let taken = take(context, job, &survey, output.clone(), &id).await?;
-        let open = run_open(job, &survey, &taken.dataset, (id, started_at));
-        let agreed = match agree(context, job, &survey, &taken.dataset, &output).await {
-            Ok(()) => history.begin(&open),
-            refused => refused,
-        };
-        if let Err(failure) = agreed {
-            taken.give_back(context);
-            return Err(failure);
-        }
-        conclude(context, job, &survey, &mut history, Ready { open, taken }).await
-    }
-}
-
 /// Does a job. Under `--json` the document is the caller's to print.
 pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument, Failure> {
-    let opened = Opened::open(context, job).await?;
-    opened.carry_out(context, job).await
+    let id = context.run_id();
+    let started_at = context.clock.now();
+    let mut history = History::open(context, &job.state)?;
+    let mut survey = look(context, job, &mut history, &id).await?;
+    let output = survey.output(&job.output.directory, &job.source, context);
+    let window = survey.windowed();
+    let taken = taking::take(context, job, &mut history, (&output, &id), window).await?;
+    if taken.waited {
+        // What was seen of the table is as old as the wait was long.
+        survey = look(context, job, &mut history, &id).await?;
+    }
+    let (mut dataset, windows) = (taken.dataset, taken.windows);
+    dataset.measure(context.clock.clone());
+    let mut left = Leftovers::default();
+    if let Some(unfinished) = job.goal.resumes() {
+        (dataset, left) = unfinished.look_over(context, dataset).await?;
+        context.printer.show(&[ui::resume::announced(
+            &unfinished.original.id,
+            unfinished.not_kept,
+            (left.intact.len(), survey.plan.spec.chunks.len()),
+        )]);
+    }
+    let open = opening(job, &survey, &dataset, (id, started_at), &left);
+    let agreed = match agree(context, job, &survey, &dataset, (&output, &left)).await {
+        Ok(()) => history.begin(&open),
+        refused => refused,
+    };
+    if let Err(failure) = agreed {
+        give_back(context, dataset);
+        windows
+            .into_iter()
+            .for_each(|(windows, _)| windows.abandon());
+        return Err(failure);
+    }
+    let ready = Ready {
+        open,
+        dataset,
+        left,
+        windows,
+    };
+    conclude(context, job, &survey, &mut history, ready).await
 }
 
-/// The run's row, as it is written before it starts.
-fn run_open(
+/// The row of a run that is about to start.
+fn opening(
     job: &Job,
     survey: &Survey,
     dataset: &Dataset,
     (id, started_at): (RunId, Timestamp),
+    left: &Leftovers,
 ) -> RunOpen {
     RunOpen {
         id,
@@ -246,6 +285,10 @@ fn run_open(
             .as_ref()
             .map(|rates| price::expected(rates, survey).total),
         replay_of: job.goal.replays().cloned(),
+        resumes: job.goal.resumes().map(|unfinished| Resumed {
+            run: unfinished.original.id.clone(),
+            kept: left.intact.clone(),
+        }),
         counters: survey
             .profile
             .as_ref()
@@ -256,61 +299,22 @@ fn run_open(
     }
 }
 
-/// Takes the output; a store may be far away, so a signal ends the wait for it.
-async fn take(
+/// Connects, looks at the table, and plans or takes the plan that is given.
+async fn look(
     context: &Context,
     job: &Job,
-    survey: &Survey,
-    output: PathBuf,
+    history: &mut History,
     id: &RunId,
-) -> Result<Taken, Failure> {
-    let location = job.store.locate(output)?;
-    let (id, options) = (id.clone(), job.output.clone());
-    let window = survey.windowed();
-    let take = move || {
-        let windows = window
-            .map(|(window, definition)| {
-                Windows::take(&location, definition, &window).map(|taken| (taken, window))
+) -> Result<Survey, Failure> {
+    let source = survey::connect(context, &job.source, Some(id.clone())).await?;
+    match &job.goal {
+        Goal::Request(request) => Survey::of_request(context, history, source, request).await,
+        Goal::Given(given) => {
+            let survey = Survey::of_plan(context, history, source, given).await;
+            survey.map_err(|failure| match job.goal.resumes() {
+                Some(unfinished) => unfinished.unfit(failure),
+                None => failure,
             })
-            .transpose()?;
-        let target = match &windows {
-            Some((windows, window)) => windows.dataset(window),
-            None => location,
-        };
-        match Dataset::prepare(&target, &id, options.layout, options.keep) {
-            Ok(dataset) => Ok(Taken { dataset, windows }),
-            Err(error) => {
-                if let Some((windows, _)) = windows {
-                    windows.abandon();
-                }
-                Err(error.into())
-            }
-        }
-    };
-    let mut taken = context.blocking(take).await?;
-    taken.dataset.measure(context.clock.clone());
-    Ok(taken)
-}
-
-/// An output that this run holds: a dataset or, of an incremental one, the dataset of a window and
-/// the list that is to name it.
-struct Taken {
-    dataset: Dataset,
-    windows: Option<(Windows, Window)>,
-}
-
-impl Taken {
-    /// Removes what was staged. A failure to do so changes nothing about how the run ended.
-    fn give_back(self, context: &Context) {
-        if let Err(error) = self.dataset.abandon() {
-            let failure = Failure::from(error);
-            context.printer.warn(&format!(
-                "the staging area is left to the next run: {}: {}",
-                failure.what, failure.why
-            ));
-        }
-        if let Some((windows, _)) = self.windows {
-            windows.abandon();
         }
     }
 }
@@ -318,7 +322,11 @@ impl Taken {
 /// A run whose row is written and whose output is held.
 struct Ready {
     open: RunOpen,
-    taken: Taken,
+    dataset: Dataset,
+    /// What an unfinished run left.
+    left: Leftovers,
+    /// The list that is to name the dataset, where it is that of a window.
+    windows: Option<Listing>,
 }
 
 /// Reads, publishes, and closes the run's row, whatever happens.
@@ -329,17 +337,38 @@ async fn conclude(
     history: &mut History,
     ready: Ready,
 ) -> Result<RunDocument, Failure> {
-    let Ready { open, taken } = ready;
-    let mut attempt = Attempt::default();
-    let read = attempt.read(context, job, survey, &taken.dataset).await;
+    let Ready {
+        open,
+        mut dataset,
+        left,
+        windows,
+    } = ready;
+    let mut attempt = Attempt::new(left);
+    let read = attempt
+        .read(context, job, (survey, &open), &mut dataset, history)
+        .await;
     let published = match read {
-        Ok(()) => publish(context, survey, (&attempt, &open), taken).await,
+        Ok(()) => {
+            let published = attempt.publish(context, survey, &open, dataset).await;
+            taking::list(context, published, windows).await
+        }
         Err(failure) => {
-            taken.give_back(context);
+            if attempt.leaves() {
+                leave(context, dataset);
+            } else {
+                give_back(context, dataset);
+            }
+            windows
+                .into_iter()
+                .for_each(|(windows, _)| windows.abandon());
             Err(failure)
         }
     };
-    let mut close = attempt.close(context, published.as_ref().err());
+    let published = match published {
+        Err(failure) => Err(attempt.parting(context, job, history, (&open, failure))),
+        published => published,
+    };
+    let mut close = attempt.close(context, &open, published.as_ref().err());
     if published.is_ok() {
         history.diagnose(&open, &mut close);
     }
@@ -372,40 +401,19 @@ async fn conclude(
     }
 }
 
-/// Publishes and, of a window, lists it.
-async fn publish(
-    context: &Context,
-    survey: &Survey,
-    (attempt, open): (&Attempt, &RunOpen),
-    taken: Taken,
-) -> Result<Published, Failure> {
-    let Taken { dataset, windows } = taken;
-    let published = attempt.publish(context, survey, open, dataset).await;
-    let Some((windows, window)) = windows else {
-        return published;
-    };
-    let mut published = match published {
-        Ok(published) => published,
-        Err(failure) => {
-            windows.abandon();
-            return Err(failure);
-        }
-    };
-    let manifest = published.manifest.clone();
-    let list = move || Ok(windows.record(&window, &manifest)?);
-    published.warnings.extend(context.blocking(list).await?);
-    Ok(published)
-}
-
 /// Shows plan and verdict; refuses what is not recommended, unless somebody says otherwise.
 async fn agree(
     context: &Context,
     job: &Job,
     survey: &Survey,
     dataset: &Dataset,
-    output: &Path,
+    (output, left): (&Path, &Leftovers),
 ) -> Result<(), Failure> {
-    let verdict = verdict(&survey.plan, dataset.free_bytes()?);
+    // What is kept need not be written again.
+    let kept: u64 = left.intact.iter().map(|chunk| chunk.record.bytes).sum();
+    let free = dataset.free_bytes()?;
+    let free = free.map(|bytes| bytes.saturating_add(kept));
+    let verdict = verdict(&survey.plan, free);
     let shown = output.display().to_string();
     let mut document = survey.document(&shown, &verdict, job.notes.clone());
     document.cost = job
@@ -457,5 +465,27 @@ async fn agree(
                 None => "change what the reason names, or pass --force to run it anyway",
             },
         )),
+    }
+}
+
+/// Removes what was staged. A failure to do so changes nothing about how the run ended.
+fn give_back(context: &Context, dataset: Dataset) {
+    if let Err(error) = dataset.abandon() {
+        let failure = Failure::from(error);
+        context.printer.warn(&format!(
+            "the staging area is left to the next run: {}: {}",
+            failure.what, failure.why
+        ));
+    }
+}
+
+/// Leaves the finished chunks to a run that goes on with this one.
+fn leave(context: &Context, dataset: Dataset) {
+    if let Err(error) = dataset.leave() {
+        let failure = Failure::from(error);
+        context.printer.warn(&format!(
+            "not everything that was finished may be there for a resumed run: {}: {}",
+            failure.what, failure.why
+        ));
     }
 }

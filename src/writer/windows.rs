@@ -239,7 +239,7 @@ enum Hold {
 }
 
 impl Windows {
-    /// Takes a place for `window`, and removes what dead runs left that no list names.
+    /// Takes a place for the `window` of a run, and removes what dead runs left that no list names.
     ///
     /// # Errors
     /// [`WriteError::Held`] where another run has it; [`WriteError::WindowMoved`] where the window
@@ -247,11 +247,12 @@ impl Windows {
     /// [`look`].
     pub fn take(
         place: impl Into<Location>,
+        run: &RunId,
         definition: Definition,
         window: &Window,
     ) -> Result<Self> {
         let windows = match place.into() {
-            Location::Local(directory) => Self::lock(&directory, definition)?,
+            Location::Local(directory) => Self::lock(&directory, run, definition)?,
             Location::Store(store) => Self::find(store, definition)?,
         };
         match windows.follows(window) {
@@ -265,11 +266,11 @@ impl Windows {
         }
     }
 
-    fn lock(directory: &Path, definition: Definition) -> Result<Self> {
+    fn lock(directory: &Path, run: &RunId, definition: Definition) -> Result<Self> {
         let directory = place::resolve(directory)?;
         let created = !directory.exists();
         stable::create_directories(&directory)?;
-        let lock = Lock::take(directory.join(names::INNER_LOCK), &directory)?;
+        let lock = Lock::take(directory.join(names::INNER_LOCK), &directory, run)?;
         let place = Location::Local(directory.clone());
         let list = look(&place, &definition)?;
         for entry in place::entries(&directory)? {
@@ -544,7 +545,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (_, bytes) = list(vec![window(None, 5), window(Some(5), 9)]).seal();
         fs::write(root.path().join(names::MANIFEST), bytes).unwrap();
-        let take = |window| Windows::take(root.path(), definition(), &window);
+        let take = |window| {
+            Windows::take(
+                root.path(),
+                &RunId::stored("rx-2".to_owned()),
+                definition(),
+                &window,
+            )
+        };
         for fits in [window(Some(9), 12), window(None, 5), window(Some(5), 9)] {
             take(fits).unwrap().abandon();
         }
@@ -569,7 +577,13 @@ mod tests {
         let run = folder("5_8").join(names::RUNS).join("rx-1");
         fs::create_dir_all(&run).unwrap();
         fs::write(run.join("part-00001-001-ab12.parquet"), "x").unwrap();
-        let windows = Windows::take(root.path(), definition(), &window(Some(5), 6)).unwrap();
+        let windows = Windows::take(
+            root.path(),
+            &RunId::stored("rx-2".to_owned()),
+            definition(),
+            &window(Some(5), 6),
+        )
+        .unwrap();
         assert!(windows.warnings.is_empty(), "{:?}", windows.warnings);
         windows.abandon();
         let left = place::entries(&root.path().join(names::WINDOWS)).unwrap();
