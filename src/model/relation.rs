@@ -105,6 +105,19 @@ pub enum RelationKind {
     Query,
 }
 
+impl fmt::Display for RelationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Table => "a table",
+            Self::Partitioned => "a partitioned table",
+            Self::View => "a view",
+            Self::MaterializedView => "a materialized view",
+            Self::ForeignTable => "a foreign table",
+            Self::Query => "a query",
+        })
+    }
+}
+
 /// How a column travels from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
