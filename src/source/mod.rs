@@ -13,11 +13,15 @@ mod examination;
 mod ledger;
 mod mark;
 mod moment;
+pub mod mssql;
 pub mod mysql;
 pub mod postgres;
 mod remote;
 mod resolve;
+mod rows;
+mod seats;
 pub mod secrets;
+mod spelt;
 mod spread;
 pub mod sqlite;
 pub mod url;
@@ -387,6 +391,9 @@ pub async fn connect(options: ConnectOptions) -> Result<Arc<dyn Source>> {
         }
         url::Target::Mysql(target) => {
             Arc::new(mysql::Mysql::connect(target.clone(), &options).await?)
+        }
+        url::Target::SqlServer(target) => {
+            Arc::new(mssql::SqlServer::connect(target.clone(), &options).await?)
         }
         url::Target::Sqlite(path) => Arc::new(sqlite::Sqlite::connect(path, &options).await?),
     })

@@ -53,6 +53,7 @@ mod selections; // Queries, columns, conditions and parameters.
 mod sink_contract; // What every sink promises.
 mod soak; // Many runs with faults from a seed, while others write and read.
 mod source_contract; // What every source promises.
+mod sqlserver; // SQL Server, by a peer that speaks its protocol: types, one point in time, rights, keys.
 mod state; // What is remembered, and for whom.
 mod stores; // Object stores: publish, race, crash, fail.
 mod tidy; // Who may know whom, and how long a file may be.

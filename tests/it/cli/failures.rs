@@ -263,7 +263,7 @@ fn bad_flags() {
 #[test]
 fn sources_that_this_version_does_not_read() {
     for source in [
-        "sqlserver://me@localhost/shop",
+        "db2://me@localhost/shop",
         "oracle://me@localhost/shop",
         "shop.db",
         "",
