@@ -6,6 +6,7 @@
 
 pub mod args;
 mod benchmark;
+mod budget;
 mod context;
 mod dataset;
 mod demo;
@@ -23,6 +24,7 @@ pub mod settings;
 mod signals;
 mod state;
 mod survey;
+mod unchanged;
 
 use std::ffi::OsString;
 

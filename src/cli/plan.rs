@@ -7,7 +7,7 @@ use super::context::Context;
 use super::history::History;
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
-use super::survey::{self, Survey};
+use super::survey::{self, Purpose, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::ExecutionPlan;
 use crate::planner::verdict;
@@ -29,7 +29,7 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     let state = StateSettings::settle(&args.state, &context.environment);
     let mut history = History::open(context, &state)?;
     let source = survey::connect(context, &source_settings, None).await?;
-    let survey = Survey::of_request(context, &mut history, source, &request).await?;
+    let survey = Survey::of_request(context, &mut history, source, &request, Purpose::Look).await?;
     let output = survey.output(&request.output.directory, &source_settings, context);
     let store = ObjectStoreSettings::settle(&args.output.store, &context.environment);
     let room = match store.locate(output.clone())? {

@@ -14,7 +14,7 @@ use super::history::{self, History};
 use super::plan;
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
-use super::survey::{self, Survey};
+use super::survey::{self, Purpose, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
     ExecutionPlan, OutputOptions, Rates, RunId, RunOpen, RunRequest, Scope, Verdict,
@@ -136,7 +136,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
     let source = survey::connect(context, &job.source, Some(id.clone())).await?;
     let survey = match &job.goal {
         Goal::Request(request) => {
-            Survey::of_request(context, &mut history, source, request).await?
+            Survey::of_request(context, &mut history, source, request, Purpose::Run).await?
         }
         Goal::Given(given) => Survey::of_plan(context, &mut history, source, given).await?,
     };

@@ -6,23 +6,26 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::budget::Share;
 use super::context::Context;
 use super::history::History;
 use super::machine;
 use super::run::Given;
 use super::settings::{self, Names, SourceSettings};
+use super::unchanged::{check_source, check_table, literal, mismatch};
 use crate::controller::between_runs::benchmarked::{self, After};
 use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
 use crate::estimator::{self, Evidence, curve};
 use crate::model::{
-    Benchmark, Benchmarked, Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec,
-    Relation, RunId, RunRequest, RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile,
-    Surroundings, Table, TypeOptions, Unfit, Verdict,
+    Benchmark, Benchmarked, ExecutionContext, ExecutionPlan, PastRun, Relation, RunId, RunRequest,
+    RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile, Surroundings, TypeOptions,
+    Unfit, Verdict,
 };
 use crate::planner::{self, Inputs, Limits, Planned};
 use crate::profiler::{self, Contact};
 use crate::source::{self, Source, SourceError};
+use crate::state::Claim;
 use crate::ui::json::{PlanDocument, VerdictDocument};
 use crate::ui::{hints, wording};
 
@@ -48,6 +51,8 @@ pub(super) struct Survey {
     pub(super) speeds: BTreeMap<u32, f64>,
     /// The most workers that user and hints allow.
     pub(super) most_workers: u32,
+    /// The run's sessions, written down for other processes until the run is over; a plan takes none.
+    _claim: Option<Claim>,
 }
 
 /// Connects, as `run` where there is one.
@@ -93,6 +98,20 @@ pub(super) async fn profile(
     context.interrupt.or::<_, SourceError>(look).await
 }
 
+/// What a survey is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A run follows, which takes sessions.
+    Run,
+    /// Nothing follows.
+    Look,
+}
+
+/// Whether the user limits sessions.
+fn is_limited(hints: Option<&RuntimeContext>) -> bool {
+    hints.is_some_and(|hints| hints.max_source_connections.is_some())
+}
+
 impl Survey {
     /// Plans what `request` asks for.
     pub(super) async fn of_request(
@@ -100,6 +119,7 @@ impl Survey {
         history: &mut History,
         source: Arc<dyn Source>,
         request: &RunRequest,
+        purpose: Purpose,
     ) -> Result<Self, Failure> {
         let wanted = Wanted {
             table: &request.table,
@@ -124,7 +144,25 @@ impl Survey {
             circumstances,
             now: context.clock.now(),
         };
-        let planned = make_plan(request, source.identity(), &profile, &known)?;
+        let limited = is_limited(request.hints.as_ref());
+        let share = Share::of(context, history, source.identity(), limited);
+        let shared = match &request.hints {
+            Some(hints) => Some(share.shared(hints, source.identity())?),
+            None => None,
+        };
+        let request = &RunRequest {
+            hints: shared,
+            ..request.clone()
+        };
+        let mut planned = make_plan(request, source.identity(), &profile, &known)?;
+        planned
+            .plan
+            .warnings
+            .extend(share.remark(request.hints.as_ref()));
+        let claim = match purpose {
+            Purpose::Run => share.claim(context, planned.plan.spec.workers),
+            Purpose::Look => None,
+        };
         let allowed = planned.plan.resolution.as_ref().map(|found| found.most);
         Ok(Self {
             speeds: known.speeds(&profile),
@@ -137,6 +175,7 @@ impl Survey {
             scope,
             plan: planned.plan,
             learned: planned.next,
+            _claim: claim,
         })
     }
 
@@ -182,6 +221,12 @@ impl Survey {
             _ => failure,
         })?;
         check_table(read, &table)?;
+        let hints = plan.resolution.as_ref().map(|found| &found.hints);
+        let share = Share::of(context, history, source.identity(), is_limited(hints));
+        if let Some(most) = hints.and_then(|hints| hints.max_source_connections) {
+            share.left(most.get(), plan.spec.workers, source.identity())?;
+        }
+        let claim = share.claim(context, plan.spec.workers);
         let scope = match &given.replays {
             Some(original) => Scope {
                 source: source.identity().clone(),
@@ -204,6 +249,7 @@ impl Survey {
             learned: None,
             speeds: BTreeMap::new(),
             most_workers: plan.spec.workers,
+            _claim: claim,
             source,
         })
     }
@@ -422,175 +468,4 @@ fn verdict_document(verdict: &Verdict) -> VerdictDocument {
         }
     };
     VerdictDocument { verdict, reason }
-}
-
-/// A relation's name with both parts in the server's quotes, so that it is taken literally.
-fn literal(relation: &Relation) -> String {
-    let quoted = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
-    format!("{}.{}", quoted(&relation.schema), quoted(&relation.name))
-}
-
-/// A plan is for one database. A `--source-name` that both have stands for host and port.
-fn check_source(
-    planned: &SourceIdentity,
-    found: &SourceIdentity,
-    relation: &Relation,
-) -> Result<(), Failure> {
-    let same_place = match (&planned.name, &found.name) {
-        (Some(planned), Some(found)) => planned == found,
-        _ => (&planned.host, planned.port) == (&found.host, found.port),
-    };
-    if same_place && planned.kind == found.kind && planned.database == found.database {
-        return Ok(());
-    }
-    Err(mismatch(
-        relation,
-        format!("the plan is for {planned}, this is {found}"),
-    ))
-}
-
-fn mismatch(relation: &Relation, why: String) -> Failure {
-    let table = relation.to_string();
-    SourceError::PlanMismatch { table, why }.into()
-}
-
-/// The table still has the plan's columns and key, as the plan knows them.
-fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), Failure> {
-    let mismatch = |why: String| Err(mismatch(&planned.relation, why));
-    if planned.kind != found.kind {
-        return mismatch(format!("it was {:?}, it is {:?}", planned.kind, found.kind));
-    }
-    for column in &planned.columns {
-        // `describe` refuses a column that is missing.
-        let now = found.columns.iter().find(|now| now.name == column.name);
-        if let Some(why) = now.and_then(|now| difference(column, now)) {
-            return mismatch(format!("column {}: {why}", column.name));
-        }
-    }
-    match &planned.key {
-        Some(key) if !found.keys.contains(key) => mismatch(format!(
-            "the key {key} of its chunks is not a key any more, or is another"
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// What makes a column of today unfit for a plan of before. The output type is the plan's own: it
-/// may come from an override.
-fn difference(planned: &Column, now: &Column) -> Option<String> {
-    if !planned.is_of(&now.source_type) {
-        Some(format!(
-            "it was {}, it is {}",
-            planned.source_type, now.source_type
-        ))
-    } else if planned.read == ReadAs::Native && planned.base_type != now.base_type {
-        Some(format!(
-            "it was {}, it is {}",
-            planned.base_type, now.base_type
-        ))
-    } else if !planned.nullable && now.nullable {
-        Some("it could not be null, now it can".to_owned())
-    } else {
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{FieldType, OnUnrepresentable, ReadAs, RelationKind, SourceKind};
-
-    fn column(source_type: &str, nullable: bool) -> Column {
-        Column {
-            name: "a".to_owned(),
-            source_type: source_type.to_owned(),
-            base_type: source_type.to_owned(),
-            read: ReadAs::Native,
-            field: FieldType::Int64,
-            nullable,
-            comment: None,
-            generated: None,
-            on_unrepresentable: OnUnrepresentable::Fail,
-            lossy: false,
-        }
-    }
-
-    fn relation() -> Relation {
-        Relation {
-            schema: "public".to_owned(),
-            name: "t".to_owned(),
-        }
-    }
-
-    fn spec(column: Column) -> ReadSpec {
-        ReadSpec {
-            relation: relation(),
-            kind: RelationKind::Table,
-            query: None,
-            columns: vec![column],
-            key: None,
-            leaves: Vec::new(),
-            filter: None,
-        }
-    }
-
-    fn table(column: Column) -> Table {
-        Table {
-            relation: relation(),
-            kind: RelationKind::Table,
-            query: None,
-            columns: vec![column],
-            keys: Vec::new(),
-            unusable_key: None,
-            filter: None,
-        }
-    }
-
-    #[test]
-    fn a_table_may_become_stricter_but_not_other_than_planned() {
-        let fits = |planned, now| check_table(&spec(planned), &table(now)).is_ok();
-        assert!(fits(column("bigint", true), column("bigint", true)));
-        assert!(fits(column("bigint", true), column("bigint", false)));
-        assert!(!fits(column("bigint", false), column("bigint", true)));
-        assert!(!fits(column("bigint", true), column("integer", true)));
-        let view = Table {
-            kind: RelationKind::View,
-            ..table(column("bigint", true))
-        };
-        assert!(check_table(&spec(column("bigint", true)), &view).is_err());
-    }
-
-    #[test]
-    fn a_plan_is_for_one_database() {
-        let identity = |host: &str, name: Option<&str>| SourceIdentity {
-            kind: SourceKind::PostgreSql,
-            host: host.to_owned(),
-            port: 5432,
-            database: "d".to_owned(),
-            name: name.map(str::to_owned),
-        };
-        let fits = |a, b| check_source(&a, &b, &relation()).is_ok();
-        assert!(fits(identity("h", None), identity("h", None)));
-        assert!(!fits(identity("h", None), identity("i", None)));
-        assert!(fits(identity("h", Some("n")), identity("i", Some("n"))));
-        assert!(!fits(identity("h", Some("n")), identity("h", Some("m"))));
-    }
-
-    #[test]
-    fn a_literal_name_is_quoted() {
-        let odd = Relation {
-            schema: "a.b".to_owned(),
-            name: "c\"d".to_owned(),
-        };
-        assert_eq!(literal(&odd), "\"a.b\".\"c\"\"d\"");
-    }
-
-    #[test]
-    fn a_type_is_known_by_its_name_with_and_without_its_schema() {
-        let is = |planned: &str, now: &str| column(planned, true).is_of(now);
-        assert!(is("integer", "integer") && is("s.mood[]", "s.mood[]"));
-        assert!(is("mood", "s.mood") && is("mood[]", "\"my s\".mood[]"));
-        assert!(!is("ood", "s.mood") && !is("bigint", "integer"));
-        assert!(!is("s.mood", "mood") && !is("t.mood", "s.mood"));
-    }
 }

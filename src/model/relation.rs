@@ -30,8 +30,7 @@ impl SourceKind {
 
     /// Sessions of a run beside its workers': on a server, the one that counts (and, with PostgreSQL,
     /// holds the snapshot) and the monitor that sees who waits for us; on a file, the catalogue's
-    /// connection and the count's. (Two more are there while the readers of a file in WAL mode start,
-    /// and while MySQL's begin.)
+    /// connection and the count's. (Two more are there while the readers of a file in WAL mode start.)
     pub fn other_sessions(self) -> u32 {
         match self {
             Self::PostgreSql | Self::Mysql | Self::Sqlite => 2,

@@ -196,11 +196,13 @@ impl Attempt {
             return Err(nothing_read());
         };
         let spec = &survey.plan.spec;
+        let open_s = (self.snapshot_took + execution.elapsed).as_secs_f64();
         let Published {
             dataset,
             manifest,
-            warnings,
+            mut warnings,
         } = published;
+        warnings.extend(planner::long_held(open_s, survey.source.identity().kind));
         Ok(RunDocument {
             status: RunStatus::Success.name(),
             run: open.id.clone(),
@@ -236,6 +238,7 @@ impl Attempt {
             decisions: decisions(survey, &execution),
             nulled: execution.nulled,
             adaptations: execution.adaptations,
+            snapshot_open_s: open_s,
             plan_warnings: survey.plan.warnings.clone(),
             warnings,
             state: None,

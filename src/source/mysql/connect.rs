@@ -385,6 +385,11 @@ impl Link {
 
     /// Says goodbye.
     pub(super) async fn close(mut self) {
+        self.hang_up().await;
+    }
+
+    /// Says goodbye; the link is of no use afterwards.
+    pub(super) async fn hang_up(&mut self) {
         if self.is_usable()
             && let Some(conn) = self.conn.take()
             && let Err(error) = conn.disconnect().await
