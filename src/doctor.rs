@@ -190,7 +190,7 @@ fn achieved(facts: &SnapshotFacts, asked: Consistency) -> Check {
     let notes = facts.notes.join("; ");
     let is_enough = match facts.level {
         ConsistencyLevel::SharedSnapshot => facts.readers >= SESSIONS,
-        ConsistencyLevel::SingleTransaction => false,
+        ConsistencyLevel::SingleTransaction | ConsistencyLevel::Mixed => false,
         ConsistencyLevel::PerChunk => asked == Consistency::PerChunk,
     };
     let seen = format!("{}, held by {}", facts.level, facts.held_by);

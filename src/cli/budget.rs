@@ -27,10 +27,7 @@ impl Share {
         let opened = file.map(|file| Ledger::beside(file.as_ref(), source).open());
         let ledger = used(context, opened, limited);
         Self {
-            others: ledger
-                .as_ref()
-                .map(|ledger| ledger.others().to_vec())
-                .unwrap_or_default(),
+            others: ledger.as_ref().map(others).unwrap_or_default(),
             ledger,
             kind: source.kind,
             limited,
@@ -127,6 +124,13 @@ impl Share {
         let claimed = self.ledger.map(|ledger| ledger.claim(sessions));
         used(context, claimed, self.limited)
     }
+}
+
+/// Processes at work but for this one, which may look twice.
+fn others(ledger: &OpenLedger) -> Vec<Holder> {
+    let others = ledger.others().iter();
+    let others = others.filter(|holder| holder.pid != std::process::id());
+    others.copied().collect()
 }
 
 /// What came of using the ledger. Without it others are not seen, which is worth a word where sessions

@@ -123,7 +123,7 @@ mod tests {
             let Command::Run(args) = parsed.expect("valid words").command else {
                 panic!("no run");
             };
-            assert_eq!(args.output.output, format!("a {{{{b}}}}/{table}"));
+            assert_eq!(args.output.place(), format!("a {{{{b}}}}/{table}"));
         }
     }
 }

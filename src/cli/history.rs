@@ -2,21 +2,30 @@
 //!
 //! A store that cannot be used costs a warning and cold defaults, unless `--state-required`.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::context::Context;
-use super::settings::StateSettings;
+use super::machine;
+use super::settings::{self, StateSettings};
 use crate::controller::between_runs::State;
 use crate::diagnosis::anomaly::BASELINE_RUNS;
 use crate::diagnosis::{self, Diagnosis};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    Benchmark, PastRun, Relation, RunClose, RunId, RunOpen, Scope, Selection, SourceIdentity,
-    SourceProfile,
+    Benchmark, FinishedChunk, PastRun, Relation, RunClose, RunId, RunOpen, Scope, Selection,
+    SnapshotFacts, SourceIdentity, SourceProfile,
 };
 use crate::state::{StateError, Store};
-use crate::ui::Printer;
+use crate::ui::{Printer, resume};
 
 /// Runs that an estimate looks at, newest first.
 pub(super) const LOOK_BACK: u32 = 50;
+
+/// How long what an unfinished run left is spared by other runs of its output.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Before every run.
+pub(super) const LONG_AGO: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// The history, where there is one.
 pub(super) struct History {
@@ -54,14 +63,31 @@ impl History {
                 Err(error) => history.give_up(error.into())?,
             },
         }
-        let swept = history
-            .attempt(|store| store.sweep_crashed(&host(), context.clock.now(), &is_alive))?;
+        history.sweep_crashed(context)?;
+        Ok(history)
+    }
+
+    /// Marks runs whose process died.
+    pub(super) fn sweep_crashed(&mut self, context: &Context) -> Result<(), Failure> {
+        let now = context.clock.now();
+        let swept = self.attempt(|store| store.sweep_crashed(&host(), now, &is_alive))?;
         for id in swept.into_iter().flatten() {
-            history.printer.note(&format!(
+            self.printer.note(&format!(
                 "run {id} is marked as crashed: its process is gone"
             ));
         }
-        Ok(history)
+        Ok(())
+    }
+
+    /// A run of this machine that is under way into `output`; none where there is no history.
+    pub(super) fn writing(
+        &mut self,
+        context: &Context,
+        output: &str,
+    ) -> Result<Option<RunId>, Failure> {
+        self.sweep_crashed(context)?;
+        let writing = self.attempt(|store| store.writing(&host(), output))?;
+        Ok(writing.flatten())
     }
 
     /// The store's file; `None` when none could be used.
@@ -133,6 +159,86 @@ impl History {
     pub(super) fn begin(&mut self, run: &RunOpen) -> Result<(), Failure> {
         self.attempt(|store| store.begin(run))?;
         Ok(())
+    }
+
+    /// Whether there is a history to remember anything in.
+    pub(super) fn is_there(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Remembers which point in time a run reads.
+    pub(super) fn keep_snapshot(&mut self, id: &RunId, facts: &SnapshotFacts) {
+        self.remember(|store| store.keep_snapshot(id, facts));
+    }
+
+    /// Remembers a chunk that a run has finished; false when it cannot be.
+    pub(super) fn keep_chunk(&mut self, id: &RunId, chunk: &FinishedChunk) -> bool {
+        self.remember(|store| store.keep_chunk(id, chunk))
+    }
+
+    /// Forgets the chunks that a run has finished: they are gone.
+    pub(super) fn forget_chunks(&mut self, id: &RunId) {
+        self.remember(|store| store.forget_chunks(std::slice::from_ref(id)));
+    }
+
+    /// Writes what only a resumed run would miss; whether that went well. A history that is busy for a
+    /// while is no reason to give it up: the run's end is to be recorded still.
+    fn remember(&self, write: impl FnOnce(&Store) -> Result<(), StateError>) -> bool {
+        let Some(store) = &self.store else {
+            return false;
+        };
+        match write(store) {
+            Ok(()) => true,
+            Err(error) => {
+                let failure = Failure::from(error);
+                self.printer.warn(&format!(
+                    "a resumed run may have to read more again: {}: {}",
+                    failure.what, failure.why
+                ));
+                false
+            }
+        }
+    }
+
+    /// The command that goes on with a run: with the history's file where it is not the usual one, and
+    /// with the number of old versions that are to stay.
+    pub(super) fn resume_command(&self, context: &Context, id: &RunId, keep: u32) -> String {
+        let usual = settings::state_file(None, &context.environment);
+        let usual = usual.map(|file| file.display().to_string());
+        let mut command = resume::command(id);
+        if keep > 0 {
+            command.push_str(&format!(" --keep {keep}"));
+        }
+        match &self.file {
+            Some(file) if self.file != usual => format!("{command} --state '{file}'"),
+            _ => command,
+        }
+    }
+
+    /// The runs whose leftovers another run of `output` must not sweep: the newest unfinished one that
+    /// left something, unless that is [`KEPT_FOR`] ago, and whatever it went on with. All others are
+    /// forgotten; with `discard` all are.
+    pub(super) fn spared(
+        &mut self,
+        context: &Context,
+        output: &str,
+        discard: bool,
+    ) -> Result<Vec<RunId>, Failure> {
+        let since = context.clock.now() - KEPT_FOR;
+        let spared = self.attempt(|store| {
+            let recent = store.unfinished(Some(output), None, since)?;
+            let spared = match recent.into_iter().next().filter(|_| !discard) {
+                Some(run) if !store.finished_chunks(&run)?.is_empty() => Some(run),
+                _ => None,
+            };
+            let mut others = store.remembered(output)?;
+            others.retain(|run| Some(run) != spared.as_ref());
+            if !others.is_empty() {
+                store.forget_chunks(&others)?;
+            }
+            spared.map(|run| store.resumption_chain(&run)).transpose()
+        })?;
+        Ok(spared.flatten().unwrap_or_default())
     }
 
     /// Diagnoses a published run before its row is closed. What was published stays published: a
@@ -225,14 +331,24 @@ pub(super) fn host() -> String {
         .into_owned()
 }
 
-/// Whether a process of this machine is there, whoever owns it.
-pub(super) fn is_alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid)
+/// Whether the process of this machine that began a run at that time is still there, whoever owns it.
+/// One that began later only has its number: after a restart, in a container, that is the rule.
+pub(super) fn is_alive(pid: u32, run_began: Timestamp) -> bool {
+    let there = i32::try_from(pid)
         .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    // "Not permitted" means that it is there and somebody else's.
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+        .and_then(rustix::process::Pid::from_raw)
+        // "Not permitted" means that it is there and somebody else's.
+        .is_some_and(|pid| {
+            rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
+        });
+    // Where the system does not tell when a process began, its number has to do.
+    let later = machine::process_began(pid)
+        .is_some_and(|began| began.duration_since(run_began) > CLOCKS_DIFFER);
+    there && !later
 }
+
+/// The system tells the second in which a process began, rounded by its own rules.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -240,10 +356,17 @@ mod tests {
 
     #[test]
     fn this_process_is_alive_and_an_impossible_one_is_not() {
-        assert!(is_alive(std::process::id()));
-        assert!(is_alive(1));
-        assert!(!is_alive(u32::MAX));
-        assert!(!is_alive(i32::MAX as u32));
+        let late = Timestamp::MAX;
+        assert!(is_alive(std::process::id(), late));
+        assert!(is_alive(1, late));
+        assert!(!is_alive(u32::MAX, late));
+        assert!(!is_alive(i32::MAX as u32, late));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_that_began_after_the_run_only_has_its_number() {
+        assert!(!is_alive(std::process::id(), Timestamp::UNIX_EPOCH));
     }
 
     #[test]

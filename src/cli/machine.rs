@@ -2,6 +2,8 @@
 
 use std::num::NonZero;
 
+use jiff::{SignedDuration, Timestamp};
+
 /// Processors that this process may use; 4 where nobody says.
 pub(super) fn cpus() -> u32 {
     let cpus = std::thread::available_parallelism().map_or(4, NonZero::get);
@@ -36,9 +38,44 @@ fn processors(list: &str) -> Option<u32> {
     (count > 0).then_some(count)
 }
 
+/// When a process of this machine began, to the second. `None` where there is none, or the system
+/// does not tell, as anywhere but on Linux.
+pub(super) fn process_began(pid: u32) -> Option<Timestamp> {
+    let process = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let system = std::fs::read_to_string("/proc/stat").ok()?;
+    began(&process, &system)
+}
+
+/// Ticks a second in what `/proc` shows to programs: a constant of the kernel's interface.
+const TICKS: i64 = 100;
+
+/// When a process began, by its `/proc/PID/stat`, in ticks since the start of the machine, and by
+/// `/proc/stat`, which has that start.
+fn began(process: &str, system: &str) -> Option<Timestamp> {
+    // The second field is the program's name in parentheses, with whatever characters it has.
+    let (_, fields) = process.rsplit_once(')')?;
+    let ticks: i64 = fields.split_whitespace().nth(19)?.parse().ok()?;
+    let boot = system
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))?;
+    let boot = Timestamp::from_second(boot.trim().parse().ok()?).ok()?;
+    boot.checked_add(SignedDuration::from_secs(ticks / TICKS))
+        .ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_began_so_many_ticks_after_the_machine() {
+        let process = "7 (a) (b c) S 1 7 7 0 -1 4194560 9 0 0 0 1 2 0 0 20 0 3 0 12345 99 8";
+        let system = "cpu 1 2\nbtime 1770000000\nprocesses 9\n";
+        let at = Timestamp::from_second(1_770_000_123).ok();
+        assert_eq!(began(process, system), at);
+        assert_eq!(began("7 (a", system), None);
+        assert_eq!(began(process, "cpu 1 2\n"), None);
+    }
 
     #[test]
     fn the_load_is_the_first_figure() {

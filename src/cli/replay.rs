@@ -5,11 +5,12 @@
 //! outcome are compared with those of the original.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::args::ReplayArgs;
 use super::context::Context;
 use super::postmortem::Archive;
-use super::run::{self, Given, Goal, Job, Original};
+use super::run::{self, Given, Goal, Job, Origin, Original};
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use crate::error::Failure;
 use crate::model::{ExecutionPlan, Layout, OutputOptions, RunId, RunRow, RunStatus, Scope};
@@ -54,7 +55,7 @@ fn stored(context: &Context, args: &ReplayArgs) -> Result<Stored, Failure> {
 }
 
 /// The plan, if it is what was fingerprinted and recorded. `force` is about its version alone.
-fn intact(text: &str, row: &RunRow, force: bool) -> Result<ExecutionPlan, PlanError> {
+pub(super) fn intact(text: &str, row: &RunRow, force: bool) -> Result<ExecutionPlan, PlanError> {
     let plan = if force {
         planner::parse_any_version(text)?
     } else {
@@ -132,9 +133,11 @@ fn job(
         consent: args.yes,
         rates: None,
         shown_before: false,
+        wait: Duration::ZERO,
+        discard: false,
         goal: Goal::Given(Box::new(Given {
             plan: plan.clone(),
-            replays: Some(Original {
+            origin: Origin::Replay(Original {
                 id: row.id.clone(),
                 scope: Scope {
                     key: row.scope.clone(),
@@ -148,7 +151,7 @@ fn job(
 
 /// How the dataset is laid out that a directory holds now. Where there is none the default holds,
 /// and where there is something else the run refuses it.
-fn layout_at(directory: &str) -> Layout {
+pub(super) fn layout_at(directory: &str) -> Layout {
     Manifest::load(Path::new(directory)).map_or_else(|_| Layout::default(), |found| found.layout)
 }
 

@@ -4,10 +4,16 @@
 //! record. Whatever fails after the output was taken gives it back and closes the run's row.
 
 mod attempt;
+mod resuming;
+mod taking;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use self::attempt::Attempt;
+pub(super) use self::resuming::Unfinished;
 use super::args::RunArgs;
 use super::context::Context;
 use super::history::{self, History};
@@ -17,11 +23,12 @@ use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Purpose, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    ExecutionPlan, OutputOptions, Rates, RunId, RunOpen, RunRequest, Scope, Verdict,
+    ExecutionPlan, OutputOptions, Rates, Resumed, RunId, RunOpen, RunRequest, Scope, Verdict,
 };
 use crate::planner::verdict;
 use crate::ui;
 use crate::ui::json::RunDocument;
+use crate::writer::Leftovers;
 use crate::writer::publish::Dataset;
 
 /// Runs what the command line asks for and shows what came of it.
@@ -52,6 +59,10 @@ pub(super) struct Job {
     pub(super) rates: Option<Rates>,
     /// The plan is like one that was shown before: one line is enough.
     pub(super) shown_before: bool,
+    /// `--wait`: how long another run of the dataset is waited for.
+    pub(super) wait: Duration,
+    /// `--discard`: what unfinished runs left is removed before reading.
+    pub(super) discard: bool,
 }
 
 /// What is to be done.
@@ -68,11 +79,33 @@ pub(super) enum Goal {
 pub(super) struct Given {
     /// The plan.
     pub(super) plan: ExecutionPlan,
-    /// The run that is executed again, where the plan is that of one.
-    pub(super) replays: Option<Original>,
+    /// Where it comes from.
+    pub(super) origin: Origin,
 }
 
-/// A run that is executed again.
+/// Where a plan comes from.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// A file.
+    File,
+    /// A run that is executed again.
+    Replay(Original),
+    /// A run that is gone on with.
+    Resume(Unfinished),
+}
+
+impl Given {
+    /// The run whose plan it is, where it is that of one.
+    pub(super) fn original(&self) -> Option<&Original> {
+        match &self.origin {
+            Origin::File => None,
+            Origin::Replay(original) => Some(original),
+            Origin::Resume(unfinished) => Some(&unfinished.original),
+        }
+    }
+}
+
+/// A run whose plan is executed again.
 #[derive(Debug)]
 pub(super) struct Original {
     /// Its id.
@@ -85,7 +118,21 @@ impl Goal {
     /// The run that is executed again, where that is what is done.
     fn replays(&self) -> Option<&RunId> {
         match self {
-            Self::Given(given) => given.replays.as_ref().map(|original| &original.id),
+            Self::Given(given) => match &given.origin {
+                Origin::Replay(original) => Some(&original.id),
+                Origin::File | Origin::Resume(_) => None,
+            },
+            Self::Request(_) => None,
+        }
+    }
+
+    /// The run that is gone on with, where that is what is done.
+    fn resumes(&self) -> Option<&Unfinished> {
+        match self {
+            Self::Given(given) => match &given.origin {
+                Origin::Resume(unfinished) => Some(unfinished),
+                Origin::File | Origin::Replay(_) => None,
+            },
             Self::Request(_) => None,
         }
     }
@@ -94,10 +141,13 @@ impl Goal {
 impl Job {
     /// The job that the arguments of `run` describe.
     pub(super) fn of(context: &Context, args: &RunArgs) -> Result<Self, Failure> {
+        if let Some(run) = &args.resume {
+            return resuming::job(context, args, run);
+        }
         let goal = match (&args.plan, &args.table) {
             (Some(file), _) => Goal::Given(Box::new(Given {
                 plan: plan::read(file)?,
-                replays: None,
+                origin: Origin::File,
             })),
             (None, table) => {
                 let mut request = settings::request(
@@ -123,6 +173,8 @@ impl Job {
             consent: args.force || args.yes,
             rates: settings::rates(&args.cost)?,
             shown_before: false,
+            wait: args.wait.unwrap_or_default(),
+            discard: args.discard,
             goal,
         })
     }
@@ -133,18 +185,50 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
     let id = context.run_id();
     let started_at = context.clock.now();
     let mut history = History::open(context, &job.state)?;
-    let source = survey::connect(context, &job.source, Some(id.clone())).await?;
-    let survey = match &job.goal {
-        Goal::Request(request) => {
-            Survey::of_request(context, &mut history, source, request, Purpose::Run).await?
-        }
-        Goal::Given(given) => Survey::of_plan(context, &mut history, source, given).await?,
-    };
+    let mut survey = look(context, job, &mut history, &id).await?;
     let output = survey.output(&job.output.directory, &job.source, context);
-    let mut dataset = take(context, job, output.clone(), &id).await?;
+    let taken = taking::take(context, job, &mut history, (&output, &id)).await?;
+    if taken.waited {
+        // What was seen of the table is as old as the wait was long.
+        survey = look(context, job, &mut history, &id).await?;
+    }
+    let mut dataset = taken.dataset;
     dataset.measure(context.clock.clone());
+    let mut left = Leftovers::default();
+    if let Some(unfinished) = job.goal.resumes() {
+        (dataset, left) = unfinished.look_over(context, dataset).await?;
+        context.printer.show(&[ui::resume::announced(
+            &unfinished.original.id,
+            unfinished.not_kept,
+            (left.intact.len(), survey.plan.spec.chunks.len()),
+        )]);
+    }
+    let open = opening(job, &survey, &dataset, (id, started_at), &left);
+    let agreed = match agree(context, job, &survey, &dataset, (&output, &left)).await {
+        Ok(()) => history.begin(&open),
+        refused => refused,
+    };
+    if let Err(failure) = agreed {
+        give_back(context, dataset);
+        return Err(failure);
+    }
+    let ready = Ready {
+        open,
+        dataset,
+        left,
+    };
+    conclude(context, job, &survey, &mut history, ready).await
+}
 
-    let open = RunOpen {
+/// The row of a run that is about to start.
+fn opening(
+    job: &Job,
+    survey: &Survey,
+    dataset: &Dataset,
+    (id, started_at): (RunId, Timestamp),
+    left: &Leftovers,
+) -> RunOpen {
+    RunOpen {
         id,
         scope: survey.scope.clone(),
         started_at,
@@ -157,8 +241,12 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         estimated_cost: job
             .rates
             .as_ref()
-            .map(|rates| price::expected(rates, &survey).total),
+            .map(|rates| price::expected(rates, survey).total),
         replay_of: job.goal.replays().cloned(),
+        resumes: job.goal.resumes().map(|unfinished| Resumed {
+            run: unfinished.original.id.clone(),
+            kept: left.intact.clone(),
+        }),
         counters: survey
             .profile
             .as_ref()
@@ -166,42 +254,37 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
             .unwrap_or_default(),
         profile: survey.profile.clone(),
         output: dataset.location().to_string(),
-    };
-    let agreed = match agree(context, job, &survey, &dataset, &output).await {
-        Ok(()) => history.begin(&open),
-        refused => refused,
-    };
-    if let Err(failure) = agreed {
-        give_back(context, dataset);
-        return Err(failure);
     }
-    conclude(context, job, &survey, &mut history, Ready { open, dataset }).await
 }
 
-/// Takes the output; a store may be far away, so a signal ends the wait for it.
-async fn take(
+/// Connects, looks at the table, and plans or takes the plan that is given.
+async fn look(
     context: &Context,
     job: &Job,
-    output: PathBuf,
+    history: &mut History,
     id: &RunId,
-) -> Result<Dataset, Failure> {
-    let location = job.store.locate(output)?;
-    let (id, options) = (id.clone(), job.output.clone());
-    let prepare = move || {
-        Ok(Dataset::prepare(
-            &location,
-            &id,
-            options.layout,
-            options.keep,
-        )?)
-    };
-    context.blocking(prepare).await
+) -> Result<Survey, Failure> {
+    let source = survey::connect(context, &job.source, Some(id.clone())).await?;
+    match &job.goal {
+        Goal::Request(request) => {
+            Survey::of_request(context, history, source, request, Purpose::Run).await
+        }
+        Goal::Given(given) => {
+            let survey = Survey::of_plan(context, history, source, given).await;
+            survey.map_err(|failure| match job.goal.resumes() {
+                Some(unfinished) => unfinished.unfit(failure),
+                None => failure,
+            })
+        }
+    }
 }
 
 /// A run whose row is written and whose output is held.
 struct Ready {
     open: RunOpen,
     dataset: Dataset,
+    /// What an unfinished run left.
+    left: Leftovers,
 }
 
 /// Reads, publishes, and closes the run's row, whatever happens.
@@ -212,17 +295,31 @@ async fn conclude(
     history: &mut History,
     ready: Ready,
 ) -> Result<RunDocument, Failure> {
-    let Ready { open, dataset } = ready;
-    let mut attempt = Attempt::default();
-    let read = attempt.read(context, job, survey, &dataset).await;
+    let Ready {
+        open,
+        mut dataset,
+        left,
+    } = ready;
+    let mut attempt = Attempt::new(left);
+    let read = attempt
+        .read(context, job, (survey, &open), &mut dataset, history)
+        .await;
     let published = match read {
         Ok(()) => attempt.publish(context, survey, &open, dataset).await,
         Err(failure) => {
-            give_back(context, dataset);
+            if attempt.leaves() {
+                leave(context, dataset);
+            } else {
+                give_back(context, dataset);
+            }
             Err(failure)
         }
     };
-    let mut close = attempt.close(context, published.as_ref().err());
+    let published = match published {
+        Err(failure) => Err(attempt.parting(context, job, history, (&open, failure))),
+        published => published,
+    };
+    let mut close = attempt.close(context, &open, published.as_ref().err());
     if published.is_ok() {
         history.diagnose(&open, &mut close);
     }
@@ -260,9 +357,13 @@ async fn agree(
     job: &Job,
     survey: &Survey,
     dataset: &Dataset,
-    output: &Path,
+    (output, left): (&Path, &Leftovers),
 ) -> Result<(), Failure> {
-    let verdict = verdict(&survey.plan, dataset.free_bytes()?);
+    // What is kept need not be written again.
+    let kept: u64 = left.intact.iter().map(|chunk| chunk.record.bytes).sum();
+    let free = dataset.free_bytes()?;
+    let free = free.map(|bytes| bytes.saturating_add(kept));
+    let verdict = verdict(&survey.plan, free);
     let shown = output.display().to_string();
     let mut document = survey.document(&shown, &verdict, Vec::new());
     document.cost = job
@@ -323,6 +424,17 @@ fn give_back(context: &Context, dataset: Dataset) {
         let failure = Failure::from(error);
         context.printer.warn(&format!(
             "the staging area is left to the next run: {}: {}",
+            failure.what, failure.why
+        ));
+    }
+}
+
+/// Leaves the finished chunks to a run that goes on with this one.
+fn leave(context: &Context, dataset: Dataset) {
+    if let Err(error) = dataset.leave() {
+        let failure = Failure::from(error);
+        context.printer.warn(&format!(
+            "not everything that was finished may be there for a resumed run: {}: {}",
             failure.what, failure.why
         ));
     }

@@ -261,9 +261,9 @@ fn work_options(args: &WorkArgs) -> Result<WorkOptions, Failure> {
 /// # Errors
 /// 64 when the template uses an unknown name, or options do not go with the format.
 pub fn output_options(args: &OutputArgs) -> Result<OutputOptions, Failure> {
-    template::check(&args.output)?;
+    template::check(args.place())?;
     Ok(OutputOptions {
-        directory: args.output.clone(),
+        directory: args.place().to_owned(),
         format: format::settle(&args.format)?,
         layout: layout(args)?,
         keep: args.keep,
@@ -272,7 +272,7 @@ pub fn output_options(args: &OutputArgs) -> Result<OutputOptions, Failure> {
 
 /// The layout that is asked for; on an object store there is one only.
 fn layout(args: &OutputArgs) -> Result<Layout, Failure> {
-    match (Address::service_of(&args.output), args.layout) {
+    match (Address::service_of(args.place()), args.layout) {
         (None, layout) => Ok(layout.unwrap_or_default()),
         (Some(_), None | Some(Layout::Runs)) => Ok(Layout::Runs),
         (Some(_), Some(Layout::Replace)) => Err(Failure::new(

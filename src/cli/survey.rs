@@ -227,7 +227,7 @@ impl Survey {
             share.left(most.get(), plan.spec.workers, source.identity())?;
         }
         let claim = share.claim(context, plan.spec.workers);
-        let scope = match &given.replays {
+        let scope = match given.original() {
             Some(original) => Scope {
                 source: source.identity().clone(),
                 ..original.scope.clone()

@@ -88,6 +88,7 @@ impl Scene {
             plan,
             constrained: self.fixed,
             replay_of: None,
+            resumes: None,
             context: None,
             hints: None,
             estimated_cost: None,

@@ -1,5 +1,6 @@
 //! The dispatcher: the only owner of the run's state.
 
+mod counting;
 mod impact;
 mod outcome;
 
@@ -9,20 +10,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, select_all};
+use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot, watch as latest};
 use tokio_util::sync::CancellationToken;
 
 use super::error::EngineError;
 use super::event::Event;
 use super::worker::{Gauge, Report, Worker, blank};
-use super::{Execution, Settings, retry, watch};
+use super::{Execution, Settings, Work, watch};
 use crate::controller::within_run::{Backoff, Throttle};
 use crate::model::{
     ChunkRecord, ChunkStatus, ExecutionSpec, KeySum, PlannedChunk, WorkerRecord, arrow_schema,
 };
 use crate::source::{Snapshot, SourceError};
 use crate::writer::{PartReceipt, Sink};
+use counting::{Counted, Counter, Counting};
 
 pub(super) use impact::Felt;
 
@@ -31,8 +33,6 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// How long workers get to stop after they were asked to; those that do not are left behind.
 const GRACE: Duration = Duration::from_secs(4);
-
-type Counting = BoxFuture<'static, Result<(u64, Duration), SourceError>>;
 
 /// One worker as the dispatcher sees it.
 struct Hand {
@@ -51,6 +51,7 @@ struct Hand {
 
 /// The run's state.
 pub(super) struct Dispatcher<'a> {
+    work: Work<'a>,
     spec: &'a ExecutionSpec,
     snapshot: Arc<dyn Snapshot>,
     sink: Arc<dyn Sink>,
@@ -70,7 +71,7 @@ pub(super) struct Dispatcher<'a> {
     throttle: Throttle,
     /// Workers were taken away to spare the source.
     shed: bool,
-    counted: Option<(u64, Duration)>,
+    counted: Option<Counted>,
     counting: bool,
     told_rows: u64,
     adaptations: Vec<String>,
@@ -79,12 +80,13 @@ pub(super) struct Dispatcher<'a> {
 
 impl<'a> Dispatcher<'a> {
     pub(super) fn new(
-        spec: &'a ExecutionSpec,
+        work: Work<'a>,
         snapshot: Arc<dyn Snapshot>,
         sink: Arc<dyn Sink>,
         settings: &'a Settings,
     ) -> Self {
-        let mut waiting = spec.chunks.clone();
+        let spec = work.spec;
+        let mut waiting: Vec<PlannedChunk> = work.chunks().cloned().collect();
         waiting.sort_by_key(|chunk| std::cmp::Reverse(chunk.rank));
         Self {
             spec,
@@ -95,11 +97,11 @@ impl<'a> Dispatcher<'a> {
             stop: CancellationToken::new(),
             waiting,
             hands: BTreeMap::new(),
-            chunks: spec
-                .chunks
-                .iter()
+            chunks: work
+                .chunks()
                 .map(|chunk| (chunk.number, blank(chunk, 0)))
                 .collect(),
+            work,
             executed: BTreeMap::new(),
             summed: BTreeMap::new(),
             receipts: BTreeMap::new(),
@@ -125,7 +127,7 @@ impl<'a> Dispatcher<'a> {
         drop(reports);
         on_event(Event::Started {
             snapshot: self.snapshot.facts(),
-            chunks: u32::try_from(self.spec.chunks.len()).unwrap_or(u32::MAX),
+            chunks: u32::try_from(self.chunks.len()).unwrap_or(u32::MAX),
             workers: self.spec.workers,
         });
         let mut counting = self.start_counting();
@@ -233,37 +235,30 @@ impl<'a> Dispatcher<'a> {
             .collect()
     }
 
-    /// The server's own count beside the read, tried again after passing errors.
+    /// The server's own count beside the read.
     fn start_counting(&self) -> Counting {
-        let snapshot = self.snapshot.clone();
-        let clock = self.settings.clock.clone();
-        let mut pauses = retry::pauses(self.spec.retry, self.settings.seed);
-        async move {
-            let begun = clock.monotonic();
-            loop {
-                match snapshot.count().await {
-                    Ok(rows) => return Ok((rows, clock.monotonic().saturating_sub(begun))),
-                    Err(error) if error.is_transient() => match pauses.next() {
-                        Some(pause) => tokio::time::sleep(pause).await,
-                        None => return Err(error),
-                    },
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        .boxed()
+        let counter = Counter {
+            snapshot: self.snapshot.clone(),
+            clock: self.settings.clock.clone(),
+            policy: self.spec.retry,
+            seed: self.settings.seed,
+        };
+        counter.count(self.work.kept().cloned().collect())
     }
 
     fn hear_count(
         &mut self,
-        counted: Result<(u64, Duration), SourceError>,
+        counted: Result<Counted, SourceError>,
         on_event: &mut (dyn FnMut(Event) + Send),
     ) {
         self.counting = false;
         match counted {
-            Ok((rows, took)) => {
-                self.counted = Some((rows, took));
-                on_event(Event::Counted { rows, took });
+            Ok(counted) => {
+                on_event(Event::Counted {
+                    rows: counted.rows,
+                    took: counted.took,
+                });
+                self.counted = Some(counted);
             }
             Err(error) => self.fail(error.into()),
         }
@@ -292,8 +287,7 @@ impl<'a> Dispatcher<'a> {
             } => {
                 self.summed.extend(summed.map(|sum| (chunk.number, sum)));
                 self.executed.insert(chunk.number, chunk);
-                self.finished(&record, receipts, breached);
-                on_event(Event::ChunkFinished { record });
+                self.finished(record, receipts, breached, on_event);
                 self.set_idle(worker);
             }
             Report::Failed { record, error } => {
@@ -333,7 +327,13 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    fn finished(&mut self, record: &ChunkRecord, receipts: Vec<PartReceipt>, breached: bool) {
+    fn finished(
+        &mut self,
+        record: ChunkRecord,
+        receipts: Vec<PartReceipt>,
+        breached: bool,
+        on_event: &mut (dyn FnMut(Event) + Send),
+    ) {
         if let Some(hand) = self.hands.get_mut(&record.worker) {
             hand.record.chunks += 1;
             hand.record.rows += record.rows;
@@ -342,8 +342,13 @@ impl<'a> Dispatcher<'a> {
             hand.record.blocked_ms += record.query_ms;
         }
         self.breached += u32::from(breached);
+        on_event(Event::ChunkFinished {
+            record: record.clone(),
+            files: receipts.clone(),
+            key_sum: self.summed.get(&record.number).map(|(sum, _)| *sum),
+        });
         self.receipts.insert(record.number, receipts);
-        self.chunks.insert(record.number, record.clone());
+        self.chunks.insert(record.number, record);
     }
 
     /// A worker without a session ends; its chunk goes to the others, if there are any.
@@ -463,12 +468,13 @@ impl<'a> Dispatcher<'a> {
             if let Report::Finished {
                 record,
                 receipts,
+                summed,
                 breached,
                 ..
             } = report
             {
-                self.finished(&record, receipts, breached);
-                on_event(Event::ChunkFinished { record });
+                self.summed.extend(summed.map(|sum| (record.number, sum)));
+                self.finished(record, receipts, breached, on_event);
             }
         }
     }

@@ -36,6 +36,18 @@ pub enum EngineError {
     Cancelled,
 }
 
+impl EngineError {
+    /// Whether chunks that were finished before stay good.
+    pub fn keeps_chunks(&self) -> bool {
+        match self {
+            Self::Source(error) => error.fault().is_none_or(|fault| fault.rule().keeps),
+            Self::Write(_) | Self::Impact { .. } | Self::Cancelled => true,
+            // Nobody knows what a bug has spoiled.
+            Self::WorkerDied { .. } => false,
+        }
+    }
+}
+
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Failure {
         match error {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::model::{ChunkRecord, SnapshotFacts};
+use crate::model::{ChunkRecord, KeySum, PartReceipt, SnapshotFacts};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -57,6 +57,10 @@ pub enum Event {
     ChunkFinished {
         /// How it went.
         record: ChunkRecord,
+        /// Its files.
+        files: Vec<PartReceipt>,
+        /// The server's own sum of its keys, with a full proof.
+        key_sum: Option<KeySum>,
     },
     /// An attempt failed; the chunk is tried again after a pause.
     ChunkRetried {

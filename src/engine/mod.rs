@@ -17,7 +17,7 @@ mod retry;
 mod watch;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,39 @@ use crate::writer::{PartReceipt, Sink};
 pub use error::EngineError;
 pub use host::WorkerHost;
 pub(crate) use watch::until_blocking;
+
+/// What is to be executed.
+#[derive(Clone, Debug)]
+pub struct Work<'a> {
+    /// The plan.
+    pub spec: &'a ExecutionSpec,
+    /// Its chunks that need not be read, by number: an unfinished run has left them whole.
+    pub kept: BTreeSet<u32>,
+}
+
+impl<'a> From<&'a ExecutionSpec> for Work<'a> {
+    /// All of a plan.
+    fn from(spec: &'a ExecutionSpec) -> Self {
+        Self {
+            spec,
+            kept: BTreeSet::new(),
+        }
+    }
+}
+
+impl<'a> Work<'a> {
+    /// The chunks to read, in plan order.
+    fn chunks(&self) -> impl Iterator<Item = &'a PlannedChunk> {
+        let chunks = self.spec.chunks.iter();
+        chunks.filter(|chunk| !self.kept.contains(&chunk.number))
+    }
+
+    /// The chunks that are kept, in plan order.
+    fn kept(&self) -> impl Iterator<Item = &'a PlannedChunk> {
+        let chunks = self.spec.chunks.iter();
+        chunks.filter(|chunk| self.kept.contains(&chunk.number))
+    }
+}
 
 /// How an execution is carried out; nothing here changes what is read or written.
 #[derive(Clone, Debug)]
@@ -63,7 +96,9 @@ pub struct Execution {
     pub bytes: u64,
     /// The server's own count of the rows, when the plan's proof asks for it.
     pub counted: Option<u64>,
-    /// What that count took.
+    /// Of these, the rows in the range of each chunk that was kept.
+    pub counted_kept: BTreeMap<u32, u64>,
+    /// What counting took.
     pub count_took: Option<Duration>,
     /// The server's own sums over the keys of each chunk, by its number, and what each took; when the
     /// plan's proof asks for them.
@@ -72,7 +107,7 @@ pub struct Execution {
     pub elapsed: Duration,
     /// Finished files of all chunks, in plan order.
     pub receipts: Vec<PartReceipt>,
-    /// Every chunk of the plan, in plan order.
+    /// Every chunk that was to be read, in plan order.
     pub chunks: Vec<ChunkRecord>,
     /// What was read to its end, by number, as the worker that read it was told: what really was
     /// executed.
@@ -92,19 +127,19 @@ pub struct Execution {
     pub adaptations: Vec<String>,
 }
 
-/// Executes `spec` in `snapshot` into `sink`.
+/// Executes `work` in `snapshot` into `sink`.
 ///
 /// Returns when every worker has stopped. On `cancel`, reads stop, the server is asked to drop its
 /// queries and writers abort; that takes a few seconds at most.
-pub async fn execute(
-    spec: &ExecutionSpec,
+pub async fn execute<'a>(
+    work: impl Into<Work<'a>>,
     snapshot: Arc<dyn Snapshot>,
     sink: Arc<dyn Sink>,
     settings: &Settings,
     on_event: &mut (dyn FnMut(event::Event) + Send),
     cancel: CancellationToken,
 ) -> Execution {
-    dispatcher::Dispatcher::new(spec, snapshot, sink, settings)
+    dispatcher::Dispatcher::new(work.into(), snapshot, sink, settings)
         .run(on_event, cancel)
         .await
 }

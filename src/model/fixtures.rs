@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Predicted, RunId, RunRow, RunStatus, Scheduling, SourceThen, Strategy};
+use super::{
+    ChunkRecord, ChunkStatus, Predicted, RunId, RunRow, RunStatus, Scheduling, SourceThen, Strategy,
+};
 
 /// A successful run of `public.orders` at this speed.
 pub(crate) fn row(throughput: f64) -> RunRow {
@@ -27,6 +29,8 @@ pub(crate) fn row(throughput: f64) -> RunRow {
         constrained: false,
         teaches: true,
         replay_of: None,
+        resumes: None,
+        resumed_by: None,
         output: "out".to_owned(),
         predicted: Predicted {
             rows: 1,
@@ -53,5 +57,27 @@ pub(crate) fn row(throughput: f64) -> RunRow {
         finding: None,
         anomaly: None,
         rebuilt_from: None,
+    }
+}
+
+/// A chunk of a million rows that ended well.
+pub(crate) fn chunk(number: u32) -> ChunkRecord {
+    ChunkRecord {
+        number,
+        worker: 1,
+        status: ChunkStatus::Success,
+        started_ms: 0,
+        duration_ms: 3,
+        query_ms: 1,
+        answer_ms: 1,
+        decode_ms: 1,
+        write_ms: 1,
+        storage_ms: 1,
+        rows: 1_000_000,
+        bytes: 25,
+        retries: 0,
+        files: vec![format!("part-{number:05}.parquet")],
+        nulled: BTreeMap::new(),
+        error: None,
     }
 }

@@ -1,5 +1,6 @@
 //! A checksum over the keys of rows that a server and a reader of files come to independently.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Hexadecimal digits of a row's digest that are summed: 60 bits, which every server's signed 64-bit
@@ -11,7 +12,7 @@ pub const DIGEST_DIGITS: u32 = 15;
 /// A row's digest is the first [`DIGEST_DIGITS`] digits of the SHA-256 of its key: for each column the
 /// length of its text in bytes, a colon, and the text, in UTF-8. So no two keys are hashed alike, and
 /// a row that is lost, doubled or changed shows with a probability of 1 − 2⁻⁶⁰.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeySum {
     /// Rows.
     pub rows: u64,

@@ -10,6 +10,7 @@ mod context;
 mod cost;
 mod decisions;
 mod difference;
+mod fault;
 mod field;
 mod finding;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod reason;
 mod relation;
 mod request;
 mod resolution;
+mod resume;
 mod run;
 mod snapshot;
 mod spread;
@@ -47,6 +49,7 @@ pub use context::{
 pub use cost::{Alternative, Comparison, Cost, Extra, Rates};
 pub use decisions::{Both, Decisions};
 pub use difference::{Aspect, Difference};
+pub use fault::{Fault, Recovery, Rule};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use finding::{Action, Anomaly, Category, Direction, Evidence, Finding};
 pub use format::{
@@ -80,10 +83,13 @@ pub use request::{
     TypeOverride, WorkOptions,
 };
 pub use resolution::{HintCap, HintFactor, HintWarning, WorkerResolution};
+pub use resume::{
+    BesideKept, FinishedChunk, NotKept, PartReceipt, PointInTime, Resumption, combine,
+};
 pub(crate) use run::hex;
 pub use run::{
-    ChangeCounters, ChunkRecord, ChunkStatus, PastRun, RunClose, RunId, RunOpen, RunStatus, Scope,
-    Teaching, WorkerRecord,
+    ChangeCounters, ChunkRecord, ChunkStatus, PastRun, Resumed, RunClose, RunId, RunOpen,
+    RunStatus, Scope, Teaching, WorkerRecord,
 };
 pub use snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 pub use spread::Spread;

@@ -14,6 +14,7 @@ use super::plan::ExecutionPlan;
 use super::profile::SourceProfile;
 use super::relation::{Relation, SourceIdentity};
 use super::request::Selection;
+use super::resume::FinishedChunk;
 use super::snapshot::SnapshotFacts;
 
 /// `rx-YYYYMMDD-HHMMSS-xxxxxxxx`: UTC time and eight hex digits.
@@ -249,6 +250,9 @@ pub struct RunOpen {
     /// The run whose plan is executed again. A replay never teaches: its plan answers an older state
     /// of things.
     pub replay_of: Option<RunId>,
+    /// The unfinished run that this one goes on with, and what it keeps of it. Such a run never
+    /// teaches: it read only a part.
+    pub resumes: Option<Resumed>,
     /// The source's change counters at planning; none where a given plan was executed.
     pub counters: ChangeCounters,
     /// The profile that the plan was made from, where one was made: key range, size and latency are
@@ -258,6 +262,15 @@ pub struct RunOpen {
     pub context: Option<ExecutionContext>,
     /// Where the output goes.
     pub output: String,
+}
+
+/// An unfinished run that another goes on with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resumed {
+    /// Its id.
+    pub run: RunId,
+    /// The chunks that are kept of it.
+    pub kept: Vec<FinishedChunk>,
 }
 
 /// What a manifest keeps for a history that may be lost: the facts that decide whether, and what, a
@@ -286,7 +299,7 @@ pub struct RunClose {
     pub status: RunStatus,
     /// Its end, UTC.
     pub ended_at: Timestamp,
-    /// Rows written.
+    /// Rows written; those of chunks that were kept from an unfinished run do not count.
     pub rows: u64,
     /// Bytes of the finished files.
     pub bytes: u64,

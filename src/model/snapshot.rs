@@ -42,6 +42,9 @@ pub enum ConsistencyLevel {
     SharedSnapshot,
     /// One reader in one transaction: one point in time, no parallelism.
     SingleTransaction,
+    /// Several points in time, each of whole chunks: an unfinished run's and that of the one that
+    /// went on with it.
+    Mixed,
     /// Each chunk at its own point in time.
     PerChunk,
 }
@@ -51,6 +54,7 @@ impl fmt::Display for ConsistencyLevel {
         f.write_str(match self {
             Self::SharedSnapshot => "one snapshot shared by all readers",
             Self::SingleTransaction => "one transaction, one reader",
+            Self::Mixed => "several points in time, each of whole chunks",
             Self::PerChunk => "each chunk at its own point in time",
         })
     }

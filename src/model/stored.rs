@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::finding::{Anomaly, Finding};
 use super::plan::{ExecutionPlan, Scheduling, Strategy};
+use super::resume::Resumption;
 use super::run::{ChangeCounters, ChunkRecord, RunId, RunStatus, WorkerRecord};
 use super::snapshot::SnapshotFacts;
 
@@ -99,6 +100,12 @@ pub struct RunRow {
     pub teaches: bool,
     /// The run whose plan it executed again.
     pub replay_of: Option<RunId>,
+    /// The unfinished run that it went on with, and what it kept of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<Resumption>,
+    /// The run that went on with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumed_by: Option<RunId>,
     /// Where its output went.
     pub output: String,
     /// What was predicted.

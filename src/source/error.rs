@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::error::{ExitCode, Failure};
-use crate::model::Relation;
+use crate::model::{Fault, Relation};
 
 /// An error of a source. `what` and `why` are in the variants; the fix and the exit code are one
 /// exhaustive match in the conversion to [`Failure`].
@@ -123,7 +123,23 @@ pub enum SourceError {
         /// The statement that waited, and how long.
         why: String,
     },
-    /// A conflict that passes: deadlock, recovery conflict on a standby.
+    /// A standby ended our sessions in favour of its primary's changes.
+    #[error("the standby stopped reading {object}")]
+    RecoveryConflict {
+        /// The relation.
+        object: String,
+        /// The server's words.
+        why: String,
+    },
+    /// The server is out of disk or memory.
+    #[error("the server cannot read {object} just now")]
+    Exhausted {
+        /// The relation.
+        object: String,
+        /// The server's words.
+        why: String,
+    },
+    /// A conflict that passes, such as a deadlock.
     #[error("{object} cannot be read just now")]
     Conflict {
         /// The relation.
@@ -265,17 +281,41 @@ impl SourceError {
         }
     }
 
+    /// Which fault it is; none where somebody's words, and not the world, are wrong.
+    pub fn fault(&self) -> Option<Fault> {
+        Some(match self {
+            Self::Unreachable { .. } => Fault::Unreachable,
+            Self::ConnectionLost { .. } => Fault::ConnectionLost,
+            Self::RecoveryConflict { .. } => Fault::RecoveryConflict,
+            Self::Conflict { .. } => Fault::Deadlock,
+            Self::Timeout { .. } => Fault::Timeout,
+            Self::TooManyConnections { .. } => Fault::TooManyConnections,
+            Self::Locked { .. } => Fault::Locked,
+            Self::Exhausted { .. } => Fault::Exhausted,
+            Self::SnapshotLost { .. } => Fault::SnapshotLost,
+            Self::Changed { .. } => Fault::Changed,
+            Self::Blocking { .. } => Fault::Blocking,
+            Self::Login { .. } | Self::Denied { .. } | Self::RowSecurity { .. } => Fault::Denied,
+            Self::Tls { .. }
+            | Self::DatabaseMissing { .. }
+            | Self::NotADatabase { .. }
+            | Self::TableMissing { .. }
+            | Self::TableAmbiguous { .. }
+            | Self::ColumnMissing { .. }
+            | Self::Consistency { .. }
+            | Self::Unrepresentable { .. }
+            | Self::Query { .. }
+            | Self::Unsupported { .. }
+            | Self::PlanMismatch { .. }
+            | Self::Statement { .. }
+            | Self::Secret { .. }
+            | Self::Protocol { .. } => return None,
+        })
+    }
+
     /// Whether the same chunk may succeed on a new session in the same snapshot.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. }
-                | Self::ConnectionLost { .. }
-                | Self::TooManyConnections { .. }
-                | Self::Locked { .. }
-                | Self::Conflict { .. }
-                | Self::Timeout { .. }
-        )
+        self.fault().is_some_and(Fault::is_transient)
     }
 }
 
@@ -287,12 +327,22 @@ impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Failure {
         use SourceError as E;
         let what = error.to_string();
+        let rule = error.fault().map(Fault::rule);
         let (why, fix, exit) = match error {
-            E::Unreachable { why, .. } => (
-                why,
-                "check host and port, that the server runs, and that a firewall lets you through".to_owned(),
-                ExitCode::Unreachable,
-            ),
+            E::Unreachable { why, .. }
+            | E::ConnectionLost { why, .. }
+            | E::RecoveryConflict { why, .. }
+            | E::Timeout { why, .. }
+            | E::TooManyConnections { why, .. }
+            | E::Locked { why, .. }
+            | E::Exhausted { why, .. }
+            | E::SnapshotLost { why, .. }
+            | E::Changed { why, .. }
+            | E::Blocking { why, .. } => {
+                // What these are is in the table, with what helps.
+                let rule = rule.unwrap_or_else(|| Fault::Unreachable.rule());
+                (why, rule.remedy.to_owned(), rule.exit)
+            }
             E::Tls { why, .. } => (
                 why,
                 "give the server's CA with --tls-ca FILE; --tls require encrypts without verifying the server".to_owned(),
@@ -341,42 +391,7 @@ impl From<SourceError> for Failure {
                 "use a role with BYPASSRLS, or pass --allow-row-security to take what the role may see".to_owned(),
                 ExitCode::Denied,
             ),
-            E::TooManyConnections { why, .. } => (
-                why,
-                "try again later, or lower --workers".to_owned(),
-                ExitCode::TryLater,
-            ),
-            E::Locked { why, .. } => (
-                why,
-                "try again when the lock is gone, or raise --lock-wait-s".to_owned(),
-                ExitCode::TryLater,
-            ),
-            E::Blocking { why, .. } => (
-                why,
-                "run in a quieter hour, or raise --max-blocking-s".to_owned(),
-                ExitCode::TryLater,
-            ),
             E::Conflict { why, remedy, .. } => (why, remedy, ExitCode::TryLater),
-            E::Timeout { why, .. } => (
-                why,
-                "raise --statement-timeout-s or the role's statement_timeout, or cut smaller chunks with --chunk-rows".to_owned(),
-                ExitCode::Failed,
-            ),
-            E::ConnectionLost { why, .. } => (
-                why,
-                "check the server's log and the network, then run again".to_owned(),
-                ExitCode::Unreachable,
-            ),
-            E::SnapshotLost { why, .. } => (
-                why,
-                "run again: every session of the snapshot ended, so its point in time is gone".to_owned(),
-                ExitCode::Unreachable,
-            ),
-            E::Changed { why, .. } => (
-                why,
-                "run again when the table is not truncated, rewritten or altered meanwhile".to_owned(),
-                ExitCode::TryLater,
-            ),
             E::Consistency { why, .. } => (
                 why,
                 "pass --consistency auto to read with fewer sessions, or per-chunk to do without".to_owned(),

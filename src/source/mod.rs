@@ -199,6 +199,26 @@ pub trait Snapshot: Send + Sync {
     /// and no chunk bounds. Runs beside the readers.
     async fn count(&self) -> Result<u64>;
 
+    /// The same of the rows that a chunk holds.
+    ///
+    /// Here by reading them. A server can do better.
+    async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
+        let mut session = self.session().await?;
+        session.begin(chunk).await?;
+        let mut rows = 0;
+        while let Some(batch) = session.next().await? {
+            rows += batch.rows.num_rows() as u64;
+        }
+        Ok(rows)
+    }
+
+    /// Whether a chunk that was read to its end is what this point in time holds, even if the snapshot
+    /// is lost before [`Snapshot::close`] could look. So it is where locks, or the server's own
+    /// snapshots, keep the relation from being replaced; not where only comparing it at the end does.
+    fn holds_each_chunk(&self) -> bool {
+        false
+    }
+
     /// Sessions of others that wait for a lock of ours now.
     async fn blocked(&self) -> Result<Vec<BlockedSession>>;
 

@@ -33,6 +33,10 @@ pub(super) const FIND: &str = "
 pub(super) const RUNNING: &str =
     "SELECT count(*) FROM runs WHERE status = 'running' AND source = ?1";
 
+pub(super) const WRITING: &str = "
+    SELECT run_id FROM runs WHERE status = 'running' AND host = ?1 AND output = ?2
+    ORDER BY id LIMIT 1";
+
 impl Store {
     /// The runs of a scope, newest first, at most `limit`; runs that must not teach, too.
     pub fn history(&self, scope: &Scope, limit: u32) -> Result<Vec<PastRun>> {
@@ -147,6 +151,12 @@ impl Store {
     pub fn running(&self, source: &SourceIdentity) -> Result<u32> {
         let count = self.value(RUNNING, [source.to_string()])?;
         Ok(count.unwrap_or(0))
+    }
+
+    /// The run of a host that is under way into an output, if there is one; of several the oldest.
+    pub fn writing(&self, host: &str, output: &str) -> Result<Option<RunId>> {
+        let run: Option<String> = self.value(WRITING, [host, output])?;
+        Ok(run.map(RunId::stored))
     }
 
     /// All rows of a query.

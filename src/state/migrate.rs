@@ -15,6 +15,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("lookups.sql"),
     include_str!("findings.sql"),
     include_str!("rebuilt.sql"),
+    include_str!("resume.sql"),
 ];
 
 /// Marks a SQLite file as ours: `ixtr` in ASCII.

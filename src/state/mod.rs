@@ -18,6 +18,7 @@ mod prune;
 mod reading;
 mod rebuild;
 mod record;
+mod resume;
 mod select;
 mod stored;
 
@@ -210,11 +211,12 @@ mod tests {
 
     use super::*;
     use crate::controller::between_runs::State;
+    use crate::model::fixtures::chunk;
     use crate::model::{
-        Action, Anomaly, Category, ChangeCounters, ChunkRecord, ChunkStatus, ConfidenceLevel,
-        ConsistencyLevel, Direction, Evidence, ExecutionContext, ExecutionPlan, Finding, Measures,
-        PastRun, Recorded, Relation, RunClose, RunId, RunOpen, RunStatus, Scope, Selection,
-        SnapshotFacts, Surroundings, WorkerRecord,
+        Action, Anomaly, Category, ChangeCounters, ConfidenceLevel, ConsistencyLevel, Direction,
+        Evidence, ExecutionContext, ExecutionPlan, Finding, Measures, PastRun, Recorded, Relation,
+        RunClose, RunId, RunOpen, RunStatus, Scope, Selection, SnapshotFacts, Surroundings,
+        WorkerRecord,
     };
     use crate::planner::fixtures;
 
@@ -260,6 +262,7 @@ mod tests {
             hints: None,
             estimated_cost: None,
             replay_of: None,
+            resumes: None,
             counters: ChangeCounters(
                 [("n_tup_ins".to_owned(), "7".to_owned())]
                     .into_iter()
@@ -307,27 +310,6 @@ mod tests {
             }],
             finding: None,
             anomaly: None,
-        }
-    }
-
-    fn chunk(number: u32) -> ChunkRecord {
-        ChunkRecord {
-            number,
-            worker: 1,
-            status: ChunkStatus::Success,
-            started_ms: 0,
-            duration_ms: 3,
-            query_ms: 1,
-            answer_ms: 1,
-            decode_ms: 1,
-            write_ms: 1,
-            storage_ms: 1,
-            rows: 1_000_000,
-            bytes: 25,
-            retries: 0,
-            files: vec![format!("part-{number:05}.parquet")],
-            nulled: BTreeMap::new(),
-            error: None,
         }
     }
 
@@ -549,10 +531,10 @@ mod tests {
         for run in [&dead, &alive, &elsewhere] {
             store.begin(run).expect("the run begins");
         }
-        let swept = store.sweep_crashed("etl-1", at(9), &|pid| pid == 43);
+        let swept = store.sweep_crashed("etl-1", at(9), &|pid, began| pid == 43 && began == at(1));
         assert_eq!(swept, Ok(vec![dead.id.clone()]));
         assert_eq!(
-            store.sweep_crashed("etl-1", at(9), &|pid| pid == 43),
+            store.sweep_crashed("etl-1", at(9), &|pid, began| pid == 43 && began == at(1)),
             Ok(Vec::new())
         );
         assert_eq!(store.running(&dead.scope.source), Ok(2));
@@ -1166,7 +1148,8 @@ mod tests {
         assert!(plan.contains("COVERING INDEX runs_by_relation"), "{plan}");
         let plan = explain(select::RELATIONS);
         assert!(plan.contains("USING INDEX runs_by_relation"), "{plan}");
-        for sql in [history::FIND, history::RUNNING, record::UNDER_WAY] {
+        use history::{FIND, RUNNING, WRITING};
+        for sql in [FIND, RUNNING, WRITING, record::UNDER_WAY] {
             let plan = explain(sql);
             assert!(
                 !plan.contains("SCAN runs;") && plan.contains("INDEX"),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Transaction, TransactionBehavior, named_params};
 use serde::Serialize;
 
-use super::{Result, StateError, Store, stored_count, stored_float, stored_time};
+use super::{Result, StateError, Store, resume, stored_count, stored_float, stored_time};
 use crate::controller::between_runs::State;
 use crate::model::{
     ChunkRecord, ConsistencyLevel, RunClose, RunId, RunOpen, RunStatus, Scope, SnapshotFacts,
@@ -17,7 +17,7 @@ use crate::model::{
 const CRASHED: &str = "its process ended without closing the run";
 
 pub(super) const UNDER_WAY: &str =
-    "SELECT run_id, pid FROM runs WHERE status = 'running' AND host = ?1";
+    "SELECT run_id, pid, started_at FROM runs WHERE status = 'running' AND host = ?1";
 
 impl Store {
     /// Writes the row of a run that is about to start.
@@ -27,7 +27,11 @@ impl Store {
     pub fn begin(&self, run: &RunOpen) -> Result<()> {
         self.write(|transaction| {
             let scope = scope_id(transaction, &run.scope)?;
-            insert_run(transaction, run, scope)
+            insert_run(transaction, run, scope)?;
+            let chunks = run.plan.spec.chunks.len();
+            run.resumes.iter().try_for_each(|resumed| {
+                resume::insert_resumption(transaction, &run.id, resumed, chunks)
+            })
         })
     }
 
@@ -54,6 +58,9 @@ impl Store {
                     .iter()
                     .try_for_each(|worker| insert_worker(transaction, id, worker))?;
                 keep_finding(transaction, id, close)?;
+                if close.status == RunStatus::Success {
+                    resume::forget_unfinished(transaction, id)?;
+                }
                 if let Some(learned) = learned.filter(|_| teaches) {
                     keep_learned(transaction, id, learned, close.ended_at)?;
                 }
@@ -68,19 +75,21 @@ impl Store {
     }
 
     /// Marks runs of this host as crashed whose process is gone, and returns them. `alive` tells
-    /// whether a process id is in use; runs of other hosts are left to those.
+    /// whether the process of a run that began then is there; runs of other hosts are left to those.
     pub fn sweep_crashed(
         &self,
         host: &str,
         now: Timestamp,
-        alive: &dyn Fn(u32) -> bool,
+        alive: &dyn Fn(u32, Timestamp) -> bool,
     ) -> Result<Vec<RunId>> {
-        let under_way: Vec<(String, u32)> = self.rows(UNDER_WAY, [host])?;
-        let dead: Vec<String> = under_way
-            .into_iter()
-            .filter(|(_, pid)| !alive(*pid))
-            .map(|(id, _)| id)
-            .collect();
+        let under_way: Vec<(String, u32, String)> = self.rows(UNDER_WAY, [host])?;
+        let mut dead = Vec::new();
+        for (id, pid, began) in under_way {
+            let began = began.parse().map_err(|error| self.corrupt(error))?;
+            if !alive(pid, began) {
+                dead.push(id);
+            }
+        }
         if dead.is_empty() {
             return Ok(Vec::new());
         }
@@ -275,7 +284,10 @@ fn open_run(transaction: &Transaction<'_>, id: &RunId) -> rusqlite::Result<Optio
     use rusqlite::OptionalExtension;
     transaction
         .query_row(
-            "SELECT constrained OR replay_of IS NOT NULL, workers FROM runs
+            "SELECT constrained OR replay_of IS NOT NULL
+                 OR EXISTS (SELECT 1 FROM resumptions WHERE resumptions.run_id = runs.run_id),
+                 workers
+             FROM runs
              WHERE run_id = ?1 AND status IN ('running', 'crashed')",
             [id.as_str()],
             |row| Ok((row.get(0)?, row.get(1)?)),

@@ -7,15 +7,17 @@ use serde::de::DeserializeOwned;
 use super::history::{status, understood, understood_if_any};
 use super::{Result, StateError, Store, stored_count, stored_time};
 use crate::model::{
-    Anomaly, ChunkRecord, CleanRun, Predicted, RunId, RunRow, Scope, SourceThen, StoredRun,
-    WorkerRecord,
+    Anomaly, ChunkRecord, CleanRun, Predicted, Resumption, RunId, RunRow, Scope, SourceThen,
+    StoredRun, WorkerRecord,
 };
 
 /// The columns of a run's row that [`run_row`] reads, by name; never the plan, which is long.
 const COLUMNS: &str = "
     runs.run_id, scopes.key AS scope, runs.source, relation, status, pid, runs.host, started_at,
     ended_at, ixtract_version, fingerprint, strategy, scheduling, consistency, workers, chunk_count,
-    constrained, teaches, replay_of, output, predicted_rows, predicted_bytes, predicted_throughput,
+    constrained, teaches, replay_of, resumed, kept, read AS read_again,
+    (SELECT later.run_id FROM resumptions AS later WHERE later.resumed = runs.run_id
+     ORDER BY later.run_id DESC LIMIT 1) AS resumed_by, output, predicted_rows, predicted_bytes, predicted_throughput,
     predicted_s, estimate_method, rows, bytes, duration_s, runs.throughput, effective_workers,
     runs.confidence, adaptations_json, snapshot_json, error, estimated_cost, actual_cost, counters_json, source_rows,
     source_bytes, key_min, key_max, connect_us, latency_us_json, execution_context_json,
@@ -26,7 +28,7 @@ const COLUMNS: &str = "
 const RUNS: &str = "
     runs JOIN scopes ON scopes.id = scope_id
     LEFT JOIN deviations USING (run_id) LEFT JOIN anomalies USING (run_id)
-    LEFT JOIN rebuilt USING (run_id)";
+    LEFT JOIN rebuilt USING (run_id) LEFT JOIN resumptions USING (run_id)";
 
 pub(super) const CLEAN: &str = "
     SELECT runs.run_id, workers, runs.throughput, rows, finding_json, direction, z,
@@ -164,6 +166,10 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         replay_of: row
             .get::<_, Option<String>>("replay_of")?
             .map(RunId::stored),
+        resumes: resumption(row)?,
+        resumed_by: row
+            .get::<_, Option<String>>("resumed_by")?
+            .map(RunId::stored),
         output: row.get("output")?,
         predicted: predicted(row)?,
         rows: count(row, "rows")?,
@@ -185,6 +191,17 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         anomaly: anomaly(row)?,
         rebuilt_from: row.get("manifest")?,
     })
+}
+
+fn resumption(row: &Row<'_>) -> rusqlite::Result<Option<Resumption>> {
+    let Some(run) = row.get::<_, Option<String>>("resumed")? else {
+        return Ok(None);
+    };
+    Ok(Some(Resumption {
+        run: RunId::stored(run),
+        kept: row.get("kept")?,
+        read: row.get("read_again")?,
+    }))
 }
 
 fn clean_run(row: &Row<'_>) -> rusqlite::Result<CleanRun> {

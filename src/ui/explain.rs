@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::json::{Measured, OutcomeDocument};
 use super::wording::{self, Topic};
-use super::{Line, estimate, measured, metrics, plan, table, timeline, units};
+use super::{Line, estimate, measured, metrics, plan, resume, table, timeline, units};
 use crate::model::{
     ChunkRecord, ExecutionPlan, Metrics, Reason, Recorded, RunId, RunRow, RunStatus, Scheduling,
     StoredRun, Strategy, WorkerMetrics,
@@ -220,6 +220,7 @@ fn summary(run: &RunRow) -> Vec<Line> {
         );
         lines.push(Line::fact("read", read));
     }
+    lines.extend(resume::of_row(run));
     lines.push(Line::fact("dataset", run.output.clone()));
     lines.push(Line::fact("teaches", taught(run)));
     if !run.adaptations.is_empty() {
@@ -235,6 +236,7 @@ fn taught(run: &RunRow) -> String {
         (_, true) => "yes".to_owned(),
         (Some(original), false) => format!("no: it is a replay of {original}"),
         (None, false) if run.status != RunStatus::Success => "no: it published nothing".to_owned(),
+        (None, false) if run.resumes.is_some() => "no: it read only a part".to_owned(),
         (None, false) if run.constrained => {
             "no: hints, --workers or a given plan shaped it".to_owned()
         }

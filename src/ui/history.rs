@@ -42,7 +42,8 @@ pub struct HistoryDocument<'a> {
 pub struct Entry<'a> {
     /// The last part of its id, which is enough to name it.
     pub tag: &'a str,
-    /// What sets it apart: `constrained`, `replayed`, `anomaly`, `rebuilt`.
+    /// What sets it apart: `constrained`, `replayed`, `resumed` (another run's chunks), `gone on with`
+    /// (by another run), `anomaly`, `rebuilt`.
     pub marks: Vec<&'static str>,
     /// Change of the speed since the successful run listed before it, as a fraction; of one table's
     /// runs.
@@ -82,6 +83,8 @@ impl<'a> Entry<'a> {
         let marks = [
             ("constrained", run.constrained),
             ("replayed", run.replay_of.is_some()),
+            ("resumed", run.resumes.is_some()),
+            ("gone on with", run.resumed_by.is_some()),
             ("anomaly", run.anomaly.is_some()),
             ("rebuilt", run.rebuilt_from.is_some()),
         ];

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::model::{
-    Advice, Anomaly, Benchmark, Comparison, ConnectionLoad, Cost, Decisions, ExecutionContext,
-    ExecutionPlan, Finding, ProofLevel, Rates, RunId, RuntimeContext, SnapshotFacts, SourceProfile,
+    Advice, Anomaly, Benchmark, BesideKept, Comparison, ConnectionLoad, Cost, Decisions,
+    ExecutionContext, ExecutionPlan, Finding, PointInTime, ProofLevel, Rates, RunId,
+    RuntimeContext, SnapshotFacts, SourceProfile,
 };
 
 pub use replay::{GUARANTEE, Measured, OriginalDocument, OutcomeDocument, ReplayDocument};
@@ -131,8 +132,11 @@ pub struct KeysDocument {
 pub struct ProofDocument {
     /// `stream`, `count` or `full`.
     pub level: ProofLevel,
-    /// Rows as the server counted them, in the same snapshot.
+    /// Rows as the server counted them, in the same snapshot; of kept chunks, their own.
     pub counted: Option<u64>,
+    /// What the server counted where chunks were kept from an unfinished run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside_kept: Option<BesideKept>,
     /// What the count took beside the read, in milliseconds.
     pub count_ms: Option<u64>,
     /// The keys that the server and the files, read back, agree on; of a full proof.
@@ -186,6 +190,9 @@ pub struct RunDocument {
     /// The run whose plan was executed again, where this is a replay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<RunId>,
+    /// What was kept of an unfinished run, where this one went on with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<ResumedDocument>,
     /// Whether what was executed is what was decided.
     pub decisions: Decisions,
     /// Rules that fired and deviations from the plan.
@@ -211,6 +218,21 @@ pub struct RunDocument {
     pub finding: Option<Finding>,
     /// How its speed is far from that of the clean runs before it, where it is.
     pub anomaly: Option<Anomaly>,
+}
+
+/// What was kept of an unfinished run.
+#[derive(Clone, Debug, Serialize)]
+pub struct ResumedDocument {
+    /// The unfinished run.
+    pub run: RunId,
+    /// Chunks that were kept.
+    pub kept: u32,
+    /// Chunks that were read.
+    pub read: u32,
+    /// Rows of these.
+    pub rows_read: u64,
+    /// The points in time that the chunks show; empty where there is only one.
+    pub points: Vec<PointInTime>,
 }
 
 /// What a plan is expected to cost.

@@ -23,6 +23,7 @@ mod printer;
 pub mod profile;
 mod progress;
 pub mod replay;
+pub mod resume;
 pub mod state;
 pub mod summary;
 mod table;

@@ -85,7 +85,7 @@ impl Progress {
                 };
                 self.advance(&now);
             }
-            Event::ChunkFinished { record } => self.printer.detail(&format!(
+            Event::ChunkFinished { record, .. } => self.printer.detail(&format!(
                 "chunk_{:03}: {} in {} by worker {}",
                 record.number,
                 units::plural(record.rows, "row"),

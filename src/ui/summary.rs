@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::json::{DemoDocument, KeysDocument, RunDocument, VerifyDocument};
 use super::wording::finding;
-use super::{Line, cost, table, units, wording};
+use super::{Line, cost, resume, table, units, wording};
 
 /// Most adaptations that are listed; the manifest has them all.
 const ADAPTATIONS_SHOWN: usize = 4;
@@ -17,15 +17,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
     let took = Duration::from_secs_f64(run.duration_s.max(0.0));
     let mut lines = vec![
         Line::Good(format!("Published {}", run.dataset)),
-        Line::fact(
-            "rows",
-            format!(
-                "{} in {} ({})",
-                units::exact(run.rows),
-                units::elapsed(took),
-                units::rate(run.throughput)
-            ),
-        ),
+        Line::fact("rows", rows(run)),
         Line::fact(
             "files",
             format!(
@@ -45,6 +37,9 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
                 run.effective_workers
             ),
         ),
+    ];
+    lines.extend(run.resumed.iter().flat_map(resume::kept));
+    lines.extend([
         Line::fact("consistency", consistency(run)),
         Line::fact("proof", proof(run)),
         Line::fact(
@@ -58,7 +53,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact("fingerprint", run.fingerprint.clone()),
         Line::fact("run", run.run.to_string()),
         Line::fact("history", history(run)),
-    ];
+    ]);
     lines.extend(diagnosis(run));
     lines.extend(run.cost.iter().map(cost::spent));
     lines.extend(nulled(run));
@@ -81,13 +76,25 @@ pub fn short(run: &RunDocument) -> Line {
     ))
 }
 
+fn rows(run: &RunDocument) -> String {
+    let took = units::elapsed(Duration::from_secs_f64(run.duration_s.max(0.0)));
+    let (rows, rate) = (units::exact(run.rows), units::rate(run.throughput));
+    match &run.resumed {
+        None => format!("{rows} in {took} ({rate})"),
+        Some(resumed) => format!(
+            "{rows}, {} of them read in {took} ({rate})",
+            units::exact(resumed.rows_read)
+        ),
+    }
+}
+
 fn consistency(run: &RunDocument) -> String {
     let facts = &run.consistency;
     let mut text = format!(
         "{} ({}), as of {}",
         wording::achieved(facts.level),
         units::plural(u64::from(facts.readers), "reader"),
-        moment(&facts.taken_at)
+        units::moment(&facts.taken_at)
     );
     if let Some(position) = &facts.position {
         text.push_str(&format!(", position {position}"));
@@ -102,15 +109,20 @@ fn consistency(run: &RunDocument) -> String {
     text
 }
 
-/// A server's time to the second; as it is where it is no RFC 3339 time.
-fn moment(time: &str) -> String {
-    match time.parse::<jiff::Timestamp>() {
-        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        Err(_) => time.to_owned(),
-    }
-}
-
 fn proof(run: &RunDocument) -> String {
+    if let Some(beside) = run.proof.beside_kept {
+        let mut text = format!(
+            "the server counts {} rows now, {} of them where chunks were kept: the rest is what was \
+             read; the kept ones hold {} rows of then",
+            units::exact(beside.all),
+            units::exact(beside.in_kept),
+            units::exact(beside.kept)
+        );
+        if let Some(keys) = &run.proof.keys {
+            text.push_str(&format!("\n{}", summed(keys)));
+        }
+        return text;
+    }
     match run.proof.counted {
         Some(counted) => {
             let took = run
@@ -149,6 +161,9 @@ fn summed(keys: &KeysDocument) -> String {
 fn history(run: &RunDocument) -> String {
     match (&run.state, run.teaches) {
         (Some(file), true) => format!("{file} (the next plan learns from this run)"),
+        (Some(file), false) if run.resumed.is_some() => {
+            format!("{file} (recorded, but not learned from: it read only a part)")
+        }
         (Some(file), false) if run.hints.is_some() => {
             format!("{file} (recorded, but not learned from: hints constrained it)")
         }
@@ -316,11 +331,13 @@ pub(super) mod tests {
             proof: ProofDocument {
                 level: ProofLevel::Count,
                 counted: Some(6_001_215),
+                beside_kept: None,
                 count_ms: Some(900),
                 keys: None,
             },
             fingerprint: "f00d".to_owned(),
             replay_of: None,
+            resumed: None,
             decisions: decisions(),
             nulled: BTreeMap::new(),
             adaptations: Vec::new(),

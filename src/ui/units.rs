@@ -108,6 +108,14 @@ pub fn plural(number: u64, noun: &str) -> String {
     format!("{} {noun}{ending}", exact(number))
 }
 
+/// A server's time to the second; as it is where it is no RFC 3339 time.
+pub fn moment(time: &str) -> String {
+    match time.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => time.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -326,6 +326,7 @@ pub fn achieved(level: ConsistencyLevel) -> &'static str {
     match level {
         ConsistencyLevel::SharedSnapshot => "one snapshot shared by all readers",
         ConsistencyLevel::SingleTransaction => "one transaction, one reader",
+        ConsistencyLevel::Mixed => "several points in time, each of whole chunks",
         ConsistencyLevel::PerChunk => "each chunk at its own point in time",
     }
 }

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::store::{Address, Service, Trouble};
 use crate::error::{ExitCode, Failure};
+use crate::model::Fault;
 
 /// An error of a writer, of publishing or of verification.
 #[derive(Debug, Error)]
@@ -74,6 +75,8 @@ pub enum WriteError {
     Held {
         /// The dataset.
         path: String,
+        /// Which, where it has said so.
+        by: Option<String>,
     },
     /// The directory cannot be exchanged atomically where it is.
     #[error("{path} cannot be replaced in one step")]
@@ -117,6 +120,9 @@ pub enum WriteError {
         /// Which proof, and both numbers.
         why: String,
     },
+    /// Somebody asked to stop before anybody saw the new version.
+    #[error("publishing was stopped")]
+    Stopped,
     /// A published dataset differs from its manifest.
     #[error("{path} is not what its manifest says")]
     Differs {
@@ -136,6 +142,35 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Whether it is the place that failed, or somebody who stopped it, so that what is written stays
+    /// good: a full disk, a store that is out of reach.
+    pub fn is_of_place(&self) -> bool {
+        matches!(
+            self,
+            Self::Io { .. }
+                | Self::Store { .. }
+                | Self::NoRoom { .. }
+                | Self::NoExchange { .. }
+                | Self::Stopped
+        )
+    }
+
+    /// Which fault it is; none where it is no fault of the world.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    Some(Fault::DiskFull)
+                }
+                _ => None,
+            },
+            Self::NoRoom { .. } => Some(Fault::DiskFull),
+            Self::Store { trouble, .. } => trouble.fault(),
+            Self::Overtaken { .. } => Some(Fault::StoreOvertaken),
+            _ => None,
+        }
+    }
+
     /// The error with its cause in one line, for a warning.
     pub(super) fn line(&self) -> String {
         match (self, std::error::Error::source(self)) {
@@ -171,7 +206,7 @@ impl From<WriteError> for Failure {
             E::Io { source, .. } => {
                 let fix = match source.kind() {
                     std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                        "free some space or choose another --output; the old version is untouched"
+                        Fault::DiskFull.rule().remedy
                     }
                     std::io::ErrorKind::PermissionDenied
                     | std::io::ErrorKind::ReadOnlyFilesystem => {
@@ -204,8 +239,7 @@ impl From<WriteError> for Failure {
             ),
             E::Overtaken { .. } => (
                 "its manifest is not the one that this run began with".to_owned(),
-                "run again if the newer version will not do; keep two runs from overlapping"
-                    .to_owned(),
+                Fault::StoreOvertaken.rule().remedy.to_owned(),
                 ExitCode::TryLater,
             ),
             E::Unknown { why, .. } => (
@@ -220,9 +254,13 @@ impl From<WriteError> for Failure {
                 "choose an empty or new --output directory, or move the files away".to_owned(),
                 ExitCode::Output,
             ),
-            E::Held { .. } => (
-                "the dataset's lock is taken".to_owned(),
-                "wait for the other run to end, or give this one its own --output".to_owned(),
+            E::Held { by, .. } => (
+                by.map_or_else(
+                    || "the dataset's lock is taken".to_owned(),
+                    |by| format!("the dataset's lock is held by {by}"),
+                ),
+                "pass --wait 10m to wait for the other run to end, or give this one its own --output"
+                    .to_owned(),
                 ExitCode::TryLater,
             ),
             E::NoExchange { why, .. } => (
@@ -259,6 +297,11 @@ impl From<WriteError> for Failure {
                 "nothing was published; run again, and report a bug if it happens twice".to_owned(),
                 ExitCode::Integrity,
             ),
+            E::Stopped => (
+                "a signal asked for it".to_owned(),
+                "run the same command again".to_owned(),
+                ExitCode::Interrupted,
+            ),
             E::Differs { differences, .. } => (
                 differences.join("; "),
                 "run the extraction again, or restore the files".to_owned(),
@@ -283,14 +326,8 @@ impl From<WriteError> for Failure {
 fn remedy(service: Service, trouble: Trouble) -> (String, ExitCode) {
     let bucket = service.container();
     let (fix, exit) = match trouble {
-        Trouble::Unreachable => (
-            "check the endpoint and the network, and run again".to_owned(),
-            ExitCode::Unreachable,
-        ),
-        Trouble::Throttled => (
-            "run again later, or with fewer --workers".to_owned(),
-            ExitCode::TryLater,
-        ),
+        Trouble::Unreachable => of_table(Fault::StoreUnreachable),
+        Trouble::Throttled => of_table(Fault::StoreThrottled),
         Trouble::Denied => {
             let rights = match service {
                 Service::S3 => {
@@ -321,7 +358,7 @@ fn remedy(service: Service, trouble: Trouble) -> (String, ExitCode) {
             };
             (format!("set {where_from}"), ExitCode::Denied)
         }
-        Trouble::Clock => ("set the clock of this machine".to_owned(), ExitCode::Denied),
+        Trouble::Clock => of_table(Fault::StoreClock),
         Trouble::NoBucket => (
             format!("create the {bucket}, or correct its name or the endpoint"),
             ExitCode::Output,
@@ -342,4 +379,28 @@ fn remedy(service: Service, trouble: Trouble) -> (String, ExitCode) {
         ),
     };
     (fix, exit)
+}
+
+/// Remedy and exit code of a fault that needs no words of its own.
+fn of_table(fault: Fault) -> (String, ExitCode) {
+    let rule = fault.rule();
+    (rule.remedy.to_owned(), rule.exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn troubles_end_as_the_table_says() {
+        for trouble in Trouble::ALL {
+            for service in [Service::S3, Service::Gcs, Service::Azure] {
+                let (fix, exit) = remedy(service, trouble);
+                assert!(!fix.is_empty());
+                if let Some(fault) = trouble.fault() {
+                    assert_eq!(exit, fault.rule().exit, "{trouble:?}");
+                }
+            }
+        }
+    }
 }

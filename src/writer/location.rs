@@ -27,6 +27,25 @@ impl Location {
         }
     }
 
+    /// The path that a run at this place records as its own, whether or not it is there yet: symbolic
+    /// links are followed. A store's is its URL.
+    pub fn real(&self) -> String {
+        let Self::Local(path) = self else {
+            return self.to_string();
+        };
+        let path = path.canonicalize().unwrap_or_else(|_| {
+            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let above = absolute
+                .parent()
+                .and_then(|above| above.canonicalize().ok());
+            match (above, absolute.file_name()) {
+                (Some(above), Some(name)) => above.join(name),
+                _ => absolute,
+            }
+        });
+        path.display().to_string()
+    }
+
     /// The dataset as something to read.
     pub(super) fn folder(&self) -> Box<dyn Folder> {
         match self {

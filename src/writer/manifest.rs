@@ -13,8 +13,8 @@ use super::folder::{Directory, Folder};
 use super::location::Location;
 use super::{PartReceipt, Result, WriteError, names};
 use crate::model::{
-    ChunkBounds, Column, FormatOptions, Layout, ProofLevel, Relation, RelationKind, RunId,
-    SnapshotFacts, SourceIdentity, Teaching, TypeMapping, hex,
+    BesideKept, ChunkBounds, Column, FormatOptions, Layout, PointInTime, ProofLevel, Relation,
+    RelationKind, RunId, SnapshotFacts, SourceIdentity, Teaching, TypeMapping, hex,
 };
 
 /// The version of the manifest that this program writes; it reads no newer one.
@@ -62,6 +62,9 @@ pub struct Manifest {
     pub files: Vec<FileEntry>,
     /// The snapshot: level achieved, readers, position, time.
     pub consistency: SnapshotFacts,
+    /// The points in time that the chunks show, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<PointInTime>,
     /// Fingerprint of the plan.
     pub fingerprint: String,
     /// What was proved before publishing.
@@ -120,12 +123,16 @@ impl FileEntry {
 pub struct ProofRecord {
     /// The level asked for.
     pub level: ProofLevel,
-    /// Rows by the server's own count in the same snapshot; none with `--proof stream`.
+    /// Rows by the server's own count in the same snapshot; none with `--proof stream`. Of a dataset
+    /// that has chunks of an unfinished run: the rows of these, and the server's count of the others.
     pub counted: Option<u64>,
     /// Rows, as the files say when they are read back.
     pub rows: u64,
     /// Chunks that tile the table exactly, each read to the end of its stream.
     pub chunks: u32,
+    /// What the server counted where chunks were kept from an unfinished run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside_kept: Option<BesideKept>,
     /// With `--proof full`, what was summed, and what that cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<KeyProof>,

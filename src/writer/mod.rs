@@ -8,6 +8,7 @@ mod dictionary;
 mod error;
 mod folder;
 mod format;
+mod leftovers;
 mod location;
 pub mod manifest;
 mod meter;
@@ -23,6 +24,8 @@ mod replace;
 mod runs;
 mod stable;
 mod staging;
+mod step;
+mod stopping;
 pub mod store;
 mod sweep;
 #[cfg(test)]
@@ -33,11 +36,13 @@ pub mod verify;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 pub use error::WriteError;
+pub use leftovers::Leftovers;
 pub use location::Location;
 pub use meter::Meter;
+
+pub use crate::model::PartReceipt;
 
 /// The result of writing.
 pub type Result<T> = std::result::Result<T, WriteError>;
@@ -71,21 +76,4 @@ pub trait ChunkWriter: Send {
 
     /// Removes what was written. May be called at any time.
     async fn abort(self: Box<Self>) -> Result<()>;
-}
-
-/// One finished file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartReceipt {
-    /// File name, without directory.
-    pub name: String,
-    /// Plan chunk number.
-    pub chunk: u32,
-    /// Segment of the chunk, from 1.
-    pub segment: u32,
-    /// Rows.
-    pub rows: u64,
-    /// Bytes of the file.
-    pub bytes: u64,
-    /// SHA-256 of the file in hex, computed while it was written.
-    pub sha256: String,
 }

@@ -3,13 +3,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock, statvfs};
 
 use super::{Result, WriteError, names, stable};
+use crate::model::RunId;
 
 /// Finds the real path of a dataset and creates the directories above it.
 ///
@@ -203,15 +204,17 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock file `path` of the dataset `target`, without waiting.
+    /// Takes the lock file `path` of the dataset `target` for `run`, without waiting. While it is
+    /// held, the file says by whom.
     ///
     /// # Errors
     /// [`WriteError::Held`] when another run has it.
-    pub(super) fn take(path: PathBuf, target: &Path) -> Result<Self> {
+    pub(super) fn take(path: PathBuf, target: &Path, run: &RunId) -> Result<Self> {
         loop {
-            let file = OpenOptions::new()
+            let mut file = OpenOptions::new()
                 .create(true)
                 .truncate(false)
+                .read(true)
                 .write(true)
                 .open(&path)
                 .map_err(WriteError::io("create", &path))?;
@@ -220,6 +223,7 @@ impl Lock {
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     return Err(WriteError::Held {
                         path: target.display().to_string(),
+                        by: holder(&mut file),
                     });
                 }
                 Err(error) => return Err(WriteError::io("lock", &path)(error.into())),
@@ -227,6 +231,7 @@ impl Lock {
             let locked = file.metadata().map_err(WriteError::io("lock", &path))?;
             match fs::metadata(&path) {
                 Ok(named) if (named.dev(), named.ino()) == (locked.dev(), locked.ino()) => {
+                    sign(&mut file, run).map_err(WriteError::io("write", &path))?;
                     return Ok(Self { path, _file: file });
                 }
                 Ok(_) => {}
@@ -235,6 +240,25 @@ impl Lock {
             }
         }
     }
+}
+
+/// The most bytes of a lock file that say who holds it.
+const SIGNATURE: u64 = 256;
+
+/// Who holds a lock, in the words of [`sign`]; nothing where the holder has not signed yet.
+fn holder(file: &mut File) -> Option<String> {
+    let mut words = Vec::new();
+    file.take(SIGNATURE).read_to_end(&mut words).ok()?;
+    let words = String::from_utf8_lossy(&words);
+    words.lines().next().map(str::to_owned)
+}
+
+/// Writes into a lock file who holds it. The kernel decides who does; this is for people.
+fn sign(file: &mut File, run: &RunId) -> io::Result<()> {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    file.set_len(0)?;
+    writeln!(file, "run {run}, process {} on {host}", std::process::id())
 }
 
 impl Drop for Lock {
@@ -247,6 +271,10 @@ impl Drop for Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn run() -> RunId {
+        RunId::stored("rx-20260131-120000-0badcafe")
+    }
 
     #[test]
     fn a_link_is_followed_and_a_link_to_nothing_refused() {
@@ -269,16 +297,18 @@ mod tests {
     fn a_lock_excludes_and_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(".d.ixtract-lock");
-        let first = Lock::take(path.clone(), Path::new("d")).unwrap();
-        assert!(matches!(
-            Lock::take(path.clone(), Path::new("d")),
-            Err(WriteError::Held { .. })
-        ));
+        let first = Lock::take(path.clone(), Path::new("d"), &run()).unwrap();
+        match Lock::take(path.clone(), Path::new("d"), &run()) {
+            Err(WriteError::Held { by: Some(by), .. }) => {
+                assert!(by.contains("0badcafe, process"), "{by}");
+            }
+            other => panic!("{other:?}"),
+        }
         drop(first);
         assert!(!path.exists());
         fs::write(&path, "").unwrap();
         // What a killed run left is nobody's lock.
-        drop(Lock::take(path.clone(), Path::new("d")).unwrap());
+        drop(Lock::take(path.clone(), Path::new("d"), &run()).unwrap());
     }
 
     #[test]
@@ -292,7 +322,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..500 {
-                        if let Ok(lock) = Lock::take(path.clone(), Path::new("d")) {
+                        if let Ok(lock) = Lock::take(path.clone(), Path::new("d"), &run()) {
                             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                             taken.fetch_add(1, Ordering::SeqCst);
                             inside.fetch_sub(1, Ordering::SeqCst);

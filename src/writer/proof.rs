@@ -8,12 +8,15 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::folder::Folder;
 use super::manifest::{KeyProof, ProofRecord};
 use super::publish::{Evidence, WriteBudget};
 use super::staging::Staging;
+use super::stopping::Stoppable;
 use super::{PartReceipt, Result, WriteError, format, names};
-use crate::model::{ChunkStatus, KeySum, ProofLevel, arrow_schema};
+use crate::model::{BesideKept, ChunkStatus, KeySum, ProofLevel, arrow_schema};
 
 type Held<T> = std::result::Result<T, String>;
 
@@ -29,11 +32,13 @@ type Held<T> = std::result::Result<T, String>;
 /// all, and nothing that is known to be wrong gets so far.
 ///
 /// # Errors
-/// [`WriteError::Proof`] with the first part that does not hold, and both numbers; those of `land`.
+/// [`WriteError::Proof`] with the first part that does not hold, and both numbers; those of `land`;
+/// [`WriteError::Stopped`] once `stop` is cancelled.
 pub(super) fn prove(
     dataset: &str,
     staging: &dyn Staging,
     evidence: &Evidence<'_>,
+    stop: &CancellationToken,
     landed: &mut dyn FnMut(),
 ) -> Result<ProofRecord> {
     let broken = |why| WriteError::Proof {
@@ -43,14 +48,21 @@ pub(super) fn prove(
     let record = told(evidence).map_err(broken)?;
     staging.land(evidence.receipts)?;
     landed();
-    let folder = staging.folder();
-    let present = folder.names("")?.into_iter().collect();
-    files_agree(folder.as_ref(), &present, evidence).map_err(broken)?;
-    let keys = match evidence.plan.spec.proof {
-        ProofLevel::Full => Some(keys_agree(folder.as_ref(), evidence).map_err(broken)?),
-        _ => None,
+    let folder = Stoppable {
+        folder: staging.folder(),
+        stop: stop.clone(),
     };
-    Ok(ProofRecord { keys, ..record })
+    let present = folder.names("")?.into_iter().collect();
+    let read = files_agree(&folder, &present, evidence).and_then(|()| {
+        let full = evidence.plan.spec.proof == ProofLevel::Full;
+        full.then(|| keys_agree(&folder, evidence)).transpose()
+    });
+    match read {
+        // Whatever was found by then is of no interest any more.
+        _ if stop.is_cancelled() => Err(WriteError::Stopped),
+        Ok(keys) => Ok(ProofRecord { keys, ..record }),
+        Err(why) => Err(broken(why)),
+    }
 }
 
 /// (e) What the server summed of each chunk is what its files hold.
@@ -116,16 +128,42 @@ fn told(evidence: &Evidence<'_>) -> Held<ProofRecord> {
     rows_by_chunk_agree(&by_chunk, evidence.receipts)?;
     let rows = evidence.receipts.iter().map(|receipt| receipt.rows).sum();
     let level = evidence.plan.spec.proof;
+    let beside_kept = beside_kept(evidence, &by_chunk);
+    // What was kept is older than the count, so only the rest can be compared with it.
+    let counted = match (evidence.counted, beside_kept) {
+        (Some(_), Some(beside)) => Some(counted_with(beside)?),
+        (counted, _) => counted,
+    };
     if level.counts() {
-        count_agrees(evidence.counted, rows)?;
+        count_agrees(counted, rows)?;
     }
     Ok(ProofRecord {
         level,
-        counted: evidence.counted,
+        counted,
+        beside_kept,
         rows,
         chunks: u32::try_from(by_chunk.len()).map_err(|e| e.to_string())?,
         keys: None,
     })
+}
+
+/// What the server counted beside kept chunks, where there are any.
+fn beside_kept(evidence: &Evidence<'_>, rows: &BTreeMap<u32, u64>) -> Option<BesideKept> {
+    let kept = evidence.counted_kept;
+    (!kept.is_empty()).then(|| BesideKept {
+        all: evidence.counted.unwrap_or(0),
+        in_kept: kept.values().sum(),
+        kept: kept.keys().filter_map(|chunk| rows.get(chunk)).sum(),
+    })
+}
+
+/// The rows that a dataset with kept chunks must have.
+fn counted_with(beside: BesideKept) -> Held<u64> {
+    let BesideKept { all, in_kept, kept } = beside;
+    let others = all.checked_sub(in_kept).ok_or_else(|| {
+        format!("the server counts {all} rows and {in_kept} of them in kept chunks")
+    })?;
+    Ok(others.saturating_add(kept))
 }
 
 /// (b) Every planned chunk has one record, a success; gives the rows that each read.

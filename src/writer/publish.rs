@@ -7,13 +7,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
+use super::folder::Folder;
 use super::format;
+use super::leftovers::{self, Leftovers, Move};
 use super::location::Location;
 use super::manifest::{FileEntry, MANIFEST_VERSION, Manifest, ProofRecord};
 use super::part::PartSink;
@@ -21,12 +25,13 @@ use super::place::{self, Lock, Spot};
 use super::replace::Replace;
 use super::runs::Runs;
 use super::staging::Staging;
+pub use super::step::Step;
 use super::store::StoreRuns;
 use super::{PartReceipt, Result, Sink, WriteError, names, proof};
 use crate::clock::SharedClock;
 use crate::model::{
-    ChunkBounds, ChunkRecord, ExecutionPlan, FormatOptions, KeySum, Layout, RunId, SnapshotFacts,
-    Teaching, arrow_schema,
+    ChunkBounds, ChunkRecord, ExecutionPlan, FinishedChunk, FormatOptions, KeySum, Layout,
+    PointInTime, RunId, SnapshotFacts, Teaching, arrow_schema,
 };
 
 /// The memory of one writer.
@@ -64,6 +69,10 @@ pub struct Evidence<'a> {
     pub adaptations: &'a [String],
     /// Values written as NULL because their output type cannot hold them, by column.
     pub nulled: &'a BTreeMap<String, u64>,
+    /// The points in time that the chunks show, where there are several.
+    pub points: &'a [PointInTime],
+    /// Of the server's count, the rows in the range of each chunk that was kept from an unfinished run.
+    pub counted_kept: &'a BTreeMap<u32, u64>,
     /// When the run started.
     pub started_at: Timestamp,
     /// Now.
@@ -94,82 +103,6 @@ pub struct Published {
     pub warnings: Vec<String>,
 }
 
-/// A step of publishing that is done; tests kill the program after each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
-    /// The dataset is held and its staging directory made; nothing is written yet.
-    Prepared,
-    /// Every part is where it stays, on stable storage.
-    PartsStable,
-    /// Every proof holds.
-    Proved,
-    /// The staged directory has its manifest.
-    ManifestWritten,
-    /// The staged directory has its `_SUCCESS` marker.
-    MarkerWritten,
-    /// The staged directory is on stable storage, names included.
-    Sealed,
-    /// All that the switch needs is in place and checked once more.
-    Ready,
-    /// Readers see the new version.
-    Switched,
-    /// The switch is on stable storage.
-    Settled,
-    /// The old version has the name it is kept under, if it is kept.
-    SetAside,
-    /// What is no longer kept is removed.
-    OldRemoved,
-    /// The lock is released.
-    Released,
-}
-
-impl Step {
-    /// Every step, in order.
-    pub const ALL: [Step; 12] = [
-        Self::Prepared,
-        Self::PartsStable,
-        Self::Proved,
-        Self::ManifestWritten,
-        Self::MarkerWritten,
-        Self::Sealed,
-        Self::Ready,
-        Self::Switched,
-        Self::Settled,
-        Self::SetAside,
-        Self::OldRemoved,
-        Self::Released,
-    ];
-
-    /// Its name, such as `manifest-written`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Prepared => "prepared",
-            Self::PartsStable => "parts-stable",
-            Self::Proved => "proved",
-            Self::ManifestWritten => "manifest-written",
-            Self::MarkerWritten => "marker-written",
-            Self::Sealed => "sealed",
-            Self::Ready => "ready",
-            Self::Switched => "switched",
-            Self::Settled => "settled",
-            Self::SetAside => "set-aside",
-            Self::OldRemoved => "old-removed",
-            Self::Released => "released",
-        }
-    }
-
-    /// Whether readers see the new version once this step is done.
-    pub fn is_published(self) -> bool {
-        self >= Self::Switched
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// How a dataset is laid out, which is how readers are switched from one version to the next.
 pub(super) trait Arrangement: Send {
     /// The dataset.
@@ -195,6 +128,23 @@ pub(super) trait Arrangement: Send {
     fn remove_old(&mut self, warnings: &mut Vec<String>) -> Result<()>;
     /// Removes what was gathered.
     fn discard(&mut self) -> Result<()>;
+    /// Whether finished files can be left to another run.
+    fn can_leave(&self) -> bool {
+        false
+    }
+    /// Leaves the finished files to another run, and nothing else.
+    fn leave(&mut self) -> Result<()> {
+        self.discard()
+    }
+    /// What an unfinished run has left here.
+    fn left_by(&self, _run: &RunId) -> Result<Option<Box<dyn Folder>>> {
+        Ok(None)
+    }
+    /// Moves a file that an unfinished run has left to those of this run.
+    fn take_over(&self, _run: &RunId, name: &str) -> Result<()> {
+        let error = io::Error::from(io::ErrorKind::NotFound);
+        Err(WriteError::io("take over", name)(error))
+    }
     /// After a discard, with the lock released: removes a directory that was made for nothing.
     fn vacate(&mut self) {}
 }
@@ -209,6 +159,12 @@ pub struct Dataset {
     run: RunId,
     clock: Option<SharedClock>,
     warnings: Vec<String>,
+    /// Files of unfinished runs to take over.
+    moves: Vec<Move>,
+    /// Whether finished files are left to another run when publishing fails.
+    leaves: bool,
+    /// Cancelled when somebody asks to stop.
+    stop: CancellationToken,
     // Last, so that everything else is over before another run may begin.
     lock: Option<Lock>,
 }
@@ -241,27 +197,40 @@ impl Dataset {
         layout: Layout,
         keep: u32,
     ) -> Result<Self> {
-        Self::take(target.into(), run, (layout, keep), true)
+        Self::take(target.into(), run, (layout, keep), Some(&[]))
     }
 
-    /// [`Dataset::prepare`]; what dead runs left stays where it lies unless `sweep`.
+    /// [`Dataset::prepare`], but the sweep spares what these unfinished runs left.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::prepare`].
+    pub fn prepare_sparing(
+        target: impl Into<Location>,
+        run: &RunId,
+        options: (Layout, u32),
+        spared: &[RunId],
+    ) -> Result<Self> {
+        Self::take(target.into(), run, options, Some(spared))
+    }
+
+    /// [`Dataset::prepare`], sweeping all that dead runs left but for those that are spared; where
+    /// nothing says who is, all of it stays where it lies.
     pub(super) fn take(
         target: Location,
         run: &RunId,
         (layout, keep): (Layout, u32),
-        sweep: bool,
+        spared: Option<&[RunId]>,
     ) -> Result<Self> {
         let mut warnings = Vec::new();
-        let sweeping = sweep.then_some(&mut warnings);
         let (arrangement, lock): (Box<dyn Arrangement>, _) = match (target, layout) {
             (Location::Local(target), Layout::Replace) => {
                 let spot = Spot::of(place::resolve(&target)?)?;
-                let (replace, lock) = Replace::prepare(spot, run, keep, sweeping)?;
+                let (replace, lock) = Replace::prepare(spot, (run, spared), keep, &mut warnings)?;
                 (Box::new(replace), Some(lock))
             }
             (Location::Local(target), Layout::Runs) => {
                 let target = place::resolve(&target)?;
-                let (runs, lock) = Runs::prepare(target, run, keep, sweeping)?;
+                let (runs, lock) = Runs::prepare(target, (run, spared), keep, &mut warnings)?;
                 (Box::new(runs), Some(lock))
             }
             (Location::Store(store), _) => {
@@ -274,6 +243,9 @@ impl Dataset {
             run: run.clone(),
             clock: None,
             warnings,
+            moves: Vec::new(),
+            leaves: false,
+            stop: CancellationToken::new(),
             lock,
         })
     }
@@ -306,6 +278,50 @@ impl Dataset {
     /// [`ChunkWriter::meter`](super::ChunkWriter::meter).
     pub fn measure(&mut self, clock: SharedClock) {
         self.clock = Some(clock);
+    }
+
+    /// Whether finished files can be left to another run: not on a store, where what is not published
+    /// has no name yet.
+    pub fn can_leave(&self) -> bool {
+        self.arrangement.can_leave()
+    }
+
+    /// Publishing ends with [`WriteError::Stopped`] once this is cancelled, if readers see nothing yet.
+    pub fn stop_on(&mut self, stop: CancellationToken) {
+        self.stop = stop;
+    }
+
+    /// Finished files are left to another run where publishing fails; see [`WriteError::is_of_place`].
+    pub fn leave_on_failure(&mut self) {
+        self.leaves = true;
+    }
+
+    /// Looks which of the chunks that unfinished `runs`, the newest first, had finished are still whole,
+    /// byte for byte. [`Dataset::take_over`] then makes their files this run's own.
+    ///
+    /// # Errors
+    /// [`WriteError::Io`] where the leftovers cannot be looked at.
+    pub fn look_over(&mut self, runs: &[RunId], chunks: Vec<FinishedChunk>) -> Result<Leftovers> {
+        let mut folders = Vec::new();
+        for run in runs {
+            if let Some(folder) = self.arrangement.left_by(run)? {
+                folders.push((run.clone(), folder));
+            }
+        }
+        let (found, moves) = leftovers::look(&folders, chunks);
+        self.moves = moves;
+        Ok(found)
+    }
+
+    /// Takes over the files of the chunks that [`Dataset::look_over`] found whole.
+    ///
+    /// # Errors
+    /// [`WriteError::Io`]; what was taken over by then is this run's, the rest lies where it was.
+    pub fn take_over(&mut self) -> Result<()> {
+        for (run, name) in std::mem::take(&mut self.moves) {
+            self.arrangement.take_over(&run, &name)?;
+        }
+        Ok(())
     }
 
     fn part_sink(&self, options: &FormatOptions, budget: WriteBudget) -> PartSink {
@@ -342,7 +358,11 @@ impl Dataset {
             Err(error) => {
                 let error = self.arrangement.overtaken().unwrap_or(error);
                 // The first error is the one to tell; what stays is swept by the next run.
-                let _ = self.abandon();
+                let _ = if self.leaves && error.is_of_place() {
+                    self.leave()
+                } else {
+                    self.abandon()
+                };
                 Err(error)
             }
         }
@@ -358,7 +378,8 @@ impl Dataset {
         let location = self.arrangement.location();
         let staging = self.arrangement.staging();
         let mut landed = || after(Step::PartsStable);
-        let proof = proof::prove(&location.to_string(), staging, evidence, &mut landed)?;
+        let shown = location.to_string();
+        let proof = proof::prove(&shown, staging, evidence, &self.stop, &mut landed)?;
         after(Step::Proved);
         let files = self.entries(evidence)?;
         let (manifest, bytes) = describe(&location, evidence, proof, files).seal();
@@ -370,6 +391,9 @@ impl Dataset {
         after(Step::Sealed);
         let manifest = self.arrangement.ready(manifest)?;
         after(Step::Ready);
+        if self.stop.is_cancelled() {
+            return Err(WriteError::Stopped);
+        }
         self.arrangement.switch()?;
         after(Step::Switched);
         Ok(manifest)
@@ -420,6 +444,11 @@ impl Dataset {
         Ok(files)
     }
 
+    /// Gives the dataset up, but leaves the finished files to another run. The old version is as it was.
+    pub fn leave(mut self) -> Result<()> {
+        self.arrangement.leave()
+    }
+
     /// Gives the dataset up: removes what was staged and releases the lock. The old version is as
     /// it was.
     pub fn abandon(mut self) -> Result<()> {
@@ -457,6 +486,7 @@ fn describe(
         bytes: files.iter().map(|file| file.bytes).sum(),
         files,
         consistency: evidence.snapshot.clone(),
+        points: evidence.points.to_vec(),
         fingerprint: evidence.plan.fingerprint.clone(),
         proof,
         nulled: evidence.nulled.clone(),

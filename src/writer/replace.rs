@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::folder::{Directory, Folder};
 use super::location::Location;
 use super::manifest::Manifest;
 use super::place::{self, Lock, Spot};
@@ -23,18 +24,18 @@ pub(super) struct Replace {
 }
 
 impl Replace {
-    /// Takes the dataset, sweeps what dead runs left (where there is a list for warnings) and makes
-    /// the staging directory.
+    /// Takes the dataset, sweeps what dead runs left (all but what is spared, where anybody says what
+    /// that is) and makes the staging directory.
     pub(super) fn prepare(
         spot: Spot,
-        run: &RunId,
+        (run, spared): (&RunId, Option<&[RunId]>),
         keep: u32,
-        sweeping: Option<&mut Vec<String>>,
+        warnings: &mut Vec<String>,
     ) -> Result<(Self, Lock)> {
-        let lock = Lock::take(spot.lock(), &spot.target)?;
+        let lock = Lock::take(spot.lock(), &spot.target, run)?;
         inspect(&spot.target)?;
-        if let Some(warnings) = sweeping {
-            sweep_staging(&spot, keep, warnings)?;
+        if let Some(spared) = spared {
+            sweep_staging(&spot, keep, spared, warnings)?;
         }
         spot.probe()?;
         let staged = spot.staging(run.tag());
@@ -118,14 +119,34 @@ impl Arrangement for Replace {
             sweep::version(&self.staging.directory, warnings)?;
             self.holds_old = false;
         }
+        // What unfinished runs left is of no use any more.
+        sweep_staging(&self.spot, self.keep, &[], warnings)?;
         self.prune(warnings)?;
         stable::sync_directory(&self.spot.above)
     }
 
     fn discard(&mut self) -> Result<()> {
-        self.staging.settle_for_removal();
+        self.staging.settle();
         let mut left = Vec::new();
         sweep::version(&self.staging.directory, &mut left)
+    }
+
+    fn can_leave(&self) -> bool {
+        true
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        self.staging.leave()?;
+        stable::sync_parent(&self.staging.directory)
+    }
+
+    fn left_by(&self, run: &RunId) -> Result<Option<Box<dyn Folder>>> {
+        let left = Directory(self.spot.staging(run.tag()));
+        Ok(left.0.is_dir().then(|| Box::new(left) as Box<dyn Folder>))
+    }
+
+    fn take_over(&self, run: &RunId, name: &str) -> Result<()> {
+        self.staging.take_over(&self.spot.staging(run.tag()), name)
     }
 }
 
@@ -178,8 +199,16 @@ fn keep_version(spot: &Spot, directory: &Path, warnings: &mut Vec<String>) -> Re
 ///
 /// One kind is worth more than that: a run that died right after its exchange left the version
 /// before under its staging name, which shows in a manifest of another run.
-fn sweep_staging(spot: &Spot, keep: u32, warnings: &mut Vec<String>) -> Result<()> {
+fn sweep_staging(
+    spot: &Spot,
+    keep: u32,
+    spared: &[RunId],
+    warnings: &mut Vec<String>,
+) -> Result<()> {
     for (path, tag) in spot.all_staging()? {
+        if spared.iter().any(|run| run.tag() == tag) {
+            continue;
+        }
         let other = Manifest::find(&path)
             .ok()
             .flatten()

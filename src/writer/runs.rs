@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::folder::{Directory, Folder};
 use super::location::Location;
 use super::manifest::Manifest;
 use super::place::{self, Lock};
@@ -27,17 +28,17 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Takes the dataset, sweeps what dead runs left (where there is a list for warnings) and makes
-    /// this run's directory.
+    /// Takes the dataset, sweeps what dead runs left (all but what is spared, where anybody says what
+    /// that is) and makes this run's directory.
     pub(super) fn prepare(
         target: PathBuf,
-        run: &RunId,
+        (run, spared): (&RunId, Option<&[RunId]>),
         keep: u32,
-        sweeping: Option<&mut Vec<String>>,
+        warnings: &mut Vec<String>,
     ) -> Result<(Self, Lock)> {
         let created = !target.exists();
         stable::create_directories(&target)?;
-        let lock = Lock::take(target.join(names::INNER_LOCK), &target)?;
+        let lock = Lock::take(target.join(names::INNER_LOCK), &target, run)?;
         let staged = target.join(names::RUNS).join(run.as_str());
         let arrangement = Self {
             target,
@@ -47,11 +48,11 @@ impl Runs {
             aside: None,
         };
         arrangement.inspect()?;
-        if let Some(warnings) = sweeping {
+        if let Some(spared) = spared {
             for name in [names::MANIFEST, names::SUCCESS] {
                 stable::remove_file(&arrangement.target.join(names::unfinished(name)))?;
             }
-            arrangement.sweep(warnings)?;
+            arrangement.sweep(spared, warnings)?;
         }
         stable::create_directories(&arrangement.staging.directory)?;
         Ok((arrangement, lock))
@@ -102,16 +103,22 @@ impl Runs {
             .collect())
     }
 
-    /// Removes every run that the manifest neither names nor keeps: dead ones and old ones alike.
-    fn sweep(&self, warnings: &mut Vec<String>) -> Result<()> {
+    /// Whether a manifest names or keeps a run.
+    fn is_of_a_version(&self) -> Result<impl Fn(&str) -> bool + use<>> {
         let manifest = Manifest::find(&self.target)?;
-        let stays = |name: &str| {
+        Ok(move |name: &str| {
             manifest.as_ref().is_some_and(|m| {
                 m.run.as_str() == name || m.kept.iter().any(|run| run.as_str() == name)
             })
-        };
+        })
+    }
+
+    /// Removes every run that the manifest neither names nor keeps, dead ones and old ones alike, but
+    /// for those that are spared.
+    fn sweep(&self, spared: &[RunId], warnings: &mut Vec<String>) -> Result<()> {
+        let stays = self.is_of_a_version()?;
         for (path, name) in self.all_runs()? {
-            if !stays(&name) {
+            if !stays(&name) && !spared.iter().any(|run| run.as_str() == name) {
                 sweep::version(&path, warnings)?;
             }
         }
@@ -175,12 +182,12 @@ impl Arrangement for Runs {
     }
 
     fn remove_old(&mut self, warnings: &mut Vec<String>) -> Result<()> {
-        self.sweep(warnings)?;
+        self.sweep(&[], warnings)?;
         stable::sync_directory(&self.runs())
     }
 
     fn discard(&mut self) -> Result<()> {
-        self.staging.settle_for_removal();
+        self.staging.settle();
         if let Some(aside) = self.aside.take() {
             stable::remove_file(&aside)?;
         }
@@ -189,6 +196,30 @@ impl Arrangement for Runs {
         // Only what is empty goes.
         let _ = fs::remove_dir(self.runs());
         Ok(())
+    }
+
+    fn can_leave(&self) -> bool {
+        true
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        if let Some(aside) = self.aside.take() {
+            stable::remove_file(&aside)?;
+        }
+        self.staging.leave()?;
+        stable::sync_directory(&self.runs())
+    }
+
+    fn left_by(&self, run: &RunId) -> Result<Option<Box<dyn Folder>>> {
+        let left = Directory(self.runs().join(run.as_str()));
+        // What readers are shown is nobody's leftover, whatever its run's end was.
+        let shown = self.is_of_a_version()?(run.as_str());
+        Ok((!shown && left.0.is_dir()).then(|| Box::new(left) as Box<dyn Folder>))
+    }
+
+    fn take_over(&self, run: &RunId, name: &str) -> Result<()> {
+        self.staging
+            .take_over(&self.runs().join(run.as_str()), name)
     }
 
     fn vacate(&mut self) {

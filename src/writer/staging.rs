@@ -1,7 +1,7 @@
 //! Where a run gathers its files before anyone sees them: a hidden directory, or uploads that are
 //! not completed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -51,10 +51,26 @@ impl LocalStaging {
         }
     }
 
-    /// Waits for files that are on their way and about to be removed: that a sync failed says
-    /// nothing any more.
-    pub(super) fn settle_for_removal(&self) {
+    /// Waits for files that are on their way: that a sync failed says nothing any more where they are
+    /// about to be removed, or to be compared with their checksums before anybody uses them.
+    pub(super) fn settle(&self) {
         let _ = self.backlog.wait();
+    }
+
+    /// Leaves the whole files, and nothing else, to another run.
+    pub(super) fn leave(&self) -> Result<()> {
+        self.settle();
+        for name in place::entries(&self.directory)? {
+            if !names::is_part(&name.to_string_lossy()) {
+                stable::remove_file(&self.directory.join(&name))?;
+            }
+        }
+        stable::sync_directory(&self.directory)
+    }
+
+    /// Takes a file over from the directory of another run.
+    pub(super) fn take_over(&self, from: &Path, name: &str) -> Result<()> {
+        stable::put_in_place(&from.join(name), &self.directory.join(name))
     }
 }
 

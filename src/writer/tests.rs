@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{LogicalType, Type as Physical};
 use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
 
 use super::folder::{Blob, Directory, Folder};
 use super::manifest::{Manifest, files};
@@ -231,6 +232,8 @@ impl Read {
             },
             adaptations: &[],
             nulled: &self.nulled,
+            points: &[],
+            counted_kept: &BTreeMap::new(),
             started_at: now,
             now,
             freshness: None,
@@ -842,6 +845,127 @@ fn a_held_dataset_is_refused_until_it_is_let_go() {
         );
         Dataset::prepare(&target, &run_id(2), layout, 0).unwrap();
     }
+}
+
+#[test]
+fn a_stop_before_the_switch_publishes_nothing_and_a_later_one_is_too_late() {
+    for layout in [Layout::Replace, Layout::Runs] {
+        for step in Step::ALL {
+            let root = tempfile::tempdir().unwrap();
+            let target = root.path().join("d");
+            publish_ids(&target, 1, 3, layout, 0);
+            let mut dataset = Dataset::prepare(&target, &run_id(2), layout, 0).unwrap();
+            let stop = CancellationToken::new();
+            dataset.stop_on(stop.clone());
+            let read = write_ids(&dataset, 2, 3);
+            let outcome = read.publish_with(dataset, &mut |done| {
+                if done == step {
+                    stop.cancel();
+                }
+            });
+            let published = match outcome {
+                Ok(_) => true,
+                Err(WriteError::Stopped) => false,
+                Err(error) => panic!("{step}: {error}"),
+            };
+            assert_eq!(published, step.is_published(), "{step}");
+            let expected = run_id(if published { 2 } else { 1 });
+            assert_eq!(verify(&target).unwrap().run, expected, "{step}");
+            assert_eq!(names_in(root.path()), ["d"], "{step}");
+        }
+    }
+}
+
+/// The files of a run, by name, and the chunks that an unfinished run would be remembered by.
+fn leave_ids(target: &Path, number: u32, layout: Layout) -> Vec<FinishedChunk> {
+    let dataset = Dataset::prepare(target, &run_id(number), layout, 0).unwrap();
+    let read = write_ids(&dataset, number, 3);
+    dataset.leave().unwrap();
+    let chunks = read.chunks.into_iter();
+    chunks
+        .map(|record| FinishedChunk {
+            key_sum: None,
+            files: read
+                .receipts
+                .iter()
+                .filter(|receipt| receipt.chunk == record.number)
+                .cloned()
+                .collect(),
+            record,
+            run: run_id(number),
+            snapshot: snapshot(),
+        })
+        .collect()
+}
+
+#[test]
+fn what_a_run_left_is_spared_found_taken_over_and_swept() {
+    for layout in [Layout::Replace, Layout::Runs] {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("d");
+        let chunks = leave_ids(&target, 1, layout);
+        let spared = [run_id(1)];
+        let prepare = |number| {
+            Dataset::prepare_sparing(&target, &run_id(number), (layout, 0), &spared).unwrap()
+        };
+        // Of a run that does not look for it, nothing is taken.
+        let other = prepare(2);
+        other.abandon().unwrap();
+        let mut dataset = prepare(3);
+        let left = dataset.look_over(&spared, chunks.clone()).unwrap();
+        assert_eq!((left.intact.len(), left.lost.len()), (2, 0));
+        dataset.take_over().unwrap();
+        // It dies; its files are where it took them, and the names are still those of the first.
+        dataset.leave().unwrap();
+        let both = [run_id(3), run_id(1)];
+        let mut dataset =
+            Dataset::prepare_sparing(&target, &run_id(4), (layout, 0), &both).unwrap();
+        let left = dataset.look_over(&both, chunks.clone()).unwrap();
+        assert_eq!(left.intact, chunks);
+        dataset.take_over().unwrap();
+        let read = Read {
+            number: 4,
+            plan: plan(id_column(), &[100]),
+            receipts: chunks
+                .iter()
+                .flat_map(|chunk| chunk.files.clone())
+                .collect(),
+            chunks: chunks.iter().map(|chunk| chunk.record.clone()).collect(),
+            counted: Some(6),
+            nulled: BTreeMap::new(),
+            sums: BTreeMap::new(),
+        };
+        read.publish(dataset).unwrap();
+        assert_eq!(verify(&target).unwrap().rows, 6);
+        assert_eq!(names_in(root.path()), ["d"]);
+
+        // What readers are shown is nobody's leftover.
+        let mut dataset = prepare(5);
+        let left = dataset.look_over(&[run_id(4)], chunks.clone()).unwrap();
+        assert_eq!((left.intact.len(), left.lost.len()), (0, 2), "{left:?}");
+        dataset.abandon().unwrap();
+        verify(&target).unwrap();
+    }
+}
+
+#[test]
+fn names_out_of_a_history_open_nothing_but_parts() {
+    let root = tempfile::tempdir().unwrap();
+    let target = root.path().join("d");
+    let mut chunks = leave_ids(&target, 1, Layout::Replace);
+    fs::write(root.path().join("secret"), "x").unwrap();
+    for chunk in &mut chunks {
+        for file in &mut chunk.files {
+            file.name = "../secret".to_owned();
+        }
+    }
+    let spared = [run_id(1)];
+    let options = (Layout::Replace, 0);
+    let mut dataset = Dataset::prepare_sparing(&target, &run_id(2), options, &spared).unwrap();
+    let left = dataset.look_over(&spared, chunks).unwrap();
+    assert_eq!((left.intact.len(), left.lost.len()), (0, 2));
+    dataset.take_over().unwrap();
+    assert!(root.path().join("secret").exists());
 }
 
 #[test]

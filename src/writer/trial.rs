@@ -35,7 +35,7 @@ pub fn attempt(target: impl Into<Location>, run: &RunId, layout: Layout) -> Resu
         Location::Local(path) => Scaffold::above(path)?,
         Location::Store(_) => Scaffold(Vec::new()),
     };
-    let mut dataset = Dataset::take(target, run, (layout, 0), false)?;
+    let mut dataset = Dataset::take(target, run, (layout, 0), None)?;
     let location = dataset.location();
     let tried = dataset
         .free_bytes()

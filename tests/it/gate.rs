@@ -39,6 +39,13 @@ impl Gate {
         Self { session }
     }
 
+    /// Shuts the gate of a database that has had one before.
+    pub(crate) fn shut_again(database: &Database) -> Self {
+        let session = database.session();
+        session.exec("SELECT pg_advisory_lock(42)");
+        Self { session }
+    }
+
     /// Waits until this many readers have stopped in the middle of a `COPY`.
     #[track_caller]
     pub(crate) fn wait_for_readers(&self, readers: usize) {

@@ -30,6 +30,7 @@ mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
 mod doctor; // What would stand in a run's way, and the fix that helps.
 mod explain; // Runs explained and measured from the store alone.
+mod faults; // What goes wrong outside, and what is done about it.
 mod first_release; // Files of the first version.
 mod full; // What the server has of every chunk, against the files read back.
 mod hints; // What the user knows of the circumstances lowers what a run takes.
@@ -39,11 +40,13 @@ mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.
 mod mysql; // MySQL and MariaDB: types, one point in time, rights, keys, ways to a server.
+mod overlap; // Two runs of one dataset: the second says so, waits, or takes over from the dead.
 mod postmortem; // What is told of runs that are over.
 mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.
 mod replay; // Stored plans are executed again, exactly, or not at all.
+mod resume; // Unfinished runs are gone on with.
 mod rotation; // A chunk's rows in files of a bounded size.
 mod roundtrip; // Every type, value by value.
 mod selections; // Queries, columns, conditions and parameters.

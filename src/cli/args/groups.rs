@@ -162,15 +162,9 @@ pub enum TlsName {
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// The dataset, replaced as a whole: a directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or
-    /// az://CONTAINER/PREFIX; may use {source} {schema} {table} {date}
-    #[arg(
-        long,
-        short,
-        value_name = "PLACE",
-        value_parser = parse::output,
-        default_value = "out/{schema}.{table}"
-    )]
-    pub output: String,
+    /// az://CONTAINER/PREFIX; may use {source} {schema} {table} {date} [default: out/{schema}.{table}]
+    #[arg(long, short, value_name = "PLACE", value_parser = parse::output)]
+    pub output: Option<String>,
     /// How files are written.
     #[command(flatten)]
     pub format: FormatArgs,
@@ -184,6 +178,13 @@ pub struct OutputArgs {
     /// How an object store is reached.
     #[command(flatten)]
     pub store: ObjectStoreArgs,
+}
+
+impl OutputArgs {
+    /// The place, or where datasets go when nobody says so; a template.
+    pub fn place(&self) -> &str {
+        self.output.as_deref().unwrap_or("out/{schema}.{table}")
+    }
 }
 
 /// How an object store is reached; secrets come from the environment and from files.

@@ -165,6 +165,15 @@ pub(super) const DECIDED_BY_PLAN: [&str; 40] = [
     "context_file",
 ];
 
+/// What the plan of an unfinished run has already decided; such flags do not go with `--resume`. A table
+/// says which run, and a consistency may be asked for that no resumed run has.
+pub(super) fn decided_by_run() -> Vec<&'static str> {
+    let decided = DECIDED_BY_PLAN.into_iter().chain(["plan"]);
+    decided
+        .filter(|flag| !["table", "consistency"].contains(flag))
+        .collect()
+}
+
 pub(super) const LONG_ABOUT: &str = "\
 Copy tables out of databases into Parquet or CSV: exactly, gently, and faster with every run.
 

@@ -9,6 +9,7 @@ mod parse;
 mod state;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -104,7 +105,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// `schema.table` or `table`; quote a part as the server does to take it literally
-    #[arg(value_name = "TABLE", required_unless_present_any = ["plan", "query"])]
+    #[arg(value_name = "TABLE", required_unless_present_any = ["plan", "query", "resume"])]
     pub table: Option<String>,
     /// Columns and rows.
     #[command(flatten)]
@@ -117,6 +118,18 @@ pub struct RunArgs {
         conflicts_with_all = help::DECIDED_BY_PLAN
     )]
     pub plan: Option<PathBuf>,
+    /// Go on with an unfinished run, keeping the chunks that it had finished: `last`, of TABLE or
+    /// --output if given, or its id, the beginning of it or of its last part
+    #[arg(
+        long,
+        value_name = "RUN",
+        help_heading = "Table",
+        conflicts_with_all = help::decided_by_run()
+    )]
+    pub resume: Option<String>,
+    /// Remove what unfinished runs of this dataset left, before reading
+    #[arg(long, help_heading = "Table", conflicts_with = "resume")]
+    pub discard: bool,
     /// Source.
     #[command(flatten)]
     pub source: SourceArgs,
@@ -144,6 +157,10 @@ pub struct RunArgs {
     /// Answer yes to every question
     #[arg(long, short = 'y', help_heading = "Safety")]
     pub yes: bool,
+    /// While another run writes this dataset, wait for its end so long, such as 90s, 15m or 2h; then
+    /// exit 75 [default: at once]
+    #[arg(long, value_name = "TIME", help_heading = "Safety", value_parser = parse::duration)]
+    pub wait: Option<Duration>,
 }
 
 /// `replay`.

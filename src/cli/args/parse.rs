@@ -1,6 +1,7 @@
 //! Parsers of single flag values. Their errors say what this version supports.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use crate::model::{Chunking, Consistency, FieldType, Format, Layout, OnUnrepresentable, TypeMode};
 use crate::writer::store::Address;
@@ -101,6 +102,22 @@ pub(super) fn on_unrepresentable(
         "null" => Ok((column, OnUnrepresentable::Null)),
         _ => Err("write fail, null, COLUMN=fail or COLUMN=null".to_owned()),
     }
+}
+
+/// A time of whole seconds, minutes or hours: `90s`, `15m`, `2h`; a bare number is seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[number.len()..] {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    let seconds = number.parse().ok().zip(unit);
+    seconds
+        .and_then(|(number, unit): (u64, u64)| number.checked_mul(unit))
+        .map(Duration::from_secs)
+        .ok_or_else(|| "write a number with s, m or h, such as 90s, 15m or 2h".to_owned())
 }
 
 /// A span of time in seconds: a number with `h`, `d` or `w`.
@@ -286,6 +303,26 @@ mod tests {
         assert_eq!(delimiter("\\"), Ok('\\'));
         for wrong in ["", ";;", "é", "\\n"] {
             assert!(delimiter(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        let seconds = |text| duration(text).map(|time| time.as_secs());
+        for (text, want) in [("90s", 90), ("15m", 900), ("2h", 7200), ("7", 7), ("0", 0)] {
+            assert_eq!(seconds(text), Ok(want));
+        }
+        for wrong in [
+            "",
+            "s",
+            "1d",
+            "-1s",
+            "1.5h",
+            "1 m",
+            "99999999999999999999",
+            "9999999999999999h",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -1,46 +1,115 @@
 //! One attempt at a plan: snapshot, execution, publishing, and what is known of it at the end.
 
-use std::collections::BTreeMap;
+mod telling;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::context::{Context, entropy};
+use crate::cli::history::History;
 use crate::cli::run::Job;
 use crate::cli::survey::Survey;
-use crate::engine::budget;
-use crate::engine::{self, EngineError, Execution, WorkerHost};
+use crate::engine::event::Event;
+use crate::engine::{self, EngineError, Execution, Work, WorkerHost, budget};
 use crate::error::{ExitCode, Failure};
-use crate::model::{Decisions, RunClose, RunOpen, RunStatus, SnapshotFacts, Teaching};
-use crate::planner::{self, Executed};
+use crate::model::{
+    ChunkRecord, ChunkStatus, ExecutionSpec, FinishedChunk, PartReceipt, PointInTime, RunClose,
+    RunId, RunOpen, RunStatus, SnapshotFacts, Teaching, combine,
+};
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
-use crate::ui::json::{KeysDocument, ProofDocument, RunDocument};
 use crate::writer::publish::{Dataset, Evidence, Published, Step, Sums, WriteBudget};
+use crate::writer::{Leftovers, WriteError};
 
 /// What is known of an attempt, from nothing at its beginning.
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
+    /// What an unfinished run left: the chunks that need not be read, and why others must be.
+    left: Leftovers,
     snapshot: Option<SnapshotFacts>,
+    /// When it was asked for, by the clock.
+    snapshot_since: Duration,
     /// How long it took to get it.
     snapshot_took: Duration,
     execution: Option<Execution>,
+    /// Whether finished chunks are remembered, so that another run can go on with this one.
+    remembered: bool,
+    /// What was read turned out not to be what the table held.
+    spoiled: bool,
 }
 
 impl Attempt {
+    /// One that need not read what an unfinished run left whole.
+    pub(super) fn new(left: Leftovers) -> Self {
+        Self {
+            remembered: !left.intact.is_empty(),
+            left,
+            ..Self::default()
+        }
+    }
+
     /// Opens the snapshot, executes the plan in it, and makes sure that it held to the end.
     pub(super) async fn read(
         &mut self,
         context: &Context,
         job: &Job,
-        survey: &Survey,
-        dataset: &Dataset,
+        (survey, open): (&Survey, &RunOpen),
+        dataset: &mut Dataset,
+        history: &mut History,
     ) -> Result<(), Failure> {
+        dataset.take_over()?;
+        let snapshot = self.freeze(context, job, survey).await?;
+        let facts = snapshot.facts();
+        history.keep_snapshot(&open.id, &facts);
+        self.remembered = history.is_there()
+            && dataset.can_leave()
+            && survey.plan.spec.not_kept().is_none()
+            && snapshot.holds_each_chunk();
+        if self.remembered {
+            dataset.leave_on_failure();
+        }
+        let remember = Remember {
+            history: self.remembered.then_some(history),
+            run: &open.id,
+            facts: &facts,
+        };
+        let result = self
+            .execute(context, job, survey, (&snapshot, dataset), remember)
+            .await;
+        match result {
+            Ok(()) => {
+                let closed = close(context, snapshot.as_ref()).await;
+                // A signal and a lost connection come from outside; whatever else there is to say is
+                // about what was read.
+                self.spoiled = closed.as_ref().is_err_and(|failure| {
+                    !matches!(
+                        failure.exit,
+                        ExitCode::Interrupted | ExitCode::Terminated | ExitCode::Unreachable
+                    )
+                });
+                closed
+            }
+            Err(EngineError::Cancelled) => Err(cancelled(context)),
+            Err(error) => {
+                self.spoiled = !error.keeps_chunks();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Opens the snapshot.
+    async fn freeze(
+        &mut self,
+        context: &Context,
+        job: &Job,
+        survey: &Survey,
+    ) -> Result<Arc<dyn Snapshot>, Failure> {
         let spec = &survey.plan.spec;
-        let share = budget::share(budget::worker_bytes(spec.memory_mb, spec.workers));
         let request = SnapshotRequest {
             consistency: spec.consistency,
             sessions: spec.workers,
-            batch_bytes: share.batch_bytes,
+            batch_bytes: share(spec).batch_bytes,
             lock_wait: job.source.lock_wait,
             allow_row_security: job.source.allow_row_security,
         };
@@ -48,35 +117,55 @@ impl Attempt {
         let begun = context.clock.monotonic();
         let opening = survey.source.snapshot(&spec.read, &request);
         let snapshot = context.interrupt.or(opening).await.map_err(unpublished)?;
+        self.snapshot_since = begun;
         self.snapshot_took = context.clock.monotonic().saturating_sub(begun);
         self.snapshot = Some(snapshot.facts());
+        Ok(snapshot)
+    }
 
-        let sink = dataset.sink(
-            &spec.format,
-            WriteBudget {
-                row_group_bytes_cap: share.row_group_bytes,
-            },
-        );
+    /// Executes the plan, but for what is kept, and remembers chunks as they are finished.
+    async fn execute(
+        &mut self,
+        context: &Context,
+        job: &Job,
+        survey: &Survey,
+        (snapshot, dataset): (&Arc<dyn Snapshot>, &Dataset),
+        mut remember: Remember<'_>,
+    ) -> Result<(), EngineError> {
+        let spec = &survey.plan.spec;
+        let budget = WriteBudget {
+            row_group_bytes_cap: share(spec).row_group_bytes,
+        };
         let settings = engine::Settings {
             clock: context.clock.clone(),
             host: WorkerHost::Threads,
             max_blocking: job.source.max_blocking,
             impact: job.source.impact,
-            snapshot_since: begun,
+            snapshot_since: self.snapshot_since,
             latency_p50: Duration::from_micros(survey.contact.latency.p50_us()),
             seed: entropy(),
         };
-        let mut progress = Progress::new(&context.printer, survey.plan.forecast.rows);
-        let mut execution = engine::execute(
+        let kept_rows: u64 = self.left.intact.iter().map(|kept| kept.record.rows).sum();
+        let expected = survey.plan.forecast.rows.saturating_sub(kept_rows);
+        let mut progress = Progress::new(&context.printer, expected);
+        let work = Work {
             spec,
-            Arc::clone(&snapshot),
-            sink,
+            kept: self.kept_numbers(),
+        };
+        let mut execution = engine::execute(
+            work,
+            Arc::clone(snapshot),
+            dataset.sink(&spec.format, budget),
             &settings,
-            &mut |event| progress.on_event(&event),
+            &mut |event| {
+                remember.hear(&event);
+                progress.on_event(&event);
+            },
             context.interrupt.token(),
         )
         .await;
         progress.finish();
+        execution.adaptations.splice(0..0, self.left.lost.clone());
         // What the snapshot achieved may have become less while it was read in, and not every
         // worker may have got a session.
         let facts = snapshot.facts();
@@ -86,27 +175,59 @@ impl Attempt {
         });
         let result = std::mem::replace(&mut execution.result, Ok(()));
         self.execution = Some(execution);
-        match result {
-            Ok(()) => close(context, snapshot.as_ref()).await,
-            Err(EngineError::Cancelled) => Err(cancelled(context)),
-            Err(error) => Err(error.into()),
-        }
+        result
     }
 
-    /// Proves and publishes. From here on a signal is too late: the switch is one step.
+    /// The chunks that are kept, by number.
+    fn kept_numbers(&self) -> BTreeSet<u32> {
+        let kept = self.left.intact.iter();
+        kept.map(|chunk| chunk.record.number).collect()
+    }
+
+    /// How many chunks are there for another run to go on with.
+    fn finished(&self) -> usize {
+        let read = self.execution.iter().flat_map(|done| &done.chunks);
+        let read = read.filter(|chunk| chunk.status == ChunkStatus::Success);
+        self.left.intact.len() + read.count()
+    }
+
+    /// Whether finished chunks are left to another run, now that this one has failed.
+    pub(super) fn leaves(&self) -> bool {
+        self.remembered && !self.spoiled && self.finished() > 0
+    }
+
+    /// What the dataset shows: this run's snapshot, and those of the chunks that were kept.
+    fn shown(&self, open: &RunOpen) -> Option<(SnapshotFacts, Vec<PointInTime>)> {
+        let own = self.snapshot.as_ref()?;
+        let read = self.execution.iter().flat_map(|done| &done.chunks);
+        let read: Vec<u32> = read
+            .filter(|chunk| chunk.status == ChunkStatus::Success)
+            .map(|chunk| chunk.number)
+            .collect();
+        Some(combine((&open.id, own), &read, &self.left.intact))
+    }
+
+    /// Proves and publishes. A signal ends it until the switch, which is one step.
     pub(super) async fn publish(
-        &self,
+        &mut self,
         context: &Context,
         survey: &Survey,
         open: &RunOpen,
-        dataset: Dataset,
+        mut dataset: Dataset,
     ) -> Result<Published, Failure> {
-        let (Some(snapshot), Some(execution)) = (&self.snapshot, &self.execution) else {
+        dataset.stop_on(context.interrupt.token());
+        let (Some((snapshot, points)), Some(execution)) = (self.shown(open), &self.execution)
+        else {
             return Err(nothing_read());
         };
         context
             .printer
             .detail("proving completeness and publishing");
+        let kept = &self.left.intact;
+        let files = kept.iter().flat_map(|chunk| &chunk.files);
+        let receipts: Vec<PartReceipt> = files.chain(&execution.receipts).cloned().collect();
+        let records = kept.iter().map(|chunk| &chunk.record);
+        let chunks: Vec<ChunkRecord> = records.chain(&execution.chunks).cloned().collect();
         let teaching = Teaching {
             scope: open.scope.key.clone(),
             workers: survey.plan.spec.workers,
@@ -115,16 +236,25 @@ impl Attempt {
             confidence: execution.confidence.name().to_owned(),
             read_ms: u64::try_from(execution.elapsed.as_millis()).unwrap_or(u64::MAX),
         };
+        let sums = kept.iter().filter_map(|chunk| {
+            let sum = chunk.key_sum?;
+            // What it took was another run's time.
+            Some((chunk.record.number, (sum, Duration::ZERO)))
+        });
+        let mut key_sums = execution.key_sums.clone();
+        key_sums.extend(sums);
         let evidence = Evidence {
             run: &open.id,
             plan: &survey.plan,
-            snapshot,
-            receipts: &execution.receipts,
-            chunks: &execution.chunks,
-            nulled: &execution.nulled,
+            snapshot: &snapshot,
+            points: &points,
+            receipts: &receipts,
+            chunks: &chunks,
+            nulled: &self.nulled(),
             counted: execution.counted,
+            counted_kept: &execution.counted_kept,
             sums: Sums {
-                of_chunks: &execution.key_sums,
+                of_chunks: &key_sums,
                 clock: context.clock.clone(),
             },
             adaptations: &execution.adaptations,
@@ -139,11 +269,61 @@ impl Attempt {
                 std::process::abort();
             }
         };
-        Ok(dataset.publish_with(evidence, &mut after).await?)
+        match dataset.publish_with(evidence, &mut after).await {
+            Ok(published) => Ok(published),
+            Err(WriteError::Stopped) => Err(cancelled(context)),
+            Err(error) => {
+                self.spoiled = !error.is_of_place();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Values that stand as NULL, by column, in kept chunks too.
+    fn nulled(&self) -> BTreeMap<String, u64> {
+        let execution = self.execution.as_ref();
+        let mut all = execution
+            .map(|done| done.nulled.clone())
+            .unwrap_or_default();
+        let kept = self.left.intact.iter();
+        for (column, count) in kept.flat_map(|chunk| &chunk.record.nulled) {
+            *all.entry(column.clone()).or_default() += count;
+        }
+        all
+    }
+
+    /// Ends a run that failed: its failure says how to go on, where another run can.
+    pub(super) fn parting(
+        &self,
+        context: &Context,
+        job: &Job,
+        history: &mut History,
+        (open, failure): (&RunOpen, Failure),
+    ) -> Failure {
+        if !self.leaves() {
+            history.forget_chunks(&open.id);
+            return failure;
+        }
+        let command = history.resume_command(context, &open.id, job.output.keep);
+        let on = format!(
+            "{} of {} chunks are kept: {command} goes on with them",
+            self.finished(),
+            open.plan.spec.chunks.len()
+        );
+        let fix = match failure.exit {
+            ExitCode::Interrupted | ExitCode::Terminated => on,
+            _ => format!("{}; {on}", failure.fix),
+        };
+        Failure { fix, ..failure }
     }
 
     /// What closes the run's row.
-    pub(super) fn close(&self, context: &Context, failure: Option<&Failure>) -> RunClose {
+    pub(super) fn close(
+        &self,
+        context: &Context,
+        open: &RunOpen,
+        failure: Option<&Failure>,
+    ) -> RunClose {
         let status = match failure.map(|failure| failure.exit) {
             None => RunStatus::Success,
             Some(ExitCode::Interrupted | ExitCode::Terminated) => RunStatus::Cancelled,
@@ -158,7 +338,7 @@ impl Attempt {
             duration_s: 0.0,
             throughput: 0.0,
             effective_workers: 0.0,
-            snapshot: self.snapshot.clone(),
+            snapshot: self.shown(open).map(|(facts, _)| facts),
             snapshot_ms: u64::try_from(self.snapshot_took.as_millis()).unwrap_or(u64::MAX),
             confidence: String::new(),
             adaptations: Vec::new(),
@@ -178,89 +358,12 @@ impl Attempt {
             close.effective_workers = execution.effective_workers;
             close.confidence = execution.confidence.name().to_owned();
             close.adaptations.clone_from(&execution.adaptations);
-            close.nulled.clone_from(&execution.nulled);
+            close.nulled = self.nulled();
             close.chunks.clone_from(&execution.chunks);
             close.workers.clone_from(&execution.workers);
         }
         close
     }
-
-    /// What is told of a published run.
-    pub(super) fn document(
-        self,
-        survey: &Survey,
-        open: &RunOpen,
-        published: Published,
-    ) -> Result<RunDocument, Failure> {
-        let (Some(consistency), Some(execution)) = (self.snapshot, self.execution) else {
-            return Err(nothing_read());
-        };
-        let spec = &survey.plan.spec;
-        let open_s = (self.snapshot_took + execution.elapsed).as_secs_f64();
-        let Published {
-            dataset,
-            manifest,
-            mut warnings,
-        } = published;
-        warnings.extend(planner::long_held(open_s, survey.source.identity().kind));
-        Ok(RunDocument {
-            status: RunStatus::Success.name(),
-            run: open.id.clone(),
-            table: spec.read.relation.to_string(),
-            manifest: format!("{dataset}/_manifest.json"),
-            dataset: dataset.to_string(),
-            files: manifest.files.len() as u64,
-            rows: manifest.rows,
-            bytes: manifest.bytes,
-            format: spec.format.format().name(),
-            compression: spec.format.compression().to_string(),
-            duration_s: execution.elapsed.as_secs_f64(),
-            predicted_s: survey.plan.forecast.duration_s,
-            throughput: throughput(&execution),
-            chunks: spec.chunks.len() as u64,
-            workers: spec.workers,
-            effective_workers: execution.effective_workers,
-            consistency,
-            proof: ProofDocument {
-                level: spec.proof,
-                counted: execution.counted,
-                count_ms: execution
-                    .count_took
-                    .and_then(|took| u64::try_from(took.as_millis()).ok()),
-                keys: manifest.proof.keys.map(|keys| KeysDocument {
-                    columns: keys.columns,
-                    server_ms: keys.server_ms,
-                    read_back_ms: keys.read_back_ms,
-                }),
-            },
-            fingerprint: survey.plan.fingerprint.clone(),
-            replay_of: open.replay_of.clone(),
-            decisions: decisions(survey, &execution),
-            nulled: execution.nulled,
-            adaptations: execution.adaptations,
-            snapshot_open_s: open_s,
-            plan_warnings: survey.plan.warnings.clone(),
-            warnings,
-            state: None,
-            constrained: survey.constrained,
-            hints: survey.hints().cloned(),
-            cost: None,
-            teaches: false,
-            finding: None,
-            anomaly: None,
-        })
-    }
-}
-
-/// What was executed against what was planned.
-fn decisions(survey: &Survey, execution: &Execution) -> Decisions {
-    let executed = Executed {
-        spec: &survey.plan.spec,
-        source: survey.source.identity(),
-        workers: execution.sessions,
-        chunks: &execution.executed,
-    };
-    planner::decisions(&survey.plan, &executed)
 }
 
 /// Ends the snapshot; that it was the same to the end is part of the proof. A signal until here
@@ -268,6 +371,45 @@ fn decisions(survey: &Survey, execution: &Execution) -> Decisions {
 async fn close(context: &Context, snapshot: &dyn Snapshot) -> Result<(), Failure> {
     let closing = context.interrupt.or::<_, SourceError>(snapshot.close());
     closing.await.map_err(unpublished)
+}
+
+/// The memory of one worker.
+fn share(spec: &ExecutionSpec) -> budget::Share {
+    budget::share(budget::worker_bytes(spec.memory_mb, spec.workers))
+}
+
+/// Remembers chunks as they are finished.
+struct Remember<'a> {
+    /// Where; nowhere once that failed, or where nothing could be kept.
+    history: Option<&'a mut History>,
+    run: &'a RunId,
+    facts: &'a SnapshotFacts,
+}
+
+impl Remember<'_> {
+    fn hear(&mut self, event: &Event) {
+        let Event::ChunkFinished {
+            record,
+            files,
+            key_sum,
+        } = event
+        else {
+            return;
+        };
+        let Some(history) = &mut self.history else {
+            return;
+        };
+        let chunk = FinishedChunk {
+            record: record.clone(),
+            files: files.clone(),
+            key_sum: *key_sum,
+            run: self.run.clone(),
+            snapshot: self.facts.clone(),
+        };
+        if !history.keep_chunk(self.run, &chunk) {
+            self.history = None;
+        }
+    }
 }
 
 /// A source that is beyond its limit before the run has begun would be left alone for a minute, and

@@ -1,6 +1,7 @@
 //! What an execution comes to, once every worker has stopped.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Dispatcher;
 use crate::controller::within_run::Confidence;
@@ -30,16 +31,7 @@ impl Dispatcher<'_> {
         let rows = finished.iter().map(|chunk| chunk.rows).sum();
         let bytes = finished.iter().map(|chunk| chunk.bytes).sum();
         let nulled = nulled(&finished);
-        let busy_s: f64 = finished
-            .iter()
-            .map(|chunk| chunk.duration_ms as f64 / 1000.0)
-            .sum();
-        let planned = f64::from(self.spec.workers);
-        let effective_workers = if elapsed.is_zero() {
-            planned
-        } else {
-            (busy_s / elapsed.as_secs_f64()).clamp(1.0, planned.max(1.0))
-        };
+        let effective_workers = effective_workers(&finished, elapsed, self.spec.workers);
         let done = u32::try_from(finished.len()).unwrap_or(u32::MAX);
         if self.failure.is_none() {
             on_event(Event::Drained { rows, elapsed });
@@ -63,12 +55,14 @@ impl Dispatcher<'_> {
                 ..hand.record
             })
             .collect();
+        let counted = self.counted;
         Execution {
             result: self.failure.map_or(Ok(()), Err),
             rows,
             bytes,
-            counted: self.counted.map(|(rows, _)| rows),
-            count_took: self.counted.map(|(_, took)| took),
+            counted: counted.as_ref().map(|counted| counted.rows),
+            count_took: counted.as_ref().map(|counted| counted.took),
+            counted_kept: counted.map(|counted| counted.kept).unwrap_or_default(),
             elapsed,
             key_sums: self.summed,
             receipts: self.receipts.into_values().flatten().collect(),
@@ -81,6 +75,18 @@ impl Dispatcher<'_> {
             executed: self.executed.into_values().collect(),
             adaptations: self.adaptations,
         }
+    }
+}
+
+/// Mean number of busy workers.
+fn effective_workers(finished: &[&ChunkRecord], elapsed: Duration, planned: u32) -> f64 {
+    let busy = finished.iter().map(|chunk| chunk.duration_ms as f64);
+    let busy_s: f64 = busy.map(|ms| ms / 1000.0).sum();
+    let planned = f64::from(planned);
+    if elapsed.is_zero() {
+        planned
+    } else {
+        (busy_s / elapsed.as_secs_f64()).clamp(1.0, planned.max(1.0))
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::remote::Place;
 use super::sql::{quote_account, quote_identifier, quote_relation};
 use super::tls;
 use crate::error::one_line;
-use crate::model::Relation;
+use crate::model::{Fault, Relation};
 
 /// What a statement was about: named in its errors, with the grant that reading it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,36 +139,29 @@ pub(super) fn statement(place: &Place, subject: &Subject, error: &Error) -> Sour
 
 fn by_number(place: &Place, subject: &Subject, error: &ServerError, why: String) -> SourceError {
     let object = subject.shown.clone();
-    match error.code {
-        // Shutdown, killed, aborted, or its partner behind a proxy gone.
-        1053 | 1077 | 1078 | 1080 | 1152..=1161 | 1184 | 1927 | 2006 | 2013 | 3032 => {
-            SourceError::ConnectionLost {
-                target: place.target.clone(),
-                why,
-            }
-        }
-        1040 | 1203 | 1226 => SourceError::TooManyConnections {
-            target: place.target.clone(),
-            why,
-        },
-        1044 | 1142 | 1143 | 1227 | 1370 => SourceError::Denied {
+    let target = place.target.clone();
+    match (Fault::of_mysql(error.code), error.code) {
+        (Some(Fault::ConnectionLost), _) => SourceError::ConnectionLost { target, why },
+        (Some(Fault::TooManyConnections), _) => SourceError::TooManyConnections { target, why },
+        (Some(Fault::Denied), _) => SourceError::Denied {
             object,
             why,
             grant: subject.grant.clone(),
         },
-        1046 | 1049 | 1051 | 1146 => SourceError::TableMissing {
+        (Some(Fault::Locked), _) => SourceError::Locked { object, why },
+        (Some(fault @ Fault::Deadlock), _) => SourceError::Conflict {
+            object,
+            why,
+            remedy: fault.rule().remedy.to_owned(),
+        },
+        (Some(Fault::Timeout), _) => SourceError::Timeout { object, why },
+        (Some(Fault::Changed), _) => SourceError::Changed { object, why },
+        (Some(Fault::Exhausted), _) => SourceError::Exhausted { object, why },
+        (_, 1046 | 1049 | 1051 | 1146) => SourceError::TableMissing {
             table: object,
             source_name: place.database.clone(),
             near: Vec::new(),
         },
-        1205 | 3572 => SourceError::Locked { object, why },
-        1213 | 1020 => SourceError::Conflict {
-            object,
-            why,
-            remedy: "run again when no schema change is under way on the table".to_owned(),
-        },
-        1317 | 1969 | 3024 => SourceError::Timeout { object, why },
-        1412 => SourceError::Changed { object, why },
         _ => SourceError::Statement { object, why },
     }
 }

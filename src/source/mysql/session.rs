@@ -68,7 +68,7 @@ impl MysqlSession {
     }
 
     async fn start(&mut self, chunk: &ChunkBounds) -> Result<()> {
-        let sql = self.rows.statement(&self.shared.read, chunk)?;
+        let sql = select_chunk(&self.rows.items, &self.shared.read, chunk)?;
         let mut held = self.seat.take().await.ok_or_else(|| self.ended())?;
         let outcome = open(&self.shared, &mut held, &sql, chunk).await;
         match outcome {
@@ -129,6 +129,25 @@ impl MysqlSession {
         }
         outcome
     }
+}
+
+/// `SELECT …` over the rows of a chunk.
+pub(super) fn select_chunk(
+    items: &[String],
+    read: &ReadSpec,
+    chunk: &ChunkBounds,
+) -> Result<String> {
+    let predicate = sql::predicate(chunk, read.key.as_ref());
+    let predicate = predicate.map_err(|error| SourceError::PlanMismatch {
+        table: read.relation.to_string(),
+        why: error.to_string(),
+    })?;
+    Ok(sql::select(
+        items,
+        &sql::from_item(&read.relation, read.query.as_deref()),
+        read.filter.as_deref(),
+        predicate.as_deref(),
+    ))
 }
 
 /// Prepares and starts a chunk's statement.
@@ -270,21 +289,6 @@ impl RowReader {
             bytes: 0,
             decoding: Duration::ZERO,
         })
-    }
-
-    /// The statement that reads a chunk.
-    fn statement(&self, read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
-        let predicate = sql::predicate(chunk, read.key.as_ref());
-        let predicate = predicate.map_err(|error| SourceError::PlanMismatch {
-            table: self.table.clone(),
-            why: error.to_string(),
-        })?;
-        Ok(sql::select(
-            &self.items,
-            &sql::from_item(&read.relation, read.query.as_deref()),
-            read.filter.as_deref(),
-            predicate.as_deref(),
-        ))
     }
 
     fn reset(&mut self) {

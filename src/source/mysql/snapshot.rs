@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::super::dialect::where_clause;
 use super::super::{
     BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
 };
@@ -14,11 +13,11 @@ use super::acquire::Acquisition;
 use super::classify::Subject;
 use super::connect::Link;
 use super::seats::Seats;
-use super::session::MysqlSession;
+use super::session::{MysqlSession, select_chunk};
 use super::shared::Shared;
-use super::sql::{from_item, quote_text};
+use super::sql::quote_text;
 use crate::error::one_line;
-use crate::model::{ReadSpec, SnapshotFacts};
+use crate::model::{ChunkBounds, ReadSpec, SnapshotFacts};
 
 /// The longest that asking the server to cancel may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(3);
@@ -68,13 +67,8 @@ impl MysqlSnapshot {
         })
     }
 
-    async fn count_on(&self, link: &mut Link) -> Result<u64> {
-        let read = &self.shared.read;
-        let sql = format!(
-            "SELECT COUNT(*) FROM {}{}",
-            from_item(&read.relation, read.query.as_deref()),
-            where_clause(read.filter.as_deref(), None)
-        );
+    async fn count_on(&self, link: &mut Link, chunk: &ChunkBounds) -> Result<u64> {
+        let sql = select_chunk(&["COUNT(*)".to_owned()], &self.shared.read, chunk)?;
         let rows = link.try_rows(&sql).await;
         let rows = rows.map_err(|error| link.explain(&self.shared.subject, &error))?;
         let count = rows.into_iter().flatten().flatten().next();
@@ -115,9 +109,13 @@ impl Snapshot for MysqlSnapshot {
     }
 
     async fn count(&self) -> Result<u64> {
+        self.count_of(&ChunkBounds::All).await
+    }
+
+    async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
         if self.shared.per_chunk() {
             let mut link = self.shared.base.connector.open().await?;
-            let count = self.count_on(&mut link).await;
+            let count = self.count_on(&mut link, chunk).await;
             link.close().await;
             return count;
         }
@@ -127,13 +125,18 @@ impl Snapshot for MysqlSnapshot {
                 continue;
             };
             let Some(link) = held.as_mut() else { continue };
-            let count = self.count_on(link).await;
+            let count = self.count_on(link, chunk).await;
             if count.is_err() {
                 self.shared.seats.lose(&seat, held);
             }
             return count;
         }
         Err(self.shared.lost())
+    }
+
+    fn holds_each_chunk(&self) -> bool {
+        // Every session has a lock of its own that keeps the table from being replaced.
+        true
     }
 
     async fn blocked(&self) -> Result<Vec<BlockedSession>> {

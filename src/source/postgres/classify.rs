@@ -8,7 +8,7 @@ use super::super::SourceError;
 use super::super::dialect::{quote_identifier, quote_relation};
 use super::super::remote::Place;
 use crate::error::one_line;
-use crate::model::Relation;
+use crate::model::{Fault, Relation};
 
 /// What a statement was about: named in its errors, with the grant that reading it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,36 +154,32 @@ fn by_code(place: &Place, subject: &Subject, error: &DbError) -> SourceError {
     let why = server_words(error);
     let object = subject.shown.clone();
     let target = place.target.clone();
-    match error.code().code() {
-        // Shutdown, crash, start-up, dropped database, idle limits, transaction limit, connection.
-        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04" => {
-            SourceError::ConnectionLost { target, why }
-        }
-        code if code.starts_with("08") => SourceError::ConnectionLost { target, why },
-        "57014" => SourceError::Timeout { object, why },
-        "40001" => SourceError::Conflict {
+    let code = error.code().code();
+    match (Fault::of_sqlstate(code), code) {
+        (Some(Fault::ConnectionLost), _) => SourceError::ConnectionLost { target, why },
+        (Some(Fault::Timeout), _) => SourceError::Timeout { object, why },
+        (Some(Fault::RecoveryConflict), _) => SourceError::RecoveryConflict { object, why },
+        (Some(fault @ Fault::Deadlock), _) => SourceError::Conflict {
             object,
             why,
-            remedy: "on a standby set hot_standby_feedback = on or raise max_standby_streaming_delay, or read from the primary".to_owned(),
+            remedy: fault.rule().remedy.to_owned(),
         },
-        "40P01" => SourceError::Conflict {
-            object,
-            why,
-            remedy: "run again when no schema change is under way on the table".to_owned(),
-        },
-        "55P03" => SourceError::Locked { object, why },
-        "53300" => SourceError::TooManyConnections { target, why },
+        (Some(Fault::Locked), _) => SourceError::Locked { object, why },
+        (Some(Fault::TooManyConnections), _) => SourceError::TooManyConnections { target, why },
+        (Some(Fault::Exhausted), _) => SourceError::Exhausted { object, why },
         // The routine's name is the one part of this error that no translation changes.
-        "42501" if error.routine() == Some("check_enable_rls") => SourceError::RowSecurity {
-            table: object,
-            user: place.user.clone(),
-        },
-        "42501" => SourceError::Denied {
+        (Some(Fault::Denied), _) if error.routine() == Some("check_enable_rls") => {
+            SourceError::RowSecurity {
+                table: object,
+                user: place.user.clone(),
+            }
+        }
+        (Some(Fault::Denied), _) => SourceError::Denied {
             object,
             why,
             grant: subject.grant.clone(),
         },
-        "42P01" | "3F000" => SourceError::TableMissing {
+        (_, "42P01" | "3F000") => SourceError::TableMissing {
             table: object,
             source_name: place.database.clone(),
             near: Vec::new(),

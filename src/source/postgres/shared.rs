@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) request: SnapshotRequest,
     pub(super) subject: Subject,
     pub(super) hold: Hold,
+    /// The server is a standby.
+    pub(super) standby: bool,
     pub(super) registry: Arc<Registry>,
 }
 
@@ -145,6 +147,15 @@ impl Shared {
     }
 
     pub(super) fn lost(&self) -> SourceError {
+        if self.standby {
+            // An idle session is not told why it was ended; on a standby this is why.
+            return SourceError::RecoveryConflict {
+                object: self.read.relation.to_string(),
+                why: "every session of the snapshot has ended, as happens on a standby whose primary \
+                      changed what they read"
+                    .to_owned(),
+            };
+        }
         SourceError::SnapshotLost {
             object: self.read.relation.to_string(),
             why: "the coordinator and every session that held it have ended".to_owned(),

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::super::dialect::{from_item, quote_relation, where_clause};
+use super::super::dialect::quote_relation;
 use super::super::{
     BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
 };
@@ -21,10 +21,12 @@ use super::Base;
 use super::classify::Subject;
 use super::connect::{Link, NAMES_OF_ROLE, OWN_NAMES};
 use super::registry::{Registration, Registry};
-use super::session::PgSession;
+use super::session::{PgSession, rows_of};
 use super::shared::{BEGIN, Hold, Shared, TRIES};
 use crate::error::one_line;
-use crate::model::{Consistency, ConsistencyLevel, ReadSpec, RelationKind, SnapshotFacts};
+use crate::model::{
+    ChunkBounds, Consistency, ConsistencyLevel, ReadSpec, RelationKind, SnapshotFacts,
+};
 
 /// The longest that asking the server to cancel may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(3);
@@ -78,10 +80,12 @@ impl PgSnapshot {
             read: read.clone(),
             request: request.clone(),
             hold,
+            standby: false,
             registry: Arc::default(),
         };
         let link = freeze(&mut shared).await?;
         let (facts, registration) = examine(&shared, &link).await?;
+        shared.standby = facts.notes.iter().any(|note| note == FROM_A_STANDBY);
         let coordinator = if shared.per_chunk() {
             drop(registration);
             link.close().await;
@@ -96,13 +100,9 @@ impl PgSnapshot {
         })
     }
 
-    async fn count_on(&self, link: &Link) -> Result<u64> {
+    async fn count_on(&self, link: &Link, chunk: &ChunkBounds) -> Result<u64> {
         let read = &self.shared.read;
-        let sql = format!(
-            "SELECT pg_catalog.count(*) FROM {}{}",
-            from_item(&read.relation, read.query.as_deref()),
-            where_clause(read.filter.as_deref(), None)
-        );
+        let sql = format!("SELECT pg_catalog.count(*) FROM {}", rows_of(read, chunk)?);
         let (subject, by_role) = (&self.shared.subject, self.shared.by_role());
         if by_role {
             link.execute(subject, NAMES_OF_ROLE).await?;
@@ -167,6 +167,9 @@ fn may_touch(error: &tokio_postgres::Error) -> bool {
         .any(|code| error.code() == Some(code))
 }
 
+/// What a person should know of a standby's snapshot.
+const FROM_A_STANDBY: &str = "read from a standby";
+
 /// The facts of a snapshot that is open, and what keeps them from being all there is.
 const FACTS: &str = "
     SELECT pg_backend_pid(),
@@ -212,7 +215,7 @@ async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registr
         notes.push("row security is active on a table behind it, and may hide rows".to_owned());
     }
     if row.get(5) {
-        notes.push("read from a standby".to_owned());
+        notes.push(FROM_A_STANDBY.to_owned());
     }
     if is_query || shared.read.filter.is_some() {
         notes.push(format!(
@@ -286,11 +289,15 @@ impl Snapshot for PgSnapshot {
     }
 
     async fn count(&self) -> Result<u64> {
+        self.count_of(&ChunkBounds::All).await
+    }
+
+    async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
         if self.shared.per_chunk() {
             let (link, _registration) = self.shared.on_its_own().await?;
             let opening = self.shared.opening(None);
             link.execute(&self.shared.subject, &opening).await?;
-            let count = self.count_on(&link).await;
+            let count = self.count_on(&link, chunk).await;
             link.close().await;
             return count;
         }
@@ -308,13 +315,22 @@ impl Snapshot for PgSnapshot {
             return Err(self.shared.lost());
         };
         held.counting = true;
-        let count = self.count_on(&held.link).await;
+        let count = self.count_on(&held.link, chunk).await;
         held.counting = false;
         if count.is_err() {
             // A failed statement ends the transaction, and its export with it.
             *coordinator = None;
         }
         count
+    }
+
+    fn holds_each_chunk(&self) -> bool {
+        // A view may hide what cannot be locked.
+        let lockable = matches!(
+            self.shared.read.kind,
+            RelationKind::Table | RelationKind::Partitioned
+        );
+        self.shared.hold == Hold::Lock && lockable
     }
 
     async fn blocked(&self) -> Result<Vec<BlockedSession>> {

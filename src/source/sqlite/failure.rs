@@ -19,6 +19,7 @@ pub(super) fn translate(error: &Error, object: &str) -> SourceError {
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::FileLockingProtocolFailed => SourceError::Locked { object, why },
+        ErrorCode::DiskFull | ErrorCode::OutOfMemory => SourceError::Exhausted { object, why },
         ErrorCode::NotADatabase => SourceError::NotADatabase {
             path: object,
             why: format!("{why}; it may be encrypted"),
@@ -75,4 +76,35 @@ pub(super) fn interrupted(object: &str) -> SourceError {
 /// The text of an error in one line.
 pub(super) fn one_line(error: &impl ToString) -> String {
     crate::error::one_line(&error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Fault;
+
+    #[test]
+    fn codes_are_the_faults_of_the_table() {
+        let codes = [
+            ("SQLITE_BUSY", ffi::SQLITE_BUSY),
+            ("SQLITE_LOCKED", ffi::SQLITE_LOCKED),
+            ("SQLITE_PROTOCOL", ffi::SQLITE_PROTOCOL),
+            ("SQLITE_FULL", ffi::SQLITE_FULL),
+            ("SQLITE_NOMEM", ffi::SQLITE_NOMEM),
+            ("SQLITE_PERM", ffi::SQLITE_PERM),
+            ("SQLITE_ERROR", ffi::SQLITE_ERROR),
+        ];
+        for (name, code) in codes {
+            let error = Error::SqliteFailure(ffi::Error::new(code), None);
+            let says = |fault: &Fault| fault.sqlite_codes().contains(&name);
+            let listed = Fault::ALL.into_iter().find(says);
+            assert_eq!(translate(&error, "t").fault(), listed, "{name}");
+        }
+        let listed = Fault::ALL.iter().flat_map(|fault| fault.sqlite_codes());
+        assert!(
+            listed
+                .clone()
+                .all(|name| codes.iter().any(|(known, _)| known == name))
+        );
+    }
 }

@@ -226,12 +226,13 @@ impl Shared {
         ))
     }
 
-    fn count_sql(&self) -> String {
-        format!(
+    fn count_sql(&self, chunk: &ChunkBounds) -> Result<String> {
+        let condition = self.condition(chunk)?;
+        Ok(format!(
             "SELECT count(*) FROM {}{}",
             self.from(),
-            sql::where_clause(None, self.read.filter.as_deref())
-        )
+            sql::where_clause(condition.as_deref(), self.read.filter.as_deref())
+        ))
     }
 
     fn from(&self) -> String {
@@ -291,7 +292,12 @@ impl Snapshot for SqliteSnapshot {
     }
 
     async fn count(&self) -> Result<u64> {
+        self.count_of(&ChunkBounds::All).await
+    }
+
+    async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
         let shared = &self.0;
+        let sql = shared.count_sql(chunk)?;
         let Some(reader) = shared.readers.last() else {
             return Err(shared.lost());
         };
@@ -302,7 +308,7 @@ impl Snapshot for SqliteSnapshot {
             reader: (shared.readers.len() > 1).then_some(reader),
         };
         let told = reader.tell(Command {
-            sql: shared.count_sql(),
+            sql,
             gone: asked.gone.clone(),
             to: Answer::Count(to),
         });
@@ -310,6 +316,11 @@ impl Snapshot for SqliteSnapshot {
             return Err(shared.lost());
         }
         answer.await.unwrap_or_else(|_| Err(shared.lost()))
+    }
+
+    fn holds_each_chunk(&self) -> bool {
+        // A read transaction or a file lock; where there is only a stamp, it is compared at the end.
+        self.0.stamp.is_none()
     }
 
     async fn blocked(&self) -> Result<Vec<BlockedSession>> {

@@ -11,6 +11,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 
 use super::address::Service;
 use crate::error::one_line;
+use crate::model::Fault;
 use crate::writer::WriteError;
 
 /// Why a store did not do what it was asked.
@@ -36,6 +37,37 @@ pub enum Trouble {
     Condition,
     /// It refuses, or answers what nobody expects.
     Refused,
+}
+
+impl Trouble {
+    /// Every kind.
+    #[cfg(test)]
+    pub(in crate::writer) const ALL: [Self; 10] = [
+        Self::Unreachable,
+        Self::Throttled,
+        Self::Denied,
+        Self::NoCredentials,
+        Self::Clock,
+        Self::NoBucket,
+        Self::Region,
+        Self::Missing,
+        Self::Condition,
+        Self::Refused,
+    ];
+
+    /// Which fault it is; none where the store refuses what nobody expects it to.
+    pub(in crate::writer) fn fault(self) -> Option<Fault> {
+        Some(match self {
+            Self::Unreachable => Fault::StoreUnreachable,
+            Self::Throttled => Fault::StoreThrottled,
+            Self::Denied | Self::NoCredentials => Fault::StoreDenied,
+            Self::Clock => Fault::StoreClock,
+            Self::NoBucket => Fault::StoreMissing,
+            Self::Region => Fault::StoreRegion,
+            Self::Missing | Self::Condition => Fault::StoreOvertaken,
+            Self::Refused => return None,
+        })
+    }
 }
 
 /// The error of a store, told with its place.

@@ -1,0 +1,118 @@
+//! Taking the output: one run of a dataset at a time, and the next one waits or says so.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cli::context::Context;
+use crate::cli::history::History;
+use crate::cli::run::Job;
+use crate::error::Failure;
+use crate::model::RunId;
+use crate::source::SourceError;
+use crate::ui;
+use crate::writer::publish::Dataset;
+use crate::writer::{Location, WriteError};
+
+/// Pause between two looks whether the other run has ended.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// An output that was taken.
+pub(super) struct Taken {
+    /// The output.
+    pub(super) dataset: Dataset,
+    /// Whether another run had it first.
+    pub(super) waited: bool,
+}
+
+/// Takes the output for a run; a store may be far away, so a signal ends the wait for it.
+///
+/// # Errors
+/// 75 when another run of the dataset has not ended before `--wait` has.
+pub(super) async fn take(
+    context: &Context,
+    job: &Job,
+    history: &mut History,
+    (output, id): (&Path, &RunId),
+) -> Result<Taken, Failure> {
+    let location = job.store.locate(output.to_owned())?;
+    if let Some(unfinished) = job.goal.resumes() {
+        unfinished.check_place(&location)?;
+    }
+    let begun = context.clock.monotonic();
+    let mut waited = false;
+    loop {
+        let held = match other_run(context, history, &location)? {
+            Some(held) => held,
+            None => match prepare(context, job, history, (&location, id)).await? {
+                Ok(dataset) => {
+                    if waited {
+                        // It may have died.
+                        history.sweep_crashed(context)?;
+                    }
+                    return Ok(Taken { dataset, waited });
+                }
+                Err(held @ WriteError::Held { .. }) => held,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let spent = context.clock.monotonic().saturating_sub(begun);
+        let Some(left) = job.wait.checked_sub(spent).filter(|left| !left.is_zero()) else {
+            return Err(held.into());
+        };
+        if !waited {
+            context
+                .printer
+                .note(&format!("{held}: waiting for its end"));
+        }
+        waited = true;
+        let pause = async {
+            tokio::time::sleep(PAUSE.min(left)).await;
+            Ok::<_, SourceError>(())
+        };
+        context.interrupt.or(pause).await?;
+    }
+}
+
+/// A run of this machine that is under way into the same place on a store, by the history: there is
+/// no lock there, and though only one of two runs can win, both would read the table. A directory's
+/// lock knows better.
+fn other_run(
+    context: &Context,
+    history: &mut History,
+    location: &Location,
+) -> Result<Option<WriteError>, Failure> {
+    let Location::Store(store) = location else {
+        return Ok(None);
+    };
+    let path = store.to_string();
+    let other = history.writing(context, &path)?;
+    Ok(other.map(|run| WriteError::Held {
+        by: Some(format!("run {run} of this machine")),
+        path,
+    }))
+}
+
+/// The dataset, or who has it.
+type Prepared = Result<Dataset, WriteError>;
+
+async fn prepare(
+    context: &Context,
+    job: &Job,
+    history: &mut History,
+    (location, id): (&Location, &RunId),
+) -> Result<Prepared, Failure> {
+    let spared = match job.goal.resumes() {
+        Some(unfinished) => unfinished.chain.clone(),
+        None => history.spared(context, &location.real(), job.discard)?,
+    };
+    let newest = spared.first().filter(|_| job.goal.resumes().is_none());
+    let newest = newest.cloned();
+    let (location, id, options) = (location.clone(), id.clone(), job.output.clone());
+    let options = (options.layout, options.keep);
+    let work = move || Ok(Dataset::prepare_sparing(location, &id, options, &spared));
+    let prepared = context.blocking(work).await?;
+    if let (Ok(_), Some(run)) = (&prepared, newest) {
+        context.printer.note(&ui::resume::not_resumed(&run));
+    }
+    Ok(prepared)
+}
