@@ -103,14 +103,12 @@ fn refuse(printer: &Printer, error: &clap::Error) -> ExitCode {
         printer.help(&rendered.to_string(), &rendered.ansi().to_string());
         return end(printer, Ok(ExitCode::Success));
     }
-    if printer.manner().json {
-        return end(printer, Err(usage(&args::redact(&rendered.to_string()))));
+    let nothing_asked = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if nothing_asked && !printer.manner().json {
+        printer.refusal(&rendered.to_string(), &rendered.ansi().to_string());
+        return ExitCode::Usage;
     }
-    printer.refusal(
-        &args::redact(&rendered.to_string()),
-        &args::redact(&rendered.ansi().to_string()),
-    );
-    ExitCode::Usage
+    end(printer, Err(usage(&args::redact(&rendered.to_string()))))
 }
 
 /// clap's message as a failure: its first line says what, its tips and usage say how.
@@ -129,7 +127,20 @@ fn usage(message: &str) -> Failure {
     } else {
         details.join("; ")
     };
-    Failure::new(ExitCode::Usage, what, why, "see ixtract COMMAND --help")
+    let command = usage_line(&details).unwrap_or("COMMAND");
+    let fix = format!("see ixtract {command} --help");
+    Failure::new(ExitCode::Usage, what.trim_end_matches(':'), why, fix)
+}
+
+/// The command that clap shows the usage of: the words before its first option or value.
+fn usage_line<'a>(details: &[&'a str]) -> Option<&'a str> {
+    let line = details
+        .iter()
+        .find_map(|line| line.strip_prefix("Usage: ixtract "))?;
+    let end = line
+        .find(|c: char| !(c.is_ascii_lowercase() || c == ' '))
+        .unwrap_or(line.len());
+    Some(line[..end].trim_end()).filter(|command| !command.is_empty())
 }
 
 /// Executes a command. One that is a judgement, such as `inspect`, exits with it; others succeed or
@@ -195,6 +206,7 @@ mod tests {
         let failure = usage(&error.expect_err("no such flag").render().to_string());
         assert_eq!(failure.what, "unexpected argument '--worker' found");
         assert!(failure.why.contains("--workers"), "{failure}");
+        assert_eq!(failure.fix, "see ixtract run --help");
         assert_eq!(failure.exit, ExitCode::Usage);
     }
 }

@@ -32,6 +32,7 @@ pub(super) async fn command(context: &Context, args: &ReplayArgs) -> Result<(), 
     let document = document_of(row, chain, plan_version, document);
     context.printer.document(&document);
     context.printer.show(&ui::replay::view(&document));
+    context.printer.excuse(run::PUBLISHED_UNTOLD);
     Ok(())
 }
 

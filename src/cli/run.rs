@@ -37,8 +37,13 @@ pub(super) async fn command(context: &Context, args: &RunArgs) -> Result<(), Fai
     let document = perform(context, &job).await?;
     context.printer.document(&document);
     context.printer.show(&ui::summary::view(&document));
+    context.printer.excuse(PUBLISHED_UNTOLD);
     Ok(())
 }
+
+/// What is said where the summary could not be written: what is published stays published.
+pub(super) const PUBLISHED_UNTOLD: &str =
+    "the dataset is published, but its summary did not reach standard output";
 
 /// A run, settled.
 #[derive(Debug)]

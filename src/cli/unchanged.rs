@@ -38,7 +38,7 @@ pub(super) fn mismatch(relation: &Relation, why: String) -> Failure {
 pub(super) fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), Failure> {
     let mismatch = |why: String| Err(mismatch(&planned.relation, why));
     if planned.kind != found.kind {
-        return mismatch(format!("it was {:?}, it is {:?}", planned.kind, found.kind));
+        return mismatch(format!("it was {}, it is {}", planned.kind, found.kind));
     }
     for column in &planned.columns {
         // `describe` refuses a column that is missing.

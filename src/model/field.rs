@@ -294,8 +294,8 @@ pub fn arrow_schema(columns: &[Column]) -> SchemaRef {
             for (key, value) in column.field.annotation() {
                 metadata.insert(key.to_owned(), value.to_owned());
             }
-            if column.lossy {
-                metadata.insert("ixtract.lossy".to_owned(), "true".to_owned());
+            if let Some(loss) = column.loss() {
+                metadata.insert("ixtract.lossy".to_owned(), loss.to_owned());
             }
             Field::new(&column.name, column.field.arrow(), column.nullable).with_metadata(metadata)
         })

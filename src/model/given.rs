@@ -13,7 +13,11 @@ use super::nearest::nearest;
 /// Most characters of a wrong value that a message repeats.
 const SHOWN: usize = 40;
 
-/// A number of at least 0 that is neither infinite nor no number.
+/// The largest [`Amount`]: more than anything costs or holds, and small enough that whatever is
+/// reckoned with it stays finite.
+const MOST: f64 = 1e15;
+
+/// A number from 0 to 10¹⁵.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Amount(f64);
@@ -29,11 +33,13 @@ impl TryFrom<f64> for Amount {
     type Error = String;
 
     fn try_from(number: f64) -> Result<Self, String> {
-        if number.is_finite() && number >= 0.0 {
+        if number > MOST {
+            Err(format!("{number:e} is more than {MOST:e}"))
+        } else if number >= 0.0 {
             // Not the negative zero.
             Ok(Self(number.abs()))
         } else {
-            Err(format!("{number} is not a finite number of at least 0"))
+            Err(format!("{number} is not a number of at least 0"))
         }
     }
 }
@@ -114,7 +120,7 @@ impl Given {
 
     /// A number from 0 on.
     pub fn amount(&mut self, key: &str) -> Option<Amount> {
-        self.take(key, "a number of at least 0", |value| {
+        self.take(key, "a number from 0 to 1e15", |value| {
             Amount::try_from(value.as_f64()?).ok()
         })
     }
@@ -270,7 +276,7 @@ mod tests {
                 "\"sise\" is unknown (did you mean size?)",
                 "\"xylophone\" is unknown",
                 "size must be a whole number of at least 1, not true",
-                "share must be a number of at least 0, not -1",
+                "share must be a number from 0 to 1e15, not -1",
                 "mood must be good, bad or mixed, not \"awful\"",
             ]
         );
@@ -293,6 +299,9 @@ mod tests {
             taken(Given::of_flags(flags))
         };
         let amount = Amount::try_from(2.5).ok();
+        for wrong in [-1.0, f64::NAN, f64::INFINITY, 1e308, 1.1e15] {
+            assert!(Amount::try_from(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(flags(Some("3"), Some("2.5")), Ok((Some(3), amount, None)));
         assert_eq!(flags(None, None), Ok((None, None, None)));
         for wrong in ["0", "-1", "1.5", "99999999999", "three", "", "1e3"] {

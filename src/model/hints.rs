@@ -279,7 +279,7 @@ mod tests {
         );
         assert_eq!(
             told[10],
-            "disk_available_gb must be a number of at least 0, not false"
+            "disk_available_gb must be a number from 0 to 1e15, not false"
         );
     }
 

@@ -16,6 +16,8 @@ pub enum SourceKind {
     Sqlite,
     /// MySQL 5.6 or later, or MariaDB.
     Mysql,
+    /// SQL Server 2016 or later, or Azure SQL.
+    SqlServer,
 }
 
 impl SourceKind {
@@ -25,15 +27,17 @@ impl SourceKind {
             Self::PostgreSql => "postgresql",
             Self::Sqlite => "sqlite",
             Self::Mysql => "mysql",
+            Self::SqlServer => "sqlserver",
         }
     }
 
     /// Sessions of a run beside its workers': on a server, the one that counts (and, with PostgreSQL,
     /// holds the snapshot) and the monitor that sees who waits for us; on a file, the catalogue's
-    /// connection and the count's. (Two more are there while the readers of a file in WAL mode start.)
+    /// connection and the count's. (Two more are there while the readers of a file in WAL mode start,
+    /// and while those of SQL Server begin.)
     pub fn other_sessions(self) -> u32 {
         match self {
-            Self::PostgreSql | Self::Mysql | Self::Sqlite => 2,
+            Self::PostgreSql | Self::Mysql | Self::SqlServer | Self::Sqlite => 2,
         }
     }
 }
@@ -104,6 +108,19 @@ pub enum RelationKind {
     Query,
 }
 
+impl fmt::Display for RelationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Table => "a table",
+            Self::Partitioned => "a partitioned table",
+            Self::View => "a view",
+            Self::MaterializedView => "a materialized view",
+            Self::ForeignTable => "a foreign table",
+            Self::Query => "a query",
+        })
+    }
+}
+
 /// How a column travels from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -160,6 +177,19 @@ pub struct Column {
 }
 
 impl Column {
+    /// What of its values is not written, where that is not all: `true` is what the user allowed,
+    /// `offset` is that of SQL Server's `datetimeoffset` beside its instant.
+    pub fn loss(&self) -> Option<&'static str> {
+        let instant = matches!(self.field, FieldType::Timestamp { utc: true, .. });
+        if self.lossy {
+            Some("true")
+        } else if instant && self.base_type.starts_with("datetimeoffset") {
+            Some("offset")
+        } else {
+            None
+        }
+    }
+
     /// Whether the column is of the type that the source now names in full. Plans of before name a
     /// type without its schema where that was on the role's search path.
     pub fn is_of(&self, source_type: &str) -> bool {

@@ -12,11 +12,15 @@ mod error;
 mod examination;
 mod ledger;
 mod moment;
+pub mod mssql;
 pub mod mysql;
 pub mod postgres;
 mod remote;
 mod resolve;
+mod rows;
+mod seats;
 pub mod secrets;
+mod spelt;
 mod spread;
 pub mod sqlite;
 pub mod url;
@@ -342,6 +346,9 @@ pub async fn connect(options: ConnectOptions) -> Result<Arc<dyn Source>> {
         }
         url::Target::Mysql(target) => {
             Arc::new(mysql::Mysql::connect(target.clone(), &options).await?)
+        }
+        url::Target::SqlServer(target) => {
+            Arc::new(mssql::SqlServer::connect(target.clone(), &options).await?)
         }
         url::Target::Sqlite(path) => Arc::new(sqlite::Sqlite::connect(path, &options).await?),
     })

@@ -43,6 +43,22 @@ pub(super) fn civil(year: i64, month: u32, day: u32) -> Option<i32> {
     i32::try_from(era * 146_097 + of_cycle - 719_468).ok()
 }
 
+/// `YYYY-MM-DD` of a day after 1970-01-01, of the years from 0 to 9999.
+pub(super) fn calendar(days: i64) -> Option<String> {
+    // The inverse of `civil`: years begin on March 1st, in cycles of 400.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let of_years = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * of_years + of_years / 4 - of_years / 100);
+    let month = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + of_years + i64::from(month <= 2);
+    (0..=9999)
+        .contains(&year)
+        .then(|| format!("{year:04}-{month:02}-{of_month:02}"))
+}
+
 /// A time of day, `hh:mm[:ss[.fraction]]`, in `unit`; with `lossy` finer digits are cut off.
 pub(super) fn time(text: &str, unit: TimeUnit, lossy: bool) -> Option<i64> {
     let nanos = nanos_of_day(text)?;
@@ -190,6 +206,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn days_read_back(days in -719_528_i64..2_932_896) {
+            let text = calendar(days).expect("a day");
+            prop_assert_eq!(date(&text).map(i64::from), Some(days));
+        }
+
         #[test]
         fn days_follow_each_other(days in -3_000_000i32..3_000_000) {
             let day = jiff::civil::date(1970, 1, 1)

@@ -47,8 +47,9 @@ pub(super) fn fold(name: &str) -> String {
 }
 
 /// Every way to read a table's name, most likely first: `schema.table` at each dot, then the whole
-/// text as one name. `quotes` are the signs that make a part literal.
-pub(super) fn readings(text: &str, quotes: &[char]) -> Vec<Reading> {
+/// text as one name. `quotes` are the signs, opening and closing,
+/// that make a part literal.
+pub(super) fn readings(text: &str, quotes: &[(char, char)]) -> Vec<Reading> {
     if let Some(parts) = quoted_parts(text, quotes) {
         return match <[Part; 2]>::try_from(parts) {
             Ok([schema, name]) => vec![Reading {
@@ -81,14 +82,15 @@ pub(super) fn readings(text: &str, quotes: &[char]) -> Vec<Reading> {
 
 /// The parts of a name of which at least one is in quotes; `None` when none is, or when the
 /// quotes do not enclose whole parts and so belong to the name.
-fn quoted_parts(text: &str, quotes: &[char]) -> Option<Vec<Part>> {
+fn quoted_parts(text: &str, quotes: &[(char, char)]) -> Option<Vec<Part>> {
     let mut parts = Vec::new();
     let mut rest = text;
     loop {
-        let quote = rest.chars().next().filter(|first| quotes.contains(first));
+        let first = rest.chars().next();
+        let quote = quotes.iter().find(|(open, _)| Some(*open) == first);
         let (part, after) = match quote {
-            Some(quote) => {
-                let (text, after) = closing_quote(&rest[quote.len_utf8()..], quote)?;
+            Some((open, close)) => {
+                let (text, after) = closing_quote(&rest[open.len_utf8()..], *close)?;
                 (Part { text, quoted: true }, after)
             }
             None => {
@@ -277,7 +279,7 @@ mod tests {
     }
 
     fn chosen(text: &str, known: &[Known]) -> Found {
-        choose(&readings(text, &['"']), known)
+        choose(&readings(text, &[('"', '"')]), known)
     }
 
     #[test]
@@ -329,10 +331,22 @@ mod tests {
     #[test]
     fn each_server_has_its_own_quotes() {
         let known = catalogue(&[("d", "a`b.c", false)]);
-        let found = |text: &str| choose(&readings(text, &['`', '"']), &known);
+        let found = |text: &str| {
+            choose(
+                &readings(text, &[('`', '`'), ('"', '"'), ('[', ']')]),
+                &known,
+            )
+        };
         assert_eq!(found("d.`a``b.c`"), Found::One(relation("d", "a`b.c")));
         assert_eq!(found("\"a`b.c\""), Found::One(relation("d", "a`b.c")));
         assert_eq!(found("`A``b.c`"), Found::Missing);
+        assert_eq!(found("[d].[a`b.c]"), Found::One(relation("d", "a`b.c")));
+        let brackets = catalogue(&[("d", "a]b[c", false)]);
+        let readings = readings("[d].[a]]b[c]", &[('[', ']')]);
+        assert_eq!(
+            choose(&readings, &brackets),
+            Found::One(relation("d", "a]b[c"))
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Source addresses: `postgresql://…` with libpq's parameters, `mysql://…`, and `sqlite:PATH`.
+//! Source addresses: `postgresql://…` with libpq's parameters, `mysql://…`, `sqlserver://…`, and
+//! `sqlite:PATH`.
 //!
 //! A password in an address is taken out at once and handed back apart, as a [`Secret`]: no
 //! [`Target`] and no [`UrlError`] ever holds one.
@@ -9,10 +10,12 @@ use std::time::Duration;
 use thiserror::Error;
 
 mod mysql;
+mod sqlserver;
 mod tls;
 
 pub(super) use mysql::shown as mysql_place;
 pub use mysql::{MysqlAddress, MysqlTarget};
+pub use sqlserver::{SqlServerAddress, SqlServerTarget};
 pub use tls::TlsMode;
 use tls::in_force;
 
@@ -26,6 +29,8 @@ pub enum Target {
     Postgres(PostgresTarget),
     /// A MySQL or MariaDB server.
     Mysql(MysqlTarget),
+    /// A SQL Server.
+    SqlServer(SqlServerTarget),
     /// A SQLite file.
     Sqlite(PathBuf),
 }
@@ -79,6 +84,8 @@ pub enum Address {
     Postgres(Box<PostgresAddress>),
     /// `mysql://…`
     Mysql(Box<MysqlAddress>),
+    /// `sqlserver://…`
+    SqlServer(Box<SqlServerAddress>),
     /// `sqlite:PATH`
     Sqlite(PathBuf),
 }
@@ -163,7 +170,7 @@ fn client_certificate(
 /// What is wrong with an address. Never repeats the address: it may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UrlError {
-    /// None of `postgresql://`, `mysql://` and `sqlite:`.
+    /// None of `postgresql://`, `mysql://`, `sqlserver://` and `sqlite:`.
     #[error("the source address begins with '{0}', which is no known kind of source")]
     Scheme(String),
     /// A `%` that two hexadecimal digits do not follow, or bytes that are not UTF-8.
@@ -175,6 +182,12 @@ pub enum UrlError {
     /// The same of a MySQL address.
     #[error("the source address has the parameter '{0}', which is not known for MySQL")]
     MysqlParameter(String),
+    /// The same of a SQL Server address.
+    #[error("the source address has the parameter '{0}', which is not known for SQL Server")]
+    SqlServerParameter(String),
+    /// A named instance, which only a service on UDP port 1434 could find.
+    #[error("the source address names the instance '{0}'")]
+    Instance(String),
     /// A parameter's value is not one it can have.
     #[error("the source address's {name} is not valid: {why}")]
     Value {
@@ -189,7 +202,7 @@ pub enum UrlError {
     /// No user anywhere.
     #[error("no user is given for the source")]
     NoUser,
-    /// A MySQL address without a database.
+    /// A MySQL or SQL Server address without a database.
     #[error("no database is given for the source")]
     NoDatabase,
     /// `sslcert` without `sslkey`, or the reverse.
@@ -204,8 +217,8 @@ impl From<UrlError> for Failure {
     fn from(error: UrlError) -> Failure {
         let (why, fix) = match &error {
             UrlError::Scheme(_) => (
-                "known are postgresql://, postgres://, mysql://, mariadb:// and sqlite:",
-                "write --source postgresql://user@host/database, --source mysql://user@host/database or --source sqlite:PATH",
+                "known are postgresql://, postgres://, mysql://, mariadb://, sqlserver://, mssql:// and sqlite:",
+                "write --source postgresql://user@host/database, mysql://user@host/database, sqlserver://user@host/database or sqlite:PATH",
             ),
             UrlError::Encoding(_) => (
                 "a % must be followed by two hexadecimal digits",
@@ -221,7 +234,15 @@ impl From<UrlError> for Failure {
             ),
             UrlError::NoDatabase => (
                 "tables are looked for there when only their name is given",
-                "write mysql://user@host/DATABASE or pass --database",
+                "write the database behind the host, as in mysql://user@host/DATABASE, or pass --database",
+            ),
+            UrlError::SqlServerParameter(_) => (
+                "known are database, user, password, encrypt, trustServerCertificate, tls, serverCertificate, loginTimeout, applicationIntent",
+                "leave the parameter out",
+            ),
+            UrlError::Instance(_) => (
+                "which port an instance listens on is told by a service of its own, which is not asked",
+                "write the instance's port: sqlserver://user@host:PORT/database",
             ),
             UrlError::Value { .. } => (
                 "the server's own clients would not accept it either",
@@ -259,6 +280,9 @@ pub fn parse(text: &str) -> Result<Address, UrlError> {
         }
         ("mysql" | "mariadb", rest) if rest.starts_with("//") => {
             mysql::address(&rest[2..]).map(|address| Address::Mysql(Box::new(address)))
+        }
+        ("sqlserver" | "mssql", rest) if rest.starts_with("//") => {
+            sqlserver::address(&rest[2..]).map(|address| Address::SqlServer(Box::new(address)))
         }
         ("sqlite", path) => {
             // `sqlite:///abs` is what other tools write for an absolute path.

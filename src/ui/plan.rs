@@ -201,8 +201,12 @@ fn mapping(plan: &ExecutionPlan) -> String {
         if column.read == ReadAs::Text {
             notes.push("as the server writes it".to_owned());
         }
-        if column.lossy {
-            notes.push("lossy".to_owned());
+        if let Some(loss) = column.loss() {
+            let note = match loss {
+                "offset" => "its offset is not kept",
+                _ => "lossy",
+            };
+            notes.push(note.to_owned());
         }
         if column.on_unrepresentable == OnUnrepresentable::Null {
             notes.push("NULL for what it cannot hold".to_owned());

@@ -195,6 +195,15 @@ impl Printer {
         }
     }
 
+    /// Where something on stdout did not arrive: a warning instead of a failure, because what the
+    /// command was for is done.
+    pub fn excuse(&self, what: &str) {
+        let failed = self.shared().failed.take();
+        if let Some(why) = failed {
+            self.warn(&format!("{what}: {why}"));
+        }
+    }
+
     fn shared(&self) -> MutexGuard<'_, Shared> {
         // What is inside stays sound whatever a panicking thread was doing.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)

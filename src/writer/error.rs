@@ -48,6 +48,12 @@ pub enum WriteError {
         /// The dataset.
         path: String,
     },
+    /// Work on a store ended without a result: a panic, and so a bug.
+    #[error("the work on {path} broke off")]
+    Died {
+        /// The dataset.
+        path: String,
+    },
     /// Another run published while this one was reading.
     #[error("another run has published {path} meanwhile; this one published nothing")]
     Overtaken {
@@ -286,6 +292,11 @@ impl From<WriteError> for Failure {
                 ),
                 "free some space or choose another --output".to_owned(),
                 ExitCode::Output,
+            ),
+            E::Died { .. } => (
+                "a task of ours ended in the middle".to_owned(),
+                "report it with this message and the command line".to_owned(),
+                ExitCode::Bug,
             ),
             E::Encode { why, .. } => (
                 why,

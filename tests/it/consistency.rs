@@ -1,7 +1,7 @@
 //! A run reads one point in time of a PostgreSQL table, whatever others do to it meanwhile and
 //! whichever of its sessions are lost.
 
-mod accounts;
+pub(crate) mod accounts;
 mod sqlite;
 mod standby;
 

@@ -277,6 +277,8 @@ fn rates_come_from_a_file_too_and_everything_wrong_is_told() {
     ] {
         assert!(why.contains(word), "{why}");
     }
+    // What would make the total overflow is no rate.
+    assert!(told(&["--compute-rate", "1e308"], 64).contains("--compute-rate"));
     let why = told(&["--connection-rate", "free", "--egress-rate", "inf"], 64);
     for word in [
         "--connection-rate",

@@ -1,5 +1,6 @@
 //! The history as a file to keep: `ixtract state …`, and looking back where nothing may be written.
 
+mod kept;
 mod read_only;
 mod rebuild;
 

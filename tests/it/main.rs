@@ -33,6 +33,7 @@ mod explain; // Runs explained and measured from the store alone.
 mod faults; // What goes wrong outside, and what is done about it.
 mod first_release; // Files of the first version.
 mod full; // What the server has of every chunk, against the files read back.
+mod fuzz; // Bytes that nobody sane would send.
 mod hints; // What the user knows of the circumstances lowers what a run takes.
 mod impact; // Workers make room when the source slows down, and come back.
 mod keeping; // The history backed up, checked, pruned, moved, rebuilt, and read where it is read-only.
@@ -51,7 +52,9 @@ mod rotation; // A chunk's rows in files of a bounded size.
 mod roundtrip; // Every type, value by value.
 mod selections; // Queries, columns, conditions and parameters.
 mod sink_contract; // What every sink promises.
+mod soak; // Many runs with faults from a seed, while others write and read.
 mod source_contract; // What every source promises.
+mod sqlserver; // SQL Server, by a peer that speaks its protocol: types, one point in time, rights, keys.
 mod state; // What is remembered, and for whom.
 mod stores; // Object stores: publish, race, crash, fail.
 mod tidy; // Who may know whom, and how long a file may be.

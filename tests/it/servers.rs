@@ -1,4 +1,4 @@
-//! PostgreSQL servers; [`mysql`] has those of the other family.
+//! PostgreSQL servers; [`mysql`] has those of another family, [`sqlserver`] the peer for a third.
 //!
 //! [`postgres`] is the server of the distribution and serves nearly every test; each test works
 //! in a [`Database`] of its own. [`Postgres::versions`] are all servers, oldest first, for what
@@ -8,6 +8,7 @@ pub(crate) mod mysql;
 mod pooler;
 mod private;
 mod session;
+pub(crate) mod sqlserver;
 
 use std::fmt;
 use std::sync::Mutex;

@@ -29,6 +29,13 @@ macro_rules! for_every_source {
                 super::$check(&subject).await;
             })+
         }
+        mod sqlserver {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $check() {
+                let subject = crate::source_contract::subject::Subject::sqlserver().await;
+                super::$check(&subject).await;
+            })+
+        }
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $check() {

@@ -10,6 +10,7 @@ mod race;
 mod sink;
 
 pub(crate) use bucket::{Bucket, user_without};
+pub(crate) use failures::Faulty;
 
 use rusqlite::Connection;
 

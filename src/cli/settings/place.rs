@@ -8,7 +8,9 @@ use crate::cli::args::{SourceArgs, TlsName};
 use crate::error::{ExitCode, Failure};
 use crate::model::{SourceIdentity, SourceKind};
 use crate::source::secrets::{PasswordSource, Secret};
-use crate::source::url::{self, Address, MysqlAddress, PostgresAddress, Target, TlsMode};
+use crate::source::url::{
+    self, Address, MysqlAddress, PostgresAddress, SqlServerAddress, Target, TlsMode,
+};
 
 /// A source's address with everything that goes with it.
 #[derive(Clone, Debug)]
@@ -49,6 +51,7 @@ pub(super) fn settle(
         Address::Sqlite(file) => sqlite(args, file),
         Address::Postgres(address) => postgres(args, environment, *address),
         Address::Mysql(address) => mysql(args, environment, *address),
+        Address::SqlServer(address) => sqlserver(args, environment, *address),
     }
 }
 
@@ -65,10 +68,10 @@ fn unsupported(kind: &str) -> Failure {
         ExitCode::Usage,
         format!("'{kind}' is not a source that this version reads"),
         format!(
-            "ixtract {} reads postgresql, mysql and sqlite",
+            "ixtract {} reads postgresql, mysql, sqlserver and sqlite",
             env!("CARGO_PKG_VERSION")
         ),
-        "write --source postgresql://USER@HOST/DATABASE, --source mysql://USER@HOST/DATABASE or --source sqlite:PATH",
+        "write --source postgresql://USER@HOST/DATABASE, mysql://…, sqlserver://… or sqlite:PATH",
     )
 }
 
@@ -77,7 +80,7 @@ fn no_source() -> Failure {
         ExitCode::Usage,
         "no source is named",
         "there is no --source, no IXTRACT_SOURCE, and no PGHOST, PGDATABASE or PGSERVICE",
-        "pass --source postgresql://USER@HOST/DATABASE, --source mysql://USER@HOST/DATABASE or --source sqlite:PATH",
+        "pass --source postgresql://USER@HOST/DATABASE, mysql://…, sqlserver://… or sqlite:PATH",
     )
 }
 
@@ -103,6 +106,12 @@ fn of_parts(args: &SourceArgs) -> Result<Address, Failure> {
             port: args.port,
             database: args.database.clone(),
             ..MysqlAddress::default()
+        }))),
+        Some("sqlserver" | "mssql") => Ok(Address::SqlServer(Box::new(SqlServerAddress {
+            host: args.host.clone(),
+            port: args.port,
+            database: args.database.clone(),
+            ..SqlServerAddress::default()
         }))),
         Some("sqlite") => match &args.database {
             Some(file) if args.host.is_none() && args.port.is_none() => {
@@ -133,6 +142,12 @@ fn of_identity(identity: &SourceIdentity) -> Address {
             port: Some(identity.port),
             database: Some(identity.database.clone()),
             ..MysqlAddress::default()
+        })),
+        SourceKind::SqlServer => Address::SqlServer(Box::new(SqlServerAddress {
+            host: Some(identity.host.clone()),
+            port: Some(identity.port),
+            database: Some(identity.database.clone()),
+            ..SqlServerAddress::default()
         })),
     }
 }
@@ -216,6 +231,33 @@ fn mysql(
     let password = password(args, environment, own_password, ecosystem);
     Ok(Place {
         target: Target::Mysql(target),
+        password: password.unwrap_or(PasswordSource::None),
+        connect_timeout: address.connect_timeout,
+    })
+}
+
+fn sqlserver(
+    args: &SourceArgs,
+    environment: &Environment,
+    written: SqlServerAddress,
+) -> Result<Place, Failure> {
+    let address = SqlServerAddress {
+        user: args.user.clone(),
+        tls: args.tls.map(tls_mode),
+        tls_ca: args.tls_ca.clone(),
+        tls_cert: args.tls_cert.clone(),
+        tls_key: args.tls_key.clone(),
+        ..SqlServerAddress::default()
+    }
+    .over(written);
+    let target = address.settle()?;
+    let ecosystem = ["MSSQL_PASSWORD", "SQLCMDPASSWORD"]
+        .iter()
+        .find_map(|name| environment.get(name))
+        .map(Secret::new);
+    let password = password(args, environment, address.password.clone(), ecosystem);
+    Ok(Place {
+        target: Target::SqlServer(target),
         password: password.unwrap_or(PasswordSource::None),
         connect_timeout: address.connect_timeout,
     })
@@ -429,12 +471,40 @@ mod tests {
     }
 
     #[test]
+    fn a_sql_server_source_takes_flags_and_variables() {
+        let variables = [("MSSQL_PASSWORD", "one"), ("SQLCMDPASSWORD", "other")];
+        let found = place(url("sqlserver://u@h/d"), &variables).expect("settled");
+        assert_eq!(found.password, given("one"));
+        let found = place(url("sqlserver://u@h/d"), &variables[1..]).expect("settled");
+        assert_eq!(found.password, given("other"));
+        let args = SourceArgs {
+            source_type: Some("sqlserver".to_owned()),
+            host: Some("h".to_owned()),
+            port: Some(1444),
+            database: Some("d".to_owned()),
+            user: Some("u".to_owned()),
+            tls: Some(TlsName::Require),
+            ..SourceArgs::default()
+        };
+        let found = place(args, &[("IXTRACT_PASSWORD", "ours"), variables[0]]).expect("settled");
+        let Target::SqlServer(target) = &found.target else {
+            panic!("{found:?}");
+        };
+        assert_eq!((target.port, target.tls), (1444, Some(TlsMode::Require)));
+        assert_eq!(found.password, given("ours"));
+        let nobody = place(url("sqlserver://h/d"), &[]).expect_err("no user");
+        assert_eq!(nobody.exit, ExitCode::Usage);
+    }
+
+    #[test]
     fn other_databases_are_refused_with_what_is_supported() {
-        for text in ["oracle://u:secret@h/d", "sqlserver://h/d", "shop.db"] {
+        for text in ["oracle://u:secret@h/d", "db2://u@h/d", "shop.db"] {
             let failure = place(url(text), &[]).expect_err(text);
             assert_eq!(failure.exit, ExitCode::Usage);
             assert!(
-                failure.why.contains("postgresql, mysql and sqlite"),
+                failure
+                    .why
+                    .contains("postgresql, mysql, sqlserver and sqlite"),
                 "{failure}"
             );
             assert!(!failure.to_string().contains("secret"), "{failure}");

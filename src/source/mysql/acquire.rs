@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::super::seats::Line;
 use super::super::{BY_ADMINISTRATOR, Result, SnapshotRequest, SourceError};
 use super::Base;
 use super::catalog::{self, Entry};

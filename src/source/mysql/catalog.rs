@@ -2,6 +2,7 @@
 
 use mysql_async::Error;
 
+use super::super::remote::{self, Present};
 use super::super::{Result, SourceError, resolve};
 use super::Base;
 use super::classify::{self, Subject, grant_select};
@@ -337,68 +338,30 @@ fn map_column(
 }
 
 fn refusal(column: &Described, natural: &FieldType, field: &FieldType) -> SourceError {
-    let (name, source_type) = (&column.name, &column.source_type);
-    let what = format!("cannot write {name} as {field}");
-    if column.storage.can_be(field, true) {
-        return SourceError::Unsupported {
-            what: format!("{what} without losing something"),
-            why: format!(
-                "it is {source_type} at the source, whose values {field} can only come near to"
-            ),
-            fix: format!("allow that with --lossy {name}={field}, or leave out --type {name}"),
-        };
-    }
-    SourceError::Unsupported {
-        what,
-        why: format!("it is {source_type} at the source, which is written as {natural} or as text"),
-        fix: format!("leave out --type {name}={field}, or pass --type {name}=text"),
-    }
+    let nearly = column.storage.can_be(field, true);
+    remote::refusal((&column.name, &column.source_type), natural, field, nearly)
 }
 
 /// Fails when the relation's columns are not what the plan was made for, as the link sees them now.
 pub(super) async fn check_columns(base: &Base, link: &mut Link, read: &ReadSpec) -> Result<()> {
-    let mismatch = |why: String| SourceError::PlanMismatch {
-        table: read.relation.to_string(),
-        why,
-    };
     let all = match read.query.as_deref() {
         Some(text) => query::columns(base, link, &read.relation, text).await?,
         None => {
-            let gone = || mismatch("the table does not exist any more".to_owned());
-            let entry = entry(base, link, &read.relation).await?.ok_or_else(gone)?;
-            if entry.kind != read.kind {
-                return Err(mismatch(format!(
-                    "it was {:?} and is {:?}",
-                    read.kind, entry.kind
-                )));
-            }
+            let entry = entry(base, link, &read.relation).await?;
+            remote::check_kind(read, entry.map(|entry| entry.kind))?;
             columns(base, link, &read.relation).await?
         }
     };
-    for column in &read.columns {
-        let Some(now) = all.iter().find(|now| now.name == column.name) else {
-            return Err(mismatch(format!("the column {} is gone", column.name)));
-        };
-        if now.source_type != column.source_type || now.storage.name() != column.base_type {
-            return Err(mismatch(format!(
-                "the column {} was {} and is {}",
-                column.name, column.source_type, now.source_type
-            )));
-        }
-        if !column.nullable && !now.not_null {
-            return Err(mismatch(format!(
-                "the column {} may be NULL now",
-                column.name
-            )));
-        }
-    }
-    let not_null = |name: &str| all.iter().any(|now| now.name == name && now.not_null);
-    match read.key.as_ref().filter(|key| !key.nullable) {
-        Some(key) if !key.columns().all(|(name, _)| not_null(name)) => {
-            Err(mismatch(format!("the key {key} may be NULL now")))
-        }
-        _ => Ok(()),
-    }
+    let present: Vec<Present> = all
+        .iter()
+        .map(|column| Present {
+            name: &column.name,
+            source_type: &column.source_type,
+            base_type: column.storage.name(),
+            not_null: column.not_null,
+        })
+        .collect();
+    remote::check_columns(read, &present)
 }
 
 /// An error of a statement that names what the user wrote.

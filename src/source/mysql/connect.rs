@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use mysql_async::prelude::Queryable;
 use mysql_async::{
     BinaryProtocol, Conn, DriverError, Error, Opts, OptsBuilder, QueryResult, Row, SslOpts,
@@ -11,6 +12,7 @@ use mysql_async::{
 };
 
 use super::super::remote::Place;
+use super::super::seats::Line;
 use super::super::secrets::{Login, PasswordSource, Secret};
 use super::super::url::{self, MysqlTarget, TlsMode};
 use super::super::{ConnectOptions, Result, SourceError};
@@ -255,20 +257,6 @@ impl Link {
         self.conn.as_mut().ok_or(closed)
     }
 
-    /// The server's number of this connection.
-    pub(super) fn id(&self) -> u32 {
-        self.conn.as_ref().map_or(0, Conn::id)
-    }
-
-    /// Whether it can take another statement.
-    pub(super) fn is_usable(&self) -> bool {
-        let open = self
-            .conn
-            .as_ref()
-            .is_some_and(|conn| !conn.is_disconnected());
-        self.in_order && open
-    }
-
     /// Executes a statement of ours that returns nothing we need.
     pub(super) async fn run(&mut self, subject: &Subject, sql: &str) -> Result<()> {
         let outcome = self.try_run(sql).await;
@@ -382,12 +370,28 @@ impl Link {
     pub(super) fn explain(&self, subject: &Subject, error: &Error) -> SourceError {
         classify::statement(&self.place, subject, error)
     }
+}
 
-    /// Says goodbye.
-    pub(super) async fn close(mut self) {
-        self.hang_up().await;
+#[async_trait]
+impl Line for Link {
+    fn id(&self) -> u32 {
+        self.conn.as_ref().map_or(0, Conn::id)
     }
 
+    fn is_usable(&self) -> bool {
+        let open = self
+            .conn
+            .as_ref()
+            .is_some_and(|conn| !conn.is_disconnected());
+        self.in_order && open
+    }
+
+    async fn close(mut self) {
+        self.hang_up().await;
+    }
+}
+
+impl Link {
     /// Says goodbye; the link is of no use afterwards.
     pub(super) async fn hang_up(&mut self) {
         if self.is_usable()

@@ -13,10 +13,12 @@ use arrow::datatypes::{
 };
 use mysql_async::{Row, Value};
 
+use super::sql::hex;
 use super::types::Storage;
-use crate::model::{Column, FieldType, TimeUnit};
+use crate::model::{Column, FieldType, TimeUnit, TypeMode};
 use crate::source::convert::{Convert, Raw, converter};
 use crate::source::moment;
+use crate::source::rows::{Decode, SHOWN, shortened};
 
 /// Bytes that a number or NULL counts for, so that a batch of them is bounded too.
 const SMALL: usize = 8;
@@ -27,6 +29,7 @@ const DAY_MICROS: i64 = 86_400_000_000;
 /// A column under construction.
 pub(super) struct Decoder {
     to: Builder,
+    storage: Storage,
     /// Where the server says whether a value went through Unicode unharmed, among the row's values.
     unharmed: Option<usize>,
 }
@@ -63,20 +66,26 @@ impl Decoder {
         let to = match Builder::natural(&storage, &column.field) {
             Some(builder) => builder,
             None if column.field == FieldType::Utf8 => {
-                Builder::Printed(StringBuilder::new(), storage)
+                Builder::Printed(StringBuilder::new(), storage.clone())
             }
             None => {
                 let to = converter(&column.field, column.lossy)?;
-                Builder::Converted(to, storage, column.field.clone())
+                Builder::Converted(to, storage.clone(), column.field.clone())
             }
         };
-        Some(Self { to, unharmed })
+        Some(Self {
+            to,
+            storage,
+            unharmed,
+        })
     }
+}
 
-    /// Appends a row's value and says how many bytes it was, or `None` when it cannot be held: NULL
-    /// stands in its place then.
+impl Decode for Decoder {
+    type Row = Row;
+
     #[inline]
-    pub(super) fn append(&mut self, row: &Row, index: usize) -> Option<usize> {
+    fn append(&mut self, row: &Row, index: usize) -> Option<usize> {
         let value = row.as_ref(index).unwrap_or(&Value::NULL);
         if matches!(value, Value::NULL) {
             self.to.append_null();
@@ -92,9 +101,24 @@ impl Decoder {
         taken
     }
 
-    /// The values so far; begins anew.
-    pub(super) fn finish(&mut self) -> ArrayRef {
+    fn finish(&mut self) -> ArrayRef {
         self.to.finish()
+    }
+    fn shown(&self, row: &Row, index: usize) -> String {
+        shown(row.as_ref(index).unwrap_or(&Value::NULL), &self.storage)
+    }
+
+    fn why(&self, column: &Column) -> (String, Option<&'static str>) {
+        why(&self.storage, column)
+    }
+
+    fn is_integer(&self) -> bool {
+        matches!(self.storage, Storage::Integer { .. })
+    }
+
+    fn is_long(row: &Row) -> bool {
+        let long = |value: Option<&Value>| matches!(value, Some(Value::Bytes(bytes)) if bytes.len() > 4096);
+        (0..row.len()).any(|index| long(row.as_ref(index)))
     }
 }
 
@@ -350,6 +374,55 @@ fn convert(
         Value::NULL => return None,
     };
     taken.then_some(SMALL)
+}
+
+/// What the output type cannot hold, and the one that would.
+fn why(storage: &Storage, column: &Column) -> (String, Option<&'static str>) {
+    let field = &column.field;
+    let natural = [TypeMode::Portable, TypeMode::Native]
+        .iter()
+        .any(|mode| storage.field(*mode) == *field);
+    match storage {
+        Storage::Legacy(charset) if *field == FieldType::Utf8 => (
+            format!("it holds a byte that is no character of {charset}"),
+            Some("binary"),
+        ),
+        Storage::Text | Storage::Bytes | Storage::Json if *field == FieldType::Utf8 => (
+            "it holds bytes that are not valid UTF-8".to_owned(),
+            Some("binary"),
+        ),
+        Storage::Date | Storage::DateTime { .. } | Storage::Timestamp { .. } if natural => {
+            ("it is no day of any calendar".to_owned(), Some("text"))
+        }
+        Storage::Bytes => (
+            format!("it is not what {field} holds"),
+            Some("binary").filter(|_| *field != FieldType::Binary),
+        ),
+        _ => (
+            format!(
+                "it is {} at the source, and {field} cannot hold it exactly",
+                column.source_type
+            ),
+            Some("text").filter(|_| *field != FieldType::Utf8),
+        ),
+    }
+}
+
+/// A value for a person, shortened.
+fn shown(value: &Value, storage: &Storage) -> String {
+    let text = match (value, printed(value, storage)) {
+        (Value::NULL, _) => return "NULL".to_owned(),
+        (Value::Bytes(bytes), None) => {
+            return format!("x'{}'", hex(&bytes[..bytes.len().min(SHOWN / 2)]));
+        }
+        (_, text) => shortened(&text.unwrap_or_default()),
+    };
+    match value {
+        Value::Bytes(_) if !matches!(storage, Storage::Decimal { .. } | Storage::Bit(_)) => {
+            format!("'{text}'")
+        }
+        _ => text,
+    }
 }
 
 /// A value as the server prints it; numbers in the shortest text that reads back the same.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::super::seats::Line;
 use super::super::{Result, SourceError, examination};
 use super::Base;
 use super::classify::{self, Subject};

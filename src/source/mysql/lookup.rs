@@ -12,7 +12,7 @@ use crate::model::{Relation, nearest};
 const NEAR_LIMIT: u32 = 10_000;
 
 /// Signs that make a part of a name literal: MySQL's, and standard SQL's.
-const QUOTES: &[char] = &['`', '"'];
+const QUOTES: &[(char, char)] = &[('`', '`'), ('"', '"')];
 
 /// The relation that a name as the user wrote it means. A name alone is looked for in the connection's
 /// database.

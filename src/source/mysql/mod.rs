@@ -18,7 +18,6 @@ mod lookup;
 mod probe;
 mod pulse;
 mod query;
-mod seats;
 mod server;
 mod session;
 mod shared;
@@ -34,6 +33,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::seats::Line;
 use super::url::MysqlTarget;
 use super::{Capabilities, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source};
 use crate::clock::SharedClock;

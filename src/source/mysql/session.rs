@@ -2,55 +2,47 @@
 //! Arrow.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use mysql_async::{Row, Statement, Value};
+use mysql_async::Statement;
 
-use super::super::ledger::{Ledger, Met, flag};
+use super::super::rows::Rows;
+use super::super::seats::{Held, Seat};
 use super::super::{Batch, Result, Session, SourceError};
-use super::decode::{Decoder, printed};
+use super::connect::Link;
+use super::decode::Decoder;
 use super::keysum;
-use super::seats::{Held, Seat};
 use super::shared::Shared;
-use super::sql::{self, hex, quote_identifier};
+use super::sql::{self, quote_identifier};
 use super::types::Storage;
-use crate::clock::SharedClock;
-use crate::model::{ChunkBounds, Column, FieldType, KeySum, ReadSpec, arrow_schema};
-
-/// Rows are decoded when there are so many: they stay in the second-level cache while every column
-/// runs over them.
-const BLOCK_ROWS: usize = 256;
-
-/// A batch ends at this many rows even if its bytes would let it go on.
-const BATCH_ROWS: usize = 16 * 1024;
-
-/// The most of a value that an error shows, in characters.
-const SHOWN: usize = 80;
+use crate::model::{ChunkBounds, Column, FieldType, KeySum, ReadSpec};
 
 /// A session inside a snapshot.
 pub(super) struct MysqlSession {
     shared: Arc<Shared>,
     place: usize,
-    seat: Arc<Seat>,
+    seat: Arc<Seat<Link>>,
     /// The connection, while a chunk is read on it.
     reading: Option<Reading>,
-    rows: RowReader,
+    /// What is selected.
+    items: Vec<String>,
+    rows: Rows<Decoder>,
     dead: bool,
 }
 
 struct Reading {
-    held: Held,
+    held: Held<Link>,
     statement: Statement,
 }
 
 impl MysqlSession {
     /// A session on a seat that nobody else reads on.
-    pub(super) fn new(shared: Arc<Shared>, place: usize, seat: Arc<Seat>) -> Result<Self> {
-        let rows = RowReader::new(&shared)?;
+    pub(super) fn new(shared: Arc<Shared>, place: usize, seat: Arc<Seat<Link>>) -> Result<Self> {
+        let layout = Layout::of(&shared.read)?;
+        let (clock, batch_bytes) = (shared.base.clock.clone(), shared.request.batch_bytes);
+        let rows = Rows::new(&shared.read, layout.decoders, batch_bytes, clock);
         Ok(Self {
+            items: layout.items,
             shared,
             place,
             seat,
@@ -68,7 +60,7 @@ impl MysqlSession {
     }
 
     async fn start(&mut self, chunk: &ChunkBounds) -> Result<()> {
-        let sql = select_chunk(&self.rows.items, &self.shared.read, chunk)?;
+        let sql = select_chunk(&self.items, &self.shared.read, chunk)?;
         let mut held = self.seat.take().await.ok_or_else(|| self.ended())?;
         let outcome = open(&self.shared, &mut held, &sql, chunk).await;
         match outcome {
@@ -92,11 +84,11 @@ impl MysqlSession {
         let shared = Arc::clone(&self.shared);
         let lost = || self.shared.lost();
         let link = reading.held.as_mut().ok_or_else(lost)?;
-        let explained = |link: &super::connect::Link, error| link.explain(&shared.subject, &error);
+        let explained = |link: &Link, error| link.explain(&shared.subject, &error);
         loop {
             match link.next_row().await {
                 Ok(Some(row)) => {
-                    if self.rows.push(row)? {
+                    if self.rows.push(row) {
                         return self.rows.batch().map(Some);
                     }
                 }
@@ -109,7 +101,7 @@ impl MysqlSession {
         if shared.per_chunk() {
             link.run(&shared.subject, "COMMIT").await?;
         }
-        self.rows.decode()?;
+        self.rows.decode();
         self.reading = None;
         if self.rows.is_empty() {
             Ok(None)
@@ -153,7 +145,7 @@ pub(super) fn select_chunk(
 /// Prepares and starts a chunk's statement.
 async fn open(
     shared: &Shared,
-    held: &mut Held,
+    held: &mut Held<Link>,
     sql: &str,
     chunk: &ChunkBounds,
 ) -> Result<Statement> {
@@ -213,164 +205,35 @@ impl Drop for MysqlSession {
     }
 }
 
-/// Decodes rows block by block, and cuts them into batches.
-struct RowReader {
-    columns: Vec<Column>,
-    storages: Vec<Storage>,
-    schema: SchemaRef,
-    /// What the statement selects: the columns, then what tells of their character sets.
+/// How a read's columns come: what is selected, and what decodes it.
+struct Layout {
+    /// The columns, then what tells of their character sets.
     items: Vec<String>,
     decoders: Vec<Decoder>,
-    /// Where the column that names rows in messages is, if there is one.
-    key: Option<usize>,
-    ledger: Ledger,
-    table: String,
-    block: Vec<Row>,
-    batch_bytes: usize,
-    clock: SharedClock,
-    rows: usize,
-    bytes: usize,
-    decoding: Duration,
 }
 
-impl RowReader {
-    fn new(shared: &Shared) -> Result<Self> {
-        let read = &shared.read;
+impl Layout {
+    fn of(read: &ReadSpec) -> Result<Self> {
         let mut items: Vec<String> = read.columns.iter().map(item).collect();
         let mut decoders = Vec::with_capacity(read.columns.len());
-        let mut storages = Vec::with_capacity(read.columns.len());
         for column in &read.columns {
             let storage = Storage::named(&column.base_type);
-            let unharmed = storage
-                .as_ref()
-                .and_then(|storage| unharmed(column, storage));
+            let unharmed = storage.and_then(|storage| unharmed(column, &storage));
             let place = unharmed.map(|item| {
                 items.push(item);
                 items.len() - 1
             });
-            let (decoder, storage) = Decoder::of(column, place).zip(storage).ok_or_else(|| {
-                SourceError::PlanMismatch {
-                    table: read.relation.to_string(),
-                    why: format!(
-                        "column {} cannot be decoded from {} to {}",
-                        column.name, column.base_type, column.field
-                    ),
-                }
-            })?;
-            decoders.push(decoder);
-            storages.push(storage);
+            let decoder = Decoder::of(column, place);
+            decoders.push(decoder.ok_or_else(|| SourceError::PlanMismatch {
+                table: read.relation.to_string(),
+                why: format!(
+                    "column {} cannot be decoded from {} to {}",
+                    column.name, column.base_type, column.field
+                ),
+            })?);
         }
-        let integer = |storage: &Storage| matches!(storage, Storage::Integer { .. });
-        let key = read
-            .columns
-            .iter()
-            .zip(&storages)
-            .position(|(column, storage)| {
-                match &read.key {
-                    Some(key) => column.name == key.column,
-                    // Not cut on a key: the first number that is never absent names a row well.
-                    None => !column.nullable && integer(storage),
-                }
-            });
-        Ok(Self {
-            schema: arrow_schema(&read.columns),
-            ledger: Ledger::new(&read.relation, &read.columns),
-            table: read.relation.to_string(),
-            columns: read.columns.clone(),
-            storages,
-            items,
-            decoders,
-            key,
-            block: Vec::with_capacity(BLOCK_ROWS),
-            // Offsets of text are 32 bits: a batch and its last row stay below 2 GiB.
-            batch_bytes: shared.request.batch_bytes.clamp(1, 1 << 29),
-            clock: shared.base.clock.clone(),
-            rows: 0,
-            bytes: 0,
-            decoding: Duration::ZERO,
-        })
+        Ok(Self { items, decoders })
     }
-
-    fn reset(&mut self) {
-        self.block.clear();
-        self.ledger.clear();
-        self.rows = 0;
-        self.bytes = 0;
-        self.decoding = Duration::ZERO;
-    }
-
-    fn is_empty(&self) -> bool {
-        self.rows == 0
-    }
-
-    /// Takes a row; true when a batch is full.
-    #[inline]
-    fn push(&mut self, row: Row) -> Result<bool> {
-        let long = (0..row.len()).any(|index| is_long(row.as_ref(index)));
-        self.block.push(row);
-        if self.block.len() >= BLOCK_ROWS
-            || long
-            || self.block.len() * 8 * self.columns.len() >= self.batch_bytes
-        {
-            self.decode()?;
-        }
-        Ok(self.bytes >= self.batch_bytes || self.rows >= BATCH_ROWS)
-    }
-
-    /// Decodes the rows that came. A value that cannot be held is noted and the batch still filled, so
-    /// that every column that meets one has its say before the run stops.
-    fn decode(&mut self) -> Result<()> {
-        let started = self.clock.monotonic();
-        for (index, decoder) in self.decoders.iter_mut().enumerate() {
-            for (at, row) in self.block.iter().enumerate() {
-                if let Some(bytes) = decoder.append(row, index) {
-                    self.bytes += bytes;
-                    continue;
-                }
-                let place = Place {
-                    row,
-                    index,
-                    number: self.rows + at,
-                    key: self.key,
-                };
-                let met = || place.met(&self.columns, &self.storages);
-                self.ledger.enter(index, 1, met);
-            }
-        }
-        self.rows += self.block.len();
-        self.block.clear();
-        self.decoding += self.clock.monotonic().saturating_sub(started);
-        Ok(())
-    }
-
-    /// Hands over the rows so far.
-    fn batch(&mut self) -> Result<Batch> {
-        let started = self.clock.monotonic();
-        let nulled = self.ledger.close()?;
-        let finished = self.decoders.iter_mut().map(Decoder::finish);
-        let arrays: Vec<ArrayRef> = finished.collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)
-            .map_err(|error| SourceError::Protocol {
-                target: self.table.clone(),
-                why: error.to_string(),
-            })?;
-        let decode = self.decoding + self.clock.monotonic().saturating_sub(started);
-        let wire_bytes = std::mem::take(&mut self.bytes) as u64;
-        self.rows = 0;
-        self.decoding = Duration::ZERO;
-        Ok(Batch {
-            rows,
-            wire_bytes,
-            decode,
-            nulled,
-        })
-    }
-}
-
-/// Whether a value is so long that it should not wait for others.
-fn is_long(value: Option<&Value>) -> bool {
-    matches!(value, Some(Value::Bytes(bytes)) if bytes.len() > 4096)
 }
 
 /// What is selected of a column.
@@ -399,96 +262,4 @@ fn unharmed(column: &Column, storage: &Storage) -> Option<String> {
              <=> CAST({name} AS BINARY)"
         )
     })
-}
-
-/// A value that cannot be held.
-struct Place<'a> {
-    row: &'a Row,
-    index: usize,
-    number: usize,
-    key: Option<usize>,
-}
-
-impl Place<'_> {
-    #[cold]
-    fn met(&self, columns: &[Column], storages: &[Storage]) -> Met {
-        let shown = |index: usize| {
-            let value = self.row.as_ref(index)?;
-            Some(shown(value, storages.get(index)?))
-        };
-        let key = self.key.and_then(|index| {
-            let column = columns.get(index)?;
-            Some(format!("{} = {}", column.name, shown(index)?))
-        });
-        let column = &columns[self.index];
-        let (why, helps) = why(&storages[self.index], column);
-        Met {
-            row: self.number,
-            key,
-            value: shown(self.index).unwrap_or_default(),
-            why,
-            flag: helps.map(|field| flag("--type", &format!("{}={field}", column.name))),
-        }
-    }
-}
-
-/// What the output type cannot hold, and the one that would.
-fn why(storage: &Storage, column: &Column) -> (String, Option<&'static str>) {
-    let field = &column.field;
-    let natural = [
-        crate::model::TypeMode::Portable,
-        crate::model::TypeMode::Native,
-    ]
-    .iter()
-    .any(|mode| storage.field(*mode) == *field);
-    match storage {
-        Storage::Legacy(charset) if *field == FieldType::Utf8 => (
-            format!("it holds a byte that is no character of {charset}"),
-            Some("binary"),
-        ),
-        Storage::Text | Storage::Bytes | Storage::Json if *field == FieldType::Utf8 => (
-            "it holds bytes that are not valid UTF-8".to_owned(),
-            Some("binary"),
-        ),
-        Storage::Date | Storage::DateTime { .. } | Storage::Timestamp { .. } if natural => {
-            ("it is no day of any calendar".to_owned(), Some("text"))
-        }
-        Storage::Bytes => (
-            format!("it is not what {field} holds"),
-            Some("binary").filter(|_| *field != FieldType::Binary),
-        ),
-        _ => (
-            format!(
-                "it is {} at the source, and {field} cannot hold it exactly",
-                column.source_type
-            ),
-            Some("text").filter(|_| *field != FieldType::Utf8),
-        ),
-    }
-}
-
-/// A value for a person, shortened.
-fn shown(value: &Value, storage: &Storage) -> String {
-    let text = match (value, printed(value, storage)) {
-        (Value::NULL, _) => return "NULL".to_owned(),
-        (Value::Bytes(bytes), None) => {
-            return format!("x'{}'", hex(&bytes[..bytes.len().min(SHOWN / 2)]));
-        }
-        (_, text) => text.unwrap_or_default(),
-    };
-    let mut chars = text.chars();
-    let mut head: String = chars
-        .by_ref()
-        .take(SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
-    if chars.next().is_some() {
-        head.push('…');
-    }
-    match value {
-        Value::Bytes(_) if !matches!(storage, Storage::Decimal { .. } | Storage::Bit(_)) => {
-            format!("'{head}'")
-        }
-        _ => head,
-    }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::super::seats::Seats;
 use super::super::{Result, SnapshotRequest, SourceError};
 use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
-use super::seats::Seats;
 use super::sql;
 use crate::model::{ChunkBounds, ConsistencyLevel, ReadSpec};
 
@@ -16,7 +16,7 @@ pub(super) struct Shared {
     pub(super) read: ReadSpec,
     pub(super) request: SnapshotRequest,
     pub(super) subject: Subject,
-    pub(super) seats: Seats,
+    pub(super) seats: Seats<Link>,
     pub(super) level: ConsistencyLevel,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::super::seats::{Line, Seats};
 use super::super::{
     BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
 };
@@ -12,7 +13,6 @@ use super::Base;
 use super::acquire::Acquisition;
 use super::classify::Subject;
 use super::connect::Link;
-use super::seats::Seats;
 use super::session::{MysqlSession, select_chunk};
 use super::shared::Shared;
 use super::sql::quote_text;

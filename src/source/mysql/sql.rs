@@ -1,6 +1,7 @@
 //! MySQL's SQL, as text: quoting, literals, and the predicates of chunks. No server.
 
 use super::super::dialect::{DialectError, where_clause};
+use super::super::spelt;
 use crate::model::{ChunkBounds, Key, KeyOrder, KeyRange, KeyValue, Relation};
 
 /// Quotes an identifier. Backticks do in every sql_mode.
@@ -102,7 +103,7 @@ pub(super) fn ascends(key: &Key, range: &KeyRange) -> Result<Option<String>, Dia
         return Ok(None);
     }
     let (lower, upper) = (literals(key, lower)?, literals(key, upper)?);
-    Ok(Some(expanded(&lower, "<", &upper)))
+    Ok(Some(spelt::compared(&lower, "<", &upper)))
 }
 
 /// The predicate that holds for the keys between two others, without these; `None` for one that does
@@ -115,16 +116,12 @@ pub(super) fn inside(key: &Key, lower: &KeyValue, upper: &KeyValue) -> Option<St
     let (lower, upper) = (literals(key, lower).ok()?, literals(key, upper).ok()?);
     Some(format!(
         "{} AND {}",
-        expanded(&columns, ">", &lower),
-        expanded(&columns, "<", &upper)
+        spelt::compared(&columns, ">", &lower),
+        spelt::compared(&columns, "<", &upper)
     ))
 }
 
-/// A range of a key, column after column. NULL keys are in no range, so one that is open at both ends
-/// says so.
-///
-/// A comparison of rows is spelt out: MariaDB scans the whole table for `(a, b) >= (x, y)` and ranges
-/// on the expanded form. Columns in which both bounds are alike are compared for equality.
+/// A range of a key, column after column: MariaDB scans the whole table for `(a, b) >= (x, y)`.
 fn range(key: &Key, range: &KeyRange) -> Result<String, DialectError> {
     let columns: Vec<String> = key
         .columns()
@@ -138,28 +135,7 @@ fn range(key: &Key, range: &KeyRange) -> Result<String, DialectError> {
         bound.map(|bound| literals(key, bound)).transpose()
     };
     let (lower, upper) = (side(&range.lower)?, side(&range.upper)?);
-    let fixed = match (&lower, &upper) {
-        (Some(lower), Some(upper)) => {
-            let pairs = lower.iter().zip(upper);
-            let alike = pairs.take_while(|(one, other)| one == other).count();
-            // Bounds that are alike throughout hold nothing between them.
-            alike.min(columns.len() - 1)
-        }
-        _ => 0,
-    };
-    let mut parts: Vec<String> = Vec::new();
-    if let Some(lower) = &lower {
-        let equal = columns.iter().zip(lower).take(fixed);
-        parts.extend(equal.map(|(column, value)| format!("{column} = {value}")));
-        parts.push(expanded(&columns[fixed..], ">=", &lower[fixed..]));
-    }
-    if let Some(upper) = &upper {
-        parts.push(expanded(&columns[fixed..], "<", &upper[fixed..]));
-    }
-    if parts.is_empty() {
-        parts.extend(columns.iter().map(|column| format!("{column} IS NOT NULL")));
-    }
-    Ok(parts.join(" AND "))
+    Ok(spelt::range(&columns, lower.as_deref(), upper.as_deref()))
 }
 
 /// A range of an integer key. A bound that no 64-bit key can reach is not written: as a decimal it
@@ -185,20 +161,6 @@ fn integer_range(column: &str, key: &Key, range: &KeyRange) -> Result<String, Di
         parts.push(format!("{column} IS NOT NULL"));
     }
     Ok(parts.join(" AND "))
-}
-
-/// `a > x OR (a = x AND (b > y OR (b = y AND c >= z)))`: what `(a, b, c) >= (x, y, z)` means. The
-/// leading `a >= x` says nothing new and lets the server range on the index.
-fn expanded(left: &[String], operator: &str, right: &[String]) -> String {
-    let strict = &operator[..1];
-    let (Some(a), Some(x)) = (left.first(), right.first()) else {
-        return "TRUE".to_owned();
-    };
-    if left.len() == 1 {
-        return format!("{a} {operator} {x}");
-    }
-    let rest = expanded(&left[1..], operator, &right[1..]);
-    format!("({a} {strict}= {x} AND ({a} {strict} {x} OR ({rest})))")
 }
 
 /// A bound as one literal a column.
@@ -393,7 +355,7 @@ mod tests {
         assert_eq!(predicate(&bounds, None), Err(DialectError::NoBlocks));
     }
 
-    /// Enough of SQL to evaluate what `expanded` writes of three integers.
+    /// Enough of SQL to evaluate what `spelt::range` writes of three integers.
     fn holds(text: &str, values: [i128; 3]) -> bool {
         fn either(text: &mut &str, values: [i128; 3]) -> bool {
             let mut result = both(text, values);

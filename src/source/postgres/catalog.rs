@@ -340,7 +340,7 @@ pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> 
         None => return Err(mismatch("the table does not exist any more".to_owned())),
     };
     if kind != read.kind {
-        return Err(mismatch(format!("it was {:?} and is {kind:?}", read.kind)));
+        return Err(mismatch(format!("it was {} and is {kind}", read.kind)));
     }
     for column in &read.columns {
         let Some(now) = all.iter().find(|described| described.name == column.name) else {

@@ -32,7 +32,7 @@ pub(super) async fn relation(
     path: &[String],
 ) -> Result<Relation> {
     let subject = Subject::catalogue(base.connector.place());
-    let readings = resolve::readings(table, &['"']);
+    let readings = resolve::readings(table, &[('"', '"')]);
     let (exact, folded) = resolve::names(&readings);
     // Servers fold by their own locale and we by Unicode: the exact spelling must always do. Temporary
     // tables are of other sessions, which nobody else can read.

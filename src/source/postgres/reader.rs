@@ -43,6 +43,8 @@ pub struct CopyReader {
     rows: usize,
     bytes: u64,
     decoding: Duration,
+    /// Something went wrong between two columns: they are not of one length any more.
+    torn: bool,
 }
 
 impl CopyReader {
@@ -80,6 +82,7 @@ impl CopyReader {
             rows: 0,
             bytes: 0,
             decoding: Duration::ZERO,
+            torn: false,
             read: read.clone(),
         })
     }
@@ -88,6 +91,16 @@ impl CopyReader {
     pub fn reset(&mut self) {
         self.framer.reset();
         self.ledger.clear();
+        if self.torn || self.rows > 0 {
+            // Values of the stream before must not become part of the next. Each column had a decoder
+            // before, so it has one now.
+            let fresh = self.read.columns.iter().map(decode::decoder);
+            if let Ok(fresh) = fresh.collect() {
+                self.columns = fresh;
+            }
+            self.refused = Refused::default();
+            self.torn = false;
+        }
         self.rows = 0;
         self.bytes = 0;
         self.decoding = Duration::ZERO;
@@ -124,6 +137,7 @@ impl CopyReader {
             return Ok(());
         }
         let started = self.clock.monotonic();
+        self.torn = true;
         for (index, column) in self.columns.iter_mut().enumerate() {
             column
                 .append(block.column(index), &mut self.refused)
@@ -145,6 +159,7 @@ impl CopyReader {
                 self.ledger.enter(index, count, met);
             }
         }
+        self.torn = false;
         self.rows += block.rows;
         self.framer.clear();
         self.decoding += self.clock.monotonic().saturating_sub(started);
@@ -174,6 +189,7 @@ impl CopyReader {
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         // What is found out only now; named when the key's column is there too.
         let mut late: Vec<(usize, u64, Refusal)> = Vec::new();
+        self.torn = true;
         for (index, column) in self.columns.iter_mut().enumerate() {
             let array = column.finish(&mut self.refused);
             arrays.push(array.map_err(|fault| not_understood(&self.read, fault.0))?);
@@ -181,6 +197,7 @@ impl CopyReader {
                 late.push((index, count, refusal));
             }
         }
+        self.torn = false;
         for (index, count, refusal) in late {
             let key = || array_value_to_string(arrays.get(self.key?)?, refusal.row).ok();
             let met = || met(&self.read, (index, 0), &refusal, self.key.zip(key()));

@@ -55,7 +55,7 @@ impl Address {
         Service::ALL.into_iter().find(|s| s.scheme() == scheme)
     }
 
-    /// Reads a URL. Slashes at the ends of the prefix mean nothing.
+    /// Reads a URL. One slash at the end of the prefix means nothing; any other is the key's own.
     ///
     /// # Errors
     /// One line on what is wrong with it: an unknown scheme, no bucket, or a key that no client
@@ -73,7 +73,12 @@ impl Address {
                 service.container()
             ));
         }
-        let prefix = Path::parse(key.trim_matches('/'))
+        let key = key.strip_suffix('/').unwrap_or(key);
+        if key.starts_with('/') || key.ends_with('/') {
+            // The library would read them away, and write to another key than was named.
+            return Err(format!("'{key}' has a part that is empty"));
+        }
+        let prefix = Path::parse(key)
             .map_err(|_| format!("'{key}' has a part that is empty, '.', '..' or no text"))?;
         Ok(Self {
             service,
@@ -137,7 +142,7 @@ mod tests {
             );
             assert_eq!(address.to_string(), text.trim_end_matches('/'));
         }
-        let address = Address::parse("gs://b//a/").unwrap();
+        let address = Address::parse("gs://b/a/").unwrap();
         assert_eq!(address.prefix.as_ref(), "a");
         assert_eq!(address.inside(&Path::parse("ab/c").unwrap()), None);
         assert_eq!(address.name(), "a");
@@ -150,6 +155,9 @@ mod tests {
             "s3://",
             "s3:///a",
             "s3://b/a//c",
+            "s3://b//a",
+            "s3://b/a//",
+            "s3://b//",
             "s3://b/../c",
             "s3://b/a\nb",
             "http://b/c",

@@ -19,7 +19,6 @@ mod upload;
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -115,9 +114,9 @@ impl Store {
             let _ = done.send(work.await);
         });
         ended.recv().unwrap_or_else(|_| {
-            Err(WriteError::io("use", self.shown(""))(io::Error::other(
-                "the work on the store was given up",
-            )))
+            Err(WriteError::Died {
+                path: self.to_string(),
+            })
         })
     }
 
@@ -175,5 +174,28 @@ impl Drop for Background {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{ExitCode, Failure};
+
+    #[test]
+    fn a_task_that_panics_is_a_bug_of_ours_and_no_trouble_of_the_disks() {
+        let address = Address::parse("s3://bucket/prefix").expect("an address");
+        let options = StoreOptions {
+            values: [("aws_access_key_id", "k"), ("aws_secret_access_key", "s")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            credential_process: None,
+        };
+        let store = Store::new(address, &options).expect("a client");
+        let died: Result<()> = store.wait(async { panic!("for the sake of the test") });
+        let failure = Failure::from(died.expect_err("it panicked"));
+        assert_eq!(failure.exit, ExitCode::Bug);
+        assert!(failure.what.contains("s3://bucket/prefix"), "{failure}");
+        assert_eq!(store.wait(async { Ok(7) }).expect("the next one works"), 7);
     }
 }

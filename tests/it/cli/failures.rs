@@ -244,6 +244,9 @@ fn bad_flags() {
             .expect_code(64);
         assert!(outcome.stderr.contains(says), "{flags:?}: {outcome:#?}");
         assert_eq!(outcome.stdout, "", "{flags:?}");
+        // clap's refusals are told as every other.
+        assert_eq!(outcome.stderr.lines().count(), 3, "{flags:?}: {outcome:#?}");
+        Failure::of(&outcome).assert_says("", "", "");
     }
     for words in [
         &[][..],
@@ -260,7 +263,7 @@ fn bad_flags() {
 #[test]
 fn sources_that_this_version_does_not_read() {
     for source in [
-        "sqlserver://me@localhost/shop",
+        "db2://me@localhost/shop",
         "oracle://me@localhost/shop",
         "shop.db",
         "",
@@ -289,4 +292,29 @@ fn a_missing_parameter() {
     let filled = ["--where", "customer = '{who}'", "--param", "who=c3"];
     extraction.run(&filled).expect_code(0);
     assert_eq!(extraction.count(), 1);
+}
+
+/// Runs the program with a standard output that takes nothing.
+fn untold(cli: Cli) -> Cli {
+    cli.through(&["sh", "-c", "exec \"$@\" > /dev/full", "sh"])
+}
+
+#[test]
+fn a_run_whose_summary_cannot_be_written_has_published_all_the_same() {
+    let (_database, mut extraction) = orders();
+    extraction.cli = untold(extraction.cli);
+    for flags in [&[][..], &["--json"]] {
+        let outcome = extraction.run(flags).expect_code(0);
+        assert!(
+            outcome
+                .stderr
+                .contains("warning: the dataset is published, but its summary"),
+            "{outcome:#?}"
+        );
+    }
+    assert_eq!(extraction.manifest()["rows"], 10);
+    // What was only to be told is not told.
+    let outcome = extraction.cli.run(extraction.words("plan", &[]));
+    let outcome = outcome.expect_code(73);
+    assert!(outcome.stderr.contains("standard output"), "{outcome:#?}");
 }

@@ -9,16 +9,16 @@ use crate::readers::Row;
 use crate::servers::Database;
 
 /// How many there are.
-pub(super) const ACCOUNTS: usize = 20_000;
+pub(crate) const ACCOUNTS: usize = 20_000;
 
 /// What they hold together.
-pub(super) const TOTAL: i64 = 1_000 * ACCOUNTS as i64;
+pub(crate) const TOTAL: i64 = 1_000 * ACCOUNTS as i64;
 
 const WRITERS: usize = 3;
 
 /// `public.accounts (id, owner, balance)`, and `public.churn`, which changes the accounts of one
 /// owner in one transaction and keeps their number and total.
-pub(super) fn create(database: &Database) {
+pub(crate) fn create(database: &Database) {
     database.exec(&format!(
         "CREATE TABLE accounts (
              id bigint PRIMARY KEY, owner int NOT NULL, balance bigint NOT NULL
@@ -58,7 +58,7 @@ pub(super) fn create(database: &Database) {
 }
 
 /// The rows that are there now, as the reader of a dataset would show them.
-pub(super) fn rows(database: &Database) -> Vec<Row> {
+pub(crate) fn rows(database: &Database) -> Vec<Row> {
     let mut rows = database.query_text("SELECT id, owner, balance FROM accounts");
     rows.sort_by_cached_key(sort_key);
     rows
@@ -66,7 +66,7 @@ pub(super) fn rows(database: &Database) -> Vec<Row> {
 
 /// Changes every chunk of the table in one transaction: values, keys, places on disk, rows that
 /// come and go, below, inside and above the range of keys.
-pub(super) fn change_everything(database: &Database) {
+pub(crate) fn change_everything(database: &Database) {
     database.exec(
         "BEGIN;
          UPDATE accounts SET balance = balance + CASE WHEN id % 200 = 0 THEN 1 ELSE -1 END;
@@ -81,14 +81,14 @@ pub(super) fn change_everything(database: &Database) {
 
 /// Sessions that churn the accounts until they are stopped, each those of an owner of its own, so
 /// that they never wait for each other.
-pub(super) struct Writers {
+pub(crate) struct Writers {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Writers {
-    pub(super) fn start(database: &Database) -> Self {
+    pub(crate) fn start(database: &Database) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicUsize::new(0));
         let threads = (0..WRITERS).map(|owner| {
@@ -110,12 +110,12 @@ impl Writers {
     }
 
     /// How many transactions were committed so far.
-    pub(super) fn done(&self) -> usize {
+    pub(crate) fn done(&self) -> usize {
         self.done.load(Ordering::Relaxed)
     }
 
     /// Ends them; a writer that failed fails the test.
-    pub(super) fn stop(self) {
+    pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             thread.join().expect("a writer that never failed");

@@ -10,12 +10,13 @@ use ixtract::model::{
     ChunkBounds, Consistency, KeyRange, KeyValue, ReadSpec, Selection, Table, TypeOptions,
 };
 use ixtract::source::secrets::{PasswordSource, Secret};
-use ixtract::source::url::{MysqlTarget, PostgresTarget, Target};
+use ixtract::source::url::{MysqlTarget, PostgresTarget, SqlServerTarget, Target};
 use ixtract::source::{
     ConnectOptions, Session, Snapshot, SnapshotRequest, Source, SourceError, connect,
 };
 
 use crate::servers::mysql::{Mysql, MysqlDatabase, both, mariadb};
+use crate::servers::sqlserver::SqlDatabase;
 use crate::servers::{self, Database};
 
 /// Rows of the table `orders`.
@@ -31,6 +32,7 @@ pub(super) struct Subject {
 enum Writer {
     Postgres(Database),
     Mysql(MysqlDatabase),
+    SqlServer(SqlDatabase),
     Sqlite {
         connection: Mutex<rusqlite::Connection>,
         _home: tempfile::TempDir,
@@ -87,6 +89,26 @@ impl Subject {
         Self::filled(target, password, writer).await
     }
 
+    /// The peer that speaks SQL Server's protocol.
+    pub(super) async fn sqlserver() -> Self {
+        let database = SqlDatabase::fresh();
+        let address = database.address();
+        let target = Target::SqlServer(SqlServerTarget {
+            host: address.host.clone(),
+            port: address.port,
+            database: address.database.clone(),
+            user: address.user.clone(),
+            tls: None,
+            strict: false,
+            tls_ca: None,
+            tls_client: None,
+            read_only: false,
+        });
+        let password = PasswordSource::Given(Secret::new(&address.password));
+        let writer = Writer::SqlServer(database);
+        Self::filled(target, password, writer).await
+    }
+
     /// In WAL mode, where a writer need not wait for readers.
     pub(super) async fn sqlite() -> Self {
         let home = tempfile::tempdir().expect("a directory");
@@ -137,7 +159,7 @@ impl Subject {
     pub(super) fn odd_names(&self) -> [&'static str; 7] {
         let letters = match self.writer {
             Writer::Mysql(_) => "ünï€",
-            Writer::Postgres(_) | Writer::Sqlite { .. } => "ünï🦀",
+            Writer::Postgres(_) | Writer::SqlServer(_) | Writer::Sqlite { .. } => "ünï🦀",
         };
         [
             "select",
@@ -194,6 +216,8 @@ impl Writer {
         match self {
             Self::Postgres(database) => database.exec(sql),
             Self::Mysql(database) => database.exec(sql),
+            // Its own TEXT has been out of use for twenty years.
+            Self::SqlServer(database) => database.exec(&sql.replace("TEXT", "NVARCHAR(200)")),
             Self::Sqlite { connection, .. } => connection
                 .lock()
                 .expect("a connection")

@@ -292,7 +292,7 @@ fn a_slow_store_is_waited_for() {
 }
 
 /// A store that does not do all it is asked; ends with the test.
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     process: std::process::Child,
     lines: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
     port: u16,
@@ -305,7 +305,7 @@ impl Faulty {
     }
 
     /// The same for requests of a method.
-    pub(super) fn of(
+    pub(crate) fn of(
         method: &str,
         bucket: &Bucket,
         (times, every): (u32, u32),
@@ -337,7 +337,7 @@ impl Faulty {
         }
     }
 
-    pub(super) fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 

@@ -1,17 +1,28 @@
-//! The sessions that stand at one point in time. None can be added later: this server hands no
-//! snapshot on. A session that is lost is replaced by the spare one, or not at all.
+//! The sessions that stand at one point in time, of servers that hand no snapshot on: none can be added
+//! later. A session that is lost is replaced by the spare one, or not at all.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
-use super::connect::Link;
+/// A connection that a session reads on.
+#[async_trait]
+pub(super) trait Line: Send + 'static {
+    /// The server's number of this connection.
+    fn id(&self) -> u32;
+
+    /// Whether it can take another statement.
+    fn is_usable(&self) -> bool;
+
+    /// Says goodbye.
+    async fn close(self);
+}
 
 /// The sessions of one snapshot; the last one is the spare, on which the count runs.
-#[derive(Default)]
-pub(super) struct Seats {
-    all: Mutex<Vec<Arc<Seat>>>,
+pub(super) struct Seats<L> {
+    all: Mutex<Vec<Arc<Seat<L>>>>,
     /// Those that no reader holds, by position; the next one to give away last.
     free: Mutex<Vec<usize>>,
     /// Connections that were dropped in the middle of an answer: a server that works on something
@@ -20,17 +31,17 @@ pub(super) struct Seats {
 }
 
 /// A session, and whether it is still there.
-pub(super) struct Seat {
+pub(super) struct Seat<L> {
     id: u32,
     lost: AtomicBool,
-    link: Arc<Lock<Option<Link>>>,
+    link: Arc<Lock<Option<L>>>,
 }
 
 /// A session while a statement of its holder runs on it.
-pub(super) type Held = OwnedMutexGuard<Option<Link>>;
+pub(super) type Held<L> = OwnedMutexGuard<Option<L>>;
 
-impl Seat {
-    fn new(link: Link) -> Arc<Self> {
+impl<L: Line> Seat<L> {
+    fn new(link: L) -> Arc<Self> {
         Arc::new(Self {
             id: link.id(),
             lost: AtomicBool::new(false),
@@ -40,9 +51,9 @@ impl Seat {
 
     /// Waits until nobody else uses the session; `None` when it is lost, which it is, too, when its
     /// last user gave up in the middle of an answer.
-    pub(super) async fn take(&self) -> Option<Held> {
+    pub(super) async fn take(&self) -> Option<Held<L>> {
         let mut held = Arc::clone(&self.link).lock_owned().await;
-        let usable = held.as_ref().is_some_and(Link::is_usable);
+        let usable = held.as_ref().is_some_and(L::is_usable);
         if !usable || self.is_lost() {
             self.lost.store(true, Ordering::Release);
             *held = None;
@@ -51,15 +62,20 @@ impl Seat {
         Some(held)
     }
 
+    /// The session in whatever state it is, unless somebody uses it.
+    pub(super) fn try_take(&self) -> Option<Held<L>> {
+        Arc::clone(&self.link).try_lock_owned().ok()
+    }
+
     fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
 }
 
-impl Seats {
+impl<L: Line> Seats<L> {
     /// The sessions of a snapshot, the spare one last.
-    pub(super) fn new(links: Vec<Link>) -> Self {
-        let all: Vec<Arc<Seat>> = links.into_iter().map(Seat::new).collect();
+    pub(super) fn new(links: Vec<L>) -> Self {
+        let all: Vec<Arc<Seat<L>>> = links.into_iter().map(Seat::new).collect();
         // The spare is the first to lie there, so the last to be given away.
         let free = (0..all.len()).rev().collect();
         Self {
@@ -70,19 +86,19 @@ impl Seats {
     }
 
     /// A session more, where each chunk has its own point in time, and who holds it.
-    pub(super) fn add(&self, link: Link) -> (usize, Arc<Seat>) {
+    pub(super) fn add(&self, link: L) -> (usize, Arc<Seat<L>>) {
         let mut all = unpoisoned(&self.all);
         let seat = Seat::new(link);
         all.push(Arc::clone(&seat));
         (all.len() - 1, seat)
     }
 
-    fn seats(&self) -> Vec<Arc<Seat>> {
+    fn seats(&self) -> Vec<Arc<Seat<L>>> {
         unpoisoned(&self.all).clone()
     }
 
     /// A session that nobody reads in.
-    pub(super) fn claim(&self) -> Option<(usize, Arc<Seat>)> {
+    pub(super) fn claim(&self) -> Option<(usize, Arc<Seat<L>>)> {
         let mut free = unpoisoned(&self.free);
         while let Some(at) = free.pop() {
             let seat = unpoisoned(&self.all).get(at).cloned();
@@ -103,7 +119,7 @@ impl Seats {
 
     /// Ends a session whose statement failed, or was given up half-way: its point in time may be
     /// gone, and it must not be mistaken for another.
-    pub(super) fn lose(&self, seat: &Seat, mut held: Held) {
+    pub(super) fn lose(&self, seat: &Seat<L>, mut held: Held<L>) {
         seat.lost.store(true, Ordering::Release);
         if let Some(link) = held.take() {
             unpoisoned(&self.dropped).push(link.id());
@@ -116,7 +132,7 @@ impl Seats {
     }
 
     /// The sessions, the spare one first.
-    pub(super) fn spare_first(&self) -> impl Iterator<Item = Arc<Seat>> {
+    pub(super) fn spare_first(&self) -> impl Iterator<Item = Arc<Seat<L>>> + use<L> {
         self.seats().into_iter().rev()
     }
 
