@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::args::BenchmarkArgs;
+use super::budget::Share;
 use super::context::Context;
 use super::history::History;
 use super::machine;
@@ -24,6 +25,9 @@ use crate::source::{Source, SourceError};
 use crate::ui;
 use crate::ui::json::BenchmarkDocument;
 use crate::ui::{Progress, wording};
+
+/// A curve has two points: one session and two.
+const LEAST_SESSIONS: u32 = 2;
 
 /// Measures the table, keeps what was found, and shows it.
 pub(super) async fn command(context: &Context, args: &BenchmarkArgs) -> Result<(), Failure> {
@@ -55,7 +59,14 @@ pub(super) async fn command(context: &Context, args: &BenchmarkArgs) -> Result<(
         subject.show(context, &history, Outcome::Skipped(reason));
         return Ok(());
     }
+    let limit = args.max_source_connections;
+    let share = Share::of(context, &history, source.identity(), limit.is_some());
+    if let Some(most) = limit {
+        let left = share.left(most, LEAST_SESSIONS, source.identity())?;
+        request.work.max_workers = request.work.max_workers.min(left.max(1));
+    }
     let course = subject.course(&args.worker_grid, &mut request)?;
+    let _claim = share.claim(context, course.probes.sessions());
     let (measured, facts) = subject.measure(context, &source_settings, &course).await?;
     let benchmark = subject.judged(context, &course, &measured)?;
     history.save_benchmark(&scope, &benchmark)?;
@@ -122,7 +133,7 @@ impl Subject<'_> {
         let mut left_out = Vec::new();
         if wanted.iter().any(|count| *count > most) {
             left_out.push(format!(
-                "at most {} may be tried here: half of the free connections, and --max-workers",
+                "at most {} may be tried here: half of the free connections, --max-workers and --max-source-connections",
                 ui::units::plural(u64::from(most), "session")
             ));
         }

@@ -6,6 +6,7 @@
 
 pub mod args;
 mod benchmark;
+mod budget;
 mod context;
 mod dataset;
 mod demo;

@@ -8,7 +8,7 @@ use super::history::History;
 use super::increment::{self, Settled, Target};
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
-use super::survey::{self, Survey};
+use super::survey::{self, Purpose, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::ExecutionPlan;
 use crate::planner::verdict;
@@ -45,7 +45,7 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
             return Ok(());
         }
     };
-    let survey = Survey::of_request(context, &mut history, source, &request).await?;
+    let survey = Survey::of_request(context, &mut history, source, &request, Purpose::Look).await?;
     let output = survey.output(&request.output.directory, &source_settings, context);
     let room = match store.locate(output.clone())? {
         Location::Local(directory) => free_bytes(&directory),

@@ -22,7 +22,7 @@ use super::increment::{self, Settled, Target};
 use super::plan;
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
-use super::survey::{self, Survey};
+use super::survey::{self, Purpose, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
     ExecutionPlan, OutputOptions, Rates, Resumed, RunId, RunOpen, RunRequest, Scope, Verdict,
@@ -313,7 +313,9 @@ async fn look(
 ) -> Result<Survey, Failure> {
     let source = survey::connect(context, &job.source, Some(id.clone())).await?;
     match &job.goal {
-        Goal::Request(request) => Survey::of_request(context, history, source, request).await,
+        Goal::Request(request) => {
+            Survey::of_request(context, history, source, request, Purpose::Run).await
+        }
         Goal::Given(given) => {
             let survey = Survey::of_plan(context, history, source, given).await;
             survey.map_err(|failure| match job.goal.resumes() {

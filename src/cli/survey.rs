@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use self::fits::{check_source, check_table, literal, mismatch, of_window};
+use super::budget::Share;
 use super::context::Context;
 use super::history::History;
 use super::increment;
@@ -27,6 +28,7 @@ use crate::model::{
 use crate::planner::{self, Inputs, Limits, Planned};
 use crate::profiler::{self, Contact};
 use crate::source::{self, Source, SourceError};
+use crate::state::Claim;
 use crate::ui::json::{PlanDocument, VerdictDocument};
 use crate::ui::{hints, wording};
 use crate::writer::windows::Definition;
@@ -55,6 +57,8 @@ pub(super) struct Survey {
     pub(super) most_workers: u32,
     /// Which rows the windows are of, where a window is to be extracted.
     definition: Option<Definition>,
+    /// The run's sessions, written down for other processes until the run is over; a plan takes none.
+    _claim: Option<Claim>,
 }
 
 /// Connects, as `run` where there is one.
@@ -106,6 +110,20 @@ pub(super) async fn profile(
     context.interrupt.or::<_, SourceError>(look).await
 }
 
+/// What a survey is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A run follows, which takes sessions.
+    Run,
+    /// Nothing follows.
+    Look,
+}
+
+/// Whether the user limits sessions.
+fn is_limited(hints: Option<&RuntimeContext>) -> bool {
+    hints.is_some_and(|hints| hints.max_source_connections.is_some())
+}
+
 impl Survey {
     /// Plans what `request` asks for.
     pub(super) async fn of_request(
@@ -113,6 +131,7 @@ impl Survey {
         history: &mut History,
         source: Arc<dyn Source>,
         request: &RunRequest,
+        purpose: Purpose,
     ) -> Result<Self, Failure> {
         let wanted = Wanted {
             table: &request.table,
@@ -145,7 +164,25 @@ impl Survey {
             circumstances,
             now: context.clock.now(),
         };
-        let planned = make_plan(request, source.identity(), &profile, &known)?;
+        let limited = is_limited(request.hints.as_ref());
+        let share = Share::of(context, history, source.identity(), limited);
+        let shared = match &request.hints {
+            Some(hints) => Some(share.shared(hints, source.identity())?),
+            None => None,
+        };
+        let request = &RunRequest {
+            hints: shared,
+            ..request.clone()
+        };
+        let mut planned = make_plan(request, source.identity(), &profile, &known)?;
+        planned
+            .plan
+            .warnings
+            .extend(share.remark(request.hints.as_ref()));
+        let claim = match purpose {
+            Purpose::Run => share.claim(context, planned.plan.spec.workers),
+            Purpose::Look => None,
+        };
         let allowed = planned.plan.resolution.as_ref().map(|found| found.most);
         Ok(Self {
             speeds: known.speeds(&profile),
@@ -159,6 +196,7 @@ impl Survey {
             plan: planned.plan,
             learned: planned.next,
             definition,
+            _claim: claim,
         })
     }
 
@@ -207,6 +245,12 @@ impl Survey {
             _ => failure,
         })?;
         check_table(read, &table)?;
+        let hints = plan.resolution.as_ref().map(|found| &found.hints);
+        let share = Share::of(context, history, source.identity(), is_limited(hints));
+        if let Some(most) = hints.and_then(|hints| hints.max_source_connections) {
+            share.left(most.get(), plan.spec.workers, source.identity())?;
+        }
+        let claim = share.claim(context, plan.spec.workers);
         let scope = match given.original() {
             Some(original) => Scope {
                 source: source.identity().clone(),
@@ -229,6 +273,7 @@ impl Survey {
             learned: None,
             speeds: BTreeMap::new(),
             most_workers: plan.spec.workers,
+            _claim: claim,
             source,
             definition: None,
         })

@@ -34,7 +34,7 @@ impl SourceKind {
     /// Sessions of a run beside its workers': on a server, the one that counts (and, with PostgreSQL,
     /// holds the snapshot) and the monitor that sees who waits for us; on a file, the catalogue's
     /// connection and the count's. (Two more are there while the readers of a file in WAL mode start,
-    /// and while those of MySQL and SQL Server begin.)
+    /// and while those of SQL Server begin.)
     pub fn other_sessions(self) -> u32 {
         match self {
             Self::PostgreSql | Self::Mysql | Self::SqlServer | Self::Sqlite => 2,

@@ -28,8 +28,8 @@ use crate::estimator::ThroughputEstimate;
 use crate::model::{
     BackoffRule, Benchmarked, Chunking, Estimate, ExecutionPlan, ExecutionSpec, Forecast,
     ForecastChunk, FormatOptions, PLAN_VERSION, PlannedChunk, ReadSpec, Reason, RetryPolicy,
-    RunRequest, Scheduling, SourceIdentity, SourceProfile, Statistics, TYPE_MAP_VERSION,
-    TypeMapping, Unfit,
+    RunRequest, Scheduling, SourceIdentity, SourceKind, SourceProfile, Statistics,
+    TYPE_MAP_VERSION, TypeMapping, Unfit,
 };
 use chunking::Piece;
 use strategy::Cutting;
@@ -311,6 +311,24 @@ fn long_snapshot(duration_s: f64) -> Option<String> {
         format!(
             "one snapshot is held for about {:.0} minutes, which delays vacuum on the server: a quiet hour suits it best",
             duration_s / 60.0
+        )
+    })
+}
+
+/// What a snapshot that was open for so many seconds has kept a server from doing; nothing of one that
+/// was not long, nor of a file's.
+pub fn long_held(seconds: f64, kind: SourceKind) -> Option<String> {
+    let what = match kind {
+        SourceKind::PostgreSql => {
+            "vacuum could not remove rows that were deleted or changed meanwhile"
+        }
+        SourceKind::Sqlite => return None,
+        _ => "the server kept every version of a row that was replaced meanwhile",
+    };
+    (seconds > LONG_SNAPSHOT_S).then(|| {
+        format!(
+            "the snapshot was open for {:.0} minutes: {what}",
+            seconds / 60.0
         )
     })
 }

@@ -10,6 +10,7 @@ mod benchmark;
 mod check;
 mod error;
 mod history;
+mod ledger;
 mod look;
 mod migrate;
 mod portable;
@@ -30,6 +31,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub use error::StateError;
+pub use ledger::{Claim, Holder, Ledger, OpenLedger};
 pub use look::StoreFacts;
 pub use prune::Pruning;
 pub use rebuild::RebuiltRun;

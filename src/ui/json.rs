@@ -203,6 +203,8 @@ pub struct RunDocument {
     pub decisions: Decisions,
     /// Rules that fired and deviations from the plan.
     pub adaptations: Vec<String>,
+    /// How long the snapshot was open, in seconds.
+    pub snapshot_open_s: f64,
     /// What the plan warned of before the run.
     pub plan_warnings: Vec<String>,
     /// What went wrong after publishing, and changes nothing about it.

@@ -9,6 +9,9 @@ use super::{Line, cost, resume, table, units, wording};
 /// Most adaptations that are listed; the manifest has them all.
 const ADAPTATIONS_SHOWN: usize = 4;
 
+/// Snapshots that are open for so long are worth a word: the server keeps what they may still see.
+const WORTH_TELLING: Duration = Duration::from_secs(60);
+
 /// The summary of a published run.
 pub fn view(run: &RunDocument) -> Vec<Line> {
     let took = Duration::from_secs_f64(run.duration_s.max(0.0));
@@ -105,6 +108,10 @@ fn consistency(run: &RunDocument) -> String {
     );
     if let Some(position) = &facts.position {
         text.push_str(&format!(", position {position}"));
+    }
+    let open = Duration::from_secs_f64(run.snapshot_open_s.max(0.0));
+    if open >= WORTH_TELLING {
+        text.push_str(&format!(", open for {}", units::elapsed(open)));
     }
     for note in &facts.notes {
         text.push_str(&format!("\n{note}"));
@@ -349,6 +356,7 @@ pub(super) mod tests {
             decisions: decisions(),
             nulled: BTreeMap::new(),
             adaptations: Vec::new(),
+            snapshot_open_s: 9.5,
             plan_warnings: Vec::new(),
             warnings: Vec::new(),
             state: Some("/home/etl/.local/state/ixtract/state.db".to_owned()),

@@ -16,6 +16,7 @@ mod versions; // A table whose rows say which version of it they are of.
 
 // The tests.
 mod benchmark; // Sessions that read at the same time, and what the next plan makes of it.
+mod budget; // Processes keep within a number of sessions together.
 mod circumstances; // What a run's circumstances were, and what the next estimate makes of them.
 mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets, state, plans.
 mod connect; // TLS, certificates, sockets, services, poolers, and servers that are nearly full.

@@ -333,8 +333,8 @@ pub enum ProofName {
     next_help_heading = "Hints (they only lower what a run takes; such a run is not learned from)"
 )]
 pub struct HintArgs {
-    /// Never more sessions on the source than this, all of the run's own counted: two beside the
-    /// workers'
+    /// Never more sessions on the source than this, all of the run's own counted (two beside the
+    /// workers') and those of this machine's other processes
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub max_source_connections: Option<String>,
     /// Never more memory than about this

@@ -298,6 +298,15 @@ pub struct BenchmarkArgs {
         help_heading = "Work"
     )]
     pub max_workers: u32,
+    /// Never more sessions on the source than this, all of the benchmark's own and those of this
+    /// machine's other processes counted
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = "Work"
+    )]
+    pub max_source_connections: Option<u32>,
     /// Measure a small table too, where the number of workers hardly matters
     #[arg(long, help_heading = "Work")]
     pub force: bool,

@@ -146,6 +146,8 @@ impl Acquisition<'_> {
     /// connected before it is taken.
     async fn together(&self) -> Result<Acquired> {
         let wanted = self.request.sessions as usize + 1;
+        // The one that locks takes the place of the one that asks: no session more than at any time.
+        self.base.rest().await;
         let locker = self.base.connector.open().await?;
         let mut links = self.open(wanted).await?;
         let mut gate = match self.gate(locker).await {

@@ -387,6 +387,13 @@ impl Line for Link {
     }
 
     async fn close(mut self) {
+        self.hang_up().await;
+    }
+}
+
+impl Link {
+    /// Says goodbye; the link is of no use afterwards.
+    pub(super) async fn hang_up(&mut self) {
         if self.is_usable()
             && let Some(conn) = self.conn.take()
             && let Err(error) = conn.disconnect().await

@@ -62,6 +62,12 @@ impl Base {
         }
         Ok(link)
     }
+
+    /// Ends the source's own connection for now, so that another may have its place. The next question
+    /// opens it again.
+    async fn rest(&self) {
+        self.link.lock().await.hang_up().await;
+    }
 }
 
 /// A connected MySQL or MariaDB database.

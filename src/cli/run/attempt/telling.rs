@@ -20,7 +20,7 @@ impl Attempt {
         published: Published,
     ) -> Result<RunDocument, Failure> {
         let (shown, nulled, resumed) = (self.shown(open), self.nulled(), self.resumed(open));
-        let kept = self.kept_numbers();
+        let (kept, took) = (self.kept_numbers(), self.snapshot_took);
         let (Some((consistency, _)), Some(execution)) = (shown, self.execution) else {
             return Err(nothing_read());
         };
@@ -28,8 +28,10 @@ impl Attempt {
         let Published {
             dataset,
             manifest,
-            warnings,
+            mut warnings,
         } = published;
+        let open_s = (took + execution.elapsed).as_secs_f64();
+        warnings.extend(planner::long_held(open_s, survey.source.identity().kind));
         Ok(RunDocument {
             status: RunStatus::Success.name(),
             run: open.id.clone(),
@@ -69,6 +71,7 @@ impl Attempt {
             decisions: decisions(survey, &execution, &kept),
             nulled,
             adaptations: execution.adaptations,
+            snapshot_open_s: open_s,
             plan_warnings: survey.plan.warnings.clone(),
             warnings,
             state: None,
