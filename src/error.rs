@@ -54,7 +54,7 @@ impl ExitCode {
         ),
         (
             Self::Failed,
-            "nothing published: run failed, or no type fits (inspect: NEEDS ATTENTION, doctor: warnings)",
+            "nothing published: failed, value fits no type (inspect: NEEDS ATTENTION, doctor: warnings)",
         ),
         (
             Self::Refused,

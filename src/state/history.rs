@@ -14,13 +14,18 @@ use crate::model::{
 /// Runs that an ambiguous id names as examples.
 const EXAMPLES: usize = 4;
 
-pub(super) const HISTORY: &str = "
-    SELECT run_id, relation, started_at, status, workers, rows, bytes, duration_s, predicted_s,
-           throughput, teaches, fingerprint, error, replay_of, execution_context_json
-    FROM runs
-    WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1) AND teaches >= ?3
-    ORDER BY started_at DESC, id DESC
-    LIMIT ?2";
+/// The newest runs of a history; with `teaching`, of those that teach, which have an index of their own.
+pub(super) fn history_sql(teaching: bool) -> String {
+    let only = if teaching { " AND teaches" } else { "" };
+    format!(
+        "SELECT run_id, relation, started_at, status, workers, rows, bytes, duration_s, predicted_s,
+                throughput, teaches, fingerprint, error, replay_of, execution_context_json
+         FROM runs
+         WHERE scope_id = (SELECT id FROM scopes WHERE key = ?1){only}
+         ORDER BY started_at DESC, id DESC
+         LIMIT ?2"
+    )
+}
 
 /// Ids and tags that begin with ?1. They are ASCII, so everything that begins like the prefix lies
 /// below the prefix followed by the highest character.
@@ -51,8 +56,8 @@ impl Store {
 
     fn past_runs(&self, scope: &Scope, limit: u32, teaching: bool) -> Result<Vec<PastRun>> {
         let read = || {
-            let mut statement = self.connection.prepare_cached(HISTORY)?;
-            let rows = statement.query_map((&scope.key, limit, teaching), past_run)?;
+            let mut statement = self.connection.prepare_cached(&history_sql(teaching))?;
+            let rows = statement.query_map((&scope.key, limit), past_run)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
         read().map_err(|error| self.unreadable(&error))

@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("findings.sql"),
     include_str!("rebuilt.sql"),
     include_str!("resume.sql"),
+    include_str!("teachers.sql"),
 ];
 
 /// Marks a SQLite file as ours: `ixtr` in ASCII.

@@ -1124,15 +1124,13 @@ mod tests {
             let steps: Vec<String> = steps.map(|step| step.expect("a step")).collect();
             steps.join("; ")
         };
-        let plan = explain(history::HISTORY);
-        assert!(
-            plan.contains("USING INDEX runs_by_scope (scope_id=?)"),
-            "{plan}"
-        );
-        assert!(
-            !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
-            "{plan}"
-        );
+        for (teaching, index) in [(false, "runs_by_scope"), (true, "runs_that_teach")] {
+            let plan = explain(&history::history_sql(teaching));
+            let used = format!("USING INDEX {index} (scope_id=?)");
+            assert!(plan.contains(&used), "{plan}");
+            let slow = plan.contains("SCAN") || plan.contains("TEMP B-TREE");
+            assert!(!slow, "{plan}");
+        }
         let (beside, newest) = (Store::beside_sql(), Store::newest_sql());
         for sql in [&beside, &newest, select::NEWEST] {
             let plan = explain(sql);
@@ -1140,7 +1138,7 @@ mod tests {
             assert!(plan.contains("INDEX runs_by_s"), "{plan}");
         }
         let plan = explain(&stored::CLEAN.replace("?3", "20"));
-        assert!(plan.contains("INDEX runs_by_scope"), "{plan}");
+        assert!(plan.contains("INDEX runs_that_teach"), "{plan}");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP"), "{plan}");
         let plan = explain(select::NAMES);
         assert!(plan.contains("COVERING INDEX runs_by_relation"), "{plan}");
