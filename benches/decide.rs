@@ -120,6 +120,7 @@ fn store(path: &Path, runs: u32, plan: &ExecutionPlan) -> Store {
             hints: None,
             estimated_cost: None,
             replay_of: None,
+            resumes: None,
             counters: ChangeCounters::default(),
             profile: None,
             context: None,

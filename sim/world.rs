@@ -148,6 +148,7 @@ fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
             name: None,
         },
         read: numbers(),
+        window: None,
         types: TypeMapping {
             mode: TypeMode::Portable,
             version: TYPE_MAP_VERSION,

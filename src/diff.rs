@@ -66,6 +66,7 @@ fn put_plan(facts: &mut Facts, spec: &ExecutionSpec) {
         plan_version,
         source,
         read,
+        window,
         types,
         strategy,
         chunks,
@@ -94,6 +95,9 @@ fn put_plan(facts: &mut Facts, spec: &ExecutionSpec) {
     put(Aspect::Schema, "tables read one by one", json(&leaves));
     put(Aspect::Settings, "where", json(&read.filter));
     put(Aspect::Settings, "query", json(&read.query));
+    if let Some(window) = window {
+        put(Aspect::Settings, "window", window.to_string().into());
+    }
     put(Aspect::Settings, "types", json(types));
     put(Aspect::Settings, "", json(format));
     put(Aspect::Settings, "consistency", json(consistency));

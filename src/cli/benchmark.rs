@@ -38,6 +38,7 @@ pub(super) async fn command(context: &Context, args: &BenchmarkArgs) -> Result<(
         selection: &request.selection,
         types: &request.types,
         chunk_rows: Some(curve::LEAST_PROBE_ROWS),
+        window: None,
     };
     let profile = survey::profile(context, &source, &wanted).await?;
     let scope = history.scope(

@@ -36,6 +36,7 @@ pub(super) async fn verified(
         files,
         rows,
         bytes,
+        windows,
         proof,
     } = context
         .blocking(move || Ok(verify::verify(&place)?))
@@ -47,6 +48,7 @@ pub(super) async fn verified(
         files,
         rows,
         bytes,
+        windows,
         proof,
     })
 }

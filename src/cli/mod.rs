@@ -11,6 +11,7 @@ mod dataset;
 mod demo;
 mod doctor;
 mod history;
+mod increment;
 mod machine;
 mod panics;
 mod plan;

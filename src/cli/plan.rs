@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::PlanArgs;
 use super::context::Context;
 use super::history::History;
+use super::increment::{self, Settled, Target};
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Survey};
@@ -24,14 +25,28 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
         &args.output,
     )?;
     request.hints = settings::hints(&args.hints)?;
+    request.increment = settings::increment(&args.window);
     let rates = settings::rates(&args.cost)?;
     let source_settings = SourceSettings::settle(&args.source, &context.environment, None)?;
     let state = StateSettings::settle(&args.state, &context.environment);
     let mut history = History::open(context, &state)?;
     let source = survey::connect(context, &source_settings, None).await?;
+    let store = ObjectStoreSettings::settle(&args.output.store, &context.environment);
+    let target = Target {
+        directory: &request.output.directory.clone(),
+        source: &source_settings,
+        store: &store,
+    };
+    let notes = match increment::settle(context, source.as_ref(), &mut request, &target).await? {
+        Settled::Ready(notes) => notes,
+        Settled::Nothing(nothing) => {
+            context.printer.document(&nothing);
+            context.printer.show(&ui::summary::nothing_new(&nothing));
+            return Ok(());
+        }
+    };
     let survey = Survey::of_request(context, &mut history, source, &request).await?;
     let output = survey.output(&request.output.directory, &source_settings, context);
-    let store = ObjectStoreSettings::settle(&args.output.store, &context.environment);
     let room = match store.locate(output.clone())? {
         Location::Local(directory) => free_bytes(&directory),
         // It has no end, and a plan asks it nothing.
@@ -40,6 +55,7 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     let verdict = verdict(&survey.plan, room);
     let shown = output.display().to_string();
     let mut document = survey.document(&shown, &verdict, history.warnings().to_vec());
+    document.warnings.extend(notes);
     document.cost = rates.as_ref().map(|rates| price::document(rates, &survey));
     if let Some(file) = &args.out {
         write(&survey.plan, file)?;

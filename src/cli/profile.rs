@@ -22,6 +22,7 @@ pub(super) async fn command(context: &Context, args: &ProfileArgs) -> Result<(),
         selection: &selection,
         types: &types,
         chunk_rows: None,
+        window: None,
     };
     let profile = survey::profile(context, &source, &wanted).await?;
     let mut history = History::open(context, &state)?;

@@ -134,6 +134,7 @@ fn job(
         consent: args.yes,
         rates: None,
         shown_before: false,
+        notes: Vec::new(),
         wait: Duration::ZERO,
         discard: false,
         goal: Goal::Given(Box::new(Given {

@@ -14,9 +14,11 @@ use jiff::Timestamp;
 
 use self::attempt::Attempt;
 pub(super) use self::resuming::Unfinished;
+use self::taking::Listing;
 use super::args::RunArgs;
 use super::context::Context;
 use super::history::{self, History};
+use super::increment::{self, Settled, Target};
 use super::plan;
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
@@ -27,13 +29,18 @@ use crate::model::{
 };
 use crate::planner::verdict;
 use crate::ui;
-use crate::ui::json::RunDocument;
+use crate::ui::json::{NothingNewDocument, RunDocument};
 use crate::writer::Leftovers;
 use crate::writer::publish::Dataset;
 
 /// Runs what the command line asks for and shows what came of it.
 pub(super) async fn command(context: &Context, args: &RunArgs) -> Result<(), Failure> {
-    let job = Job::of(context, args)?;
+    let mut job = Job::of(context, args)?;
+    if let Some(nothing) = job.fix_window(context).await? {
+        context.printer.document(&nothing);
+        context.printer.show(&ui::summary::nothing_new(&nothing));
+        return Ok(());
+    }
     let document = perform(context, &job).await?;
     context.printer.document(&document);
     context.printer.show(&ui::summary::view(&document));
@@ -68,6 +75,8 @@ pub(super) struct Job {
     pub(super) wait: Duration,
     /// `--discard`: what unfinished runs left is removed before reading.
     pub(super) discard: bool,
+    /// What a person should know of the window, where one is extracted.
+    pub(super) notes: Vec<String>,
 }
 
 /// What is to be done.
@@ -163,6 +172,7 @@ impl Job {
                     &args.output,
                 )?;
                 request.hints = settings::hints(&args.hints)?;
+                request.increment = settings::increment(&args.window);
                 Goal::Request(Box::new(request))
             }
         };
@@ -180,8 +190,35 @@ impl Job {
             shown_before: false,
             wait: args.wait.unwrap_or_default(),
             discard: args.discard,
+            notes: Vec::new(),
             goal,
         })
+    }
+
+    /// Fixes the window of an incremental extraction; what is told instead where nothing is new.
+    async fn fix_window(
+        &mut self,
+        context: &Context,
+    ) -> Result<Option<NothingNewDocument>, Failure> {
+        let Goal::Request(request) = &mut self.goal else {
+            return Ok(None);
+        };
+        if request.increment.is_none() {
+            return Ok(None);
+        }
+        let target = Target {
+            directory: &self.output.directory,
+            source: &self.source,
+            store: &self.store,
+        };
+        let source = survey::connect(context, &self.source, None).await?;
+        match increment::settle(context, source.as_ref(), request, &target).await? {
+            Settled::Ready(notes) => {
+                self.notes = notes;
+                Ok(None)
+            }
+            Settled::Nothing(document) => Ok(Some(document)),
+        }
     }
 }
 
@@ -192,12 +229,13 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
     let mut history = History::open(context, &job.state)?;
     let mut survey = look(context, job, &mut history, &id).await?;
     let output = survey.output(&job.output.directory, &job.source, context);
-    let taken = taking::take(context, job, &mut history, (&output, &id)).await?;
+    let window = survey.windowed();
+    let taken = taking::take(context, job, &mut history, (&output, &id), window).await?;
     if taken.waited {
         // What was seen of the table is as old as the wait was long.
         survey = look(context, job, &mut history, &id).await?;
     }
-    let mut dataset = taken.dataset;
+    let (mut dataset, windows) = (taken.dataset, taken.windows);
     dataset.measure(context.clock.clone());
     let mut left = Leftovers::default();
     if let Some(unfinished) = job.goal.resumes() {
@@ -215,12 +253,16 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
     };
     if let Err(failure) = agreed {
         give_back(context, dataset);
+        windows
+            .into_iter()
+            .for_each(|(windows, _)| windows.abandon());
         return Err(failure);
     }
     let ready = Ready {
         open,
         dataset,
         left,
+        windows,
     };
     conclude(context, job, &survey, &mut history, ready).await
 }
@@ -288,6 +330,8 @@ struct Ready {
     dataset: Dataset,
     /// What an unfinished run left.
     left: Leftovers,
+    /// The list that is to name the dataset, where it is that of a window.
+    windows: Option<Listing>,
 }
 
 /// Reads, publishes, and closes the run's row, whatever happens.
@@ -302,19 +346,26 @@ async fn conclude(
         open,
         mut dataset,
         left,
+        windows,
     } = ready;
     let mut attempt = Attempt::new(left);
     let read = attempt
         .read(context, job, (survey, &open), &mut dataset, history)
         .await;
     let published = match read {
-        Ok(()) => attempt.publish(context, survey, &open, dataset).await,
+        Ok(()) => {
+            let published = attempt.publish(context, survey, &open, dataset).await;
+            taking::list(context, published, windows).await
+        }
         Err(failure) => {
             if attempt.leaves() {
                 leave(context, dataset);
             } else {
                 give_back(context, dataset);
             }
+            windows
+                .into_iter()
+                .for_each(|(windows, _)| windows.abandon());
             Err(failure)
         }
     };
@@ -336,6 +387,7 @@ async fn conclude(
         Ok(published) => {
             let teaches = history.teaches(&survey.scope, &open.id);
             let mut document = attempt.document(survey, &open, published)?;
+            document.notes.clone_from(&job.notes);
             document.warnings.extend(lost);
             document.warnings.extend_from_slice(history.warnings());
             document.state = history.file();
@@ -368,7 +420,7 @@ async fn agree(
     let free = free.map(|bytes| bytes.saturating_add(kept));
     let verdict = verdict(&survey.plan, free);
     let shown = output.display().to_string();
-    let mut document = survey.document(&shown, &verdict, Vec::new());
+    let mut document = survey.document(&shown, &verdict, job.notes.clone());
     document.cost = job
         .rates
         .as_ref()

@@ -25,15 +25,15 @@ pub use template::{Names, check as check_output, directory, literal};
 
 use super::args::{
     BenchmarkArgs, ColumnNames, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs,
-    WorkArgs,
+    WindowArgs, WorkArgs,
 };
 use crate::clock::SharedClock;
 use crate::controller::within_run::ImpactBudget;
 use crate::error::{ExitCode, Failure};
 use crate::estimator::curve;
 use crate::model::{
-    Chunking, Consistency, FieldType, FormatOptions, Layout, OutputOptions, ProofLevel, RunId,
-    RunRequest, Selection, SourceIdentity, TypeOptions, TypeOverride, WorkOptions,
+    Chunking, Consistency, FieldType, FormatOptions, Increment, Layout, OutputOptions, ProofLevel,
+    RunId, RunRequest, Selection, SourceIdentity, TypeOptions, TypeOverride, WorkOptions,
 };
 use crate::source::ConnectOptions;
 use crate::writer::store::Address;
@@ -170,6 +170,18 @@ pub fn types(args: &TypeArgs) -> Result<TypeOptions, Failure> {
     Ok(options)
 }
 
+/// The window that is asked for, if one is.
+pub fn increment(args: &WindowArgs) -> Option<Increment> {
+    args.incremental.as_ref().map(|column| Increment {
+        column: column.clone(),
+        from: args.from.clone(),
+        until: args.until.clone(),
+        lag_s: args.lag.unwrap_or(0),
+        include_nulls: args.include_nulls.is_some(),
+        fixed: None,
+    })
+}
+
 /// A whole request. The output directory is still a template, which [`directory`] fills when the
 /// table is known.
 ///
@@ -188,6 +200,7 @@ pub fn request(
         types: types(type_args)?,
         work: work_options(work)?,
         output: output_options(output)?,
+        increment: None,
         hints: None,
     })
 }
@@ -226,6 +239,7 @@ pub fn probing(args: &BenchmarkArgs) -> Result<RunRequest, Failure> {
             layout: Layout::Replace,
             keep: 0,
         },
+        increment: None,
         hints: None,
     })
 }

@@ -1,13 +1,17 @@
 //! From a request to a plan: connect, describe, profile, ask the history, estimate, plan.
 
+mod fits;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use self::fits::{check_source, check_table, literal, mismatch, of_window};
 use super::context::Context;
 use super::history::History;
+use super::increment;
 use super::machine;
 use super::run::Given;
 use super::settings::{self, Names, SourceSettings};
@@ -16,15 +20,16 @@ use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
 use crate::estimator::{self, Evidence, curve};
 use crate::model::{
-    Benchmark, Benchmarked, Column, ExecutionContext, ExecutionPlan, PastRun, ReadAs, ReadSpec,
-    Relation, RunId, RunRequest, RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile,
-    Surroundings, Table, TypeOptions, Unfit, Verdict,
+    Benchmark, Benchmarked, ExecutionContext, ExecutionPlan, PastRun, Relation, RunId, RunRequest,
+    RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile, Surroundings, TypeOptions,
+    Unfit, Verdict, Window,
 };
 use crate::planner::{self, Inputs, Limits, Planned};
 use crate::profiler::{self, Contact};
 use crate::source::{self, Source, SourceError};
 use crate::ui::json::{PlanDocument, VerdictDocument};
 use crate::ui::{hints, wording};
+use crate::writer::windows::Definition;
 
 /// What is known and decided before a row is read.
 pub(super) struct Survey {
@@ -48,6 +53,8 @@ pub(super) struct Survey {
     pub(super) speeds: BTreeMap<u32, f64>,
     /// The most workers that user and hints allow.
     pub(super) most_workers: u32,
+    /// Which rows the windows are of, where a window is to be extracted.
+    definition: Option<Definition>,
 }
 
 /// Connects, as `run` where there is one.
@@ -71,6 +78,8 @@ pub(super) struct Wanted<'a> {
     pub(super) types: &'a TypeOptions,
     /// Rows of a chunk, where the user said so.
     pub(super) chunk_rows: Option<u64>,
+    /// The window of an incremental extraction.
+    pub(super) window: Option<&'a Window>,
 }
 
 /// Profiles a table.
@@ -85,9 +94,13 @@ pub(super) async fn profile(
         selection,
         types,
         chunk_rows,
+        window,
     } = *wanted;
     let look = async {
-        let table = source.describe(table, selection, types).await?;
+        let mut table = source.describe(table, selection, types).await?;
+        if let Some(window) = window {
+            increment::cut(source.as_ref(), &mut table, window)?;
+        }
         profiler::profile(source.as_ref(), table, chunk_rows, context.clock.as_ref()).await
     };
     context.interrupt.or::<_, SourceError>(look).await
@@ -106,10 +119,18 @@ impl Survey {
             selection: &request.selection,
             types: &request.types,
             chunk_rows: request.work.chunk_rows,
+            window: window_of(request),
         };
         let profile = profile(context, &source, &wanted).await?;
         let relation = &profile.table.relation;
-        let scope = history.scope(source.identity(), relation, &request.selection);
+        let template = match wanted.window {
+            Some(window) => &increment::template(&request.selection, &window.column),
+            None => &request.selection,
+        };
+        let scope = history.scope(source.identity(), relation, template);
+        let definition = wanted
+            .window
+            .map(|of| increment::definition(&request.selection, relation, &of.column));
         history.save_profile(&scope, &profile, context)?;
         let contact = Contact {
             latency: profile.latency.clone(),
@@ -137,6 +158,7 @@ impl Survey {
             scope,
             plan: planned.plan,
             learned: planned.next,
+            definition,
         })
     }
 
@@ -150,6 +172,9 @@ impl Survey {
     ) -> Result<Self, Failure> {
         let plan = &given.plan;
         let read = &plan.spec.read;
+        if let Some(window) = &plan.spec.window {
+            return Err(of_window(window, &read.relation));
+        }
         check_source(&plan.spec.source, source.identity(), &read.relation)?;
         let selection = Selection {
             columns: read.columns.iter().map(|c| c.name.clone()).collect(),
@@ -205,7 +230,13 @@ impl Survey {
             speeds: BTreeMap::new(),
             most_workers: plan.spec.workers,
             source,
+            definition: None,
         })
+    }
+
+    /// The window that is to be extracted, and which rows the windows are of.
+    pub(super) fn windowed(&self) -> Option<(Window, Definition)> {
+        self.plan.spec.window.clone().zip(self.definition.clone())
     }
 
     /// The hints that the plan was made with.
@@ -424,173 +455,7 @@ fn verdict_document(verdict: &Verdict) -> VerdictDocument {
     VerdictDocument { verdict, reason }
 }
 
-/// A relation's name with both parts in the server's quotes, so that it is taken literally.
-fn literal(relation: &Relation) -> String {
-    let quoted = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
-    format!("{}.{}", quoted(&relation.schema), quoted(&relation.name))
-}
-
-/// A plan is for one database. A `--source-name` that both have stands for host and port.
-fn check_source(
-    planned: &SourceIdentity,
-    found: &SourceIdentity,
-    relation: &Relation,
-) -> Result<(), Failure> {
-    let same_place = match (&planned.name, &found.name) {
-        (Some(planned), Some(found)) => planned == found,
-        _ => (&planned.host, planned.port) == (&found.host, found.port),
-    };
-    if same_place && planned.kind == found.kind && planned.database == found.database {
-        return Ok(());
-    }
-    Err(mismatch(
-        relation,
-        format!("the plan is for {planned}, this is {found}"),
-    ))
-}
-
-fn mismatch(relation: &Relation, why: String) -> Failure {
-    let table = relation.to_string();
-    SourceError::PlanMismatch { table, why }.into()
-}
-
-/// The table still has the plan's columns and key, as the plan knows them.
-fn check_table(planned: &ReadSpec, found: &Table) -> Result<(), Failure> {
-    let mismatch = |why: String| Err(mismatch(&planned.relation, why));
-    if planned.kind != found.kind {
-        return mismatch(format!("it was {}, it is {}", planned.kind, found.kind));
-    }
-    for column in &planned.columns {
-        // `describe` refuses a column that is missing.
-        let now = found.columns.iter().find(|now| now.name == column.name);
-        if let Some(why) = now.and_then(|now| difference(column, now)) {
-            return mismatch(format!("column {}: {why}", column.name));
-        }
-    }
-    match &planned.key {
-        Some(key) if !found.keys.contains(key) => mismatch(format!(
-            "the key {key} of its chunks is not a key any more, or is another"
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// What makes a column of today unfit for a plan of before. The output type is the plan's own: it
-/// may come from an override.
-fn difference(planned: &Column, now: &Column) -> Option<String> {
-    if !planned.is_of(&now.source_type) {
-        Some(format!(
-            "it was {}, it is {}",
-            planned.source_type, now.source_type
-        ))
-    } else if planned.read == ReadAs::Native && planned.base_type != now.base_type {
-        Some(format!(
-            "it was {}, it is {}",
-            planned.base_type, now.base_type
-        ))
-    } else if !planned.nullable && now.nullable {
-        Some("it could not be null, now it can".to_owned())
-    } else {
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{FieldType, OnUnrepresentable, ReadAs, RelationKind, SourceKind};
-
-    fn column(source_type: &str, nullable: bool) -> Column {
-        Column {
-            name: "a".to_owned(),
-            source_type: source_type.to_owned(),
-            base_type: source_type.to_owned(),
-            read: ReadAs::Native,
-            field: FieldType::Int64,
-            nullable,
-            comment: None,
-            generated: None,
-            on_unrepresentable: OnUnrepresentable::Fail,
-            lossy: false,
-        }
-    }
-
-    fn relation() -> Relation {
-        Relation {
-            schema: "public".to_owned(),
-            name: "t".to_owned(),
-        }
-    }
-
-    fn spec(column: Column) -> ReadSpec {
-        ReadSpec {
-            relation: relation(),
-            kind: RelationKind::Table,
-            query: None,
-            columns: vec![column],
-            key: None,
-            leaves: Vec::new(),
-            filter: None,
-        }
-    }
-
-    fn table(column: Column) -> Table {
-        Table {
-            relation: relation(),
-            kind: RelationKind::Table,
-            query: None,
-            columns: vec![column],
-            keys: Vec::new(),
-            unusable_key: None,
-            filter: None,
-        }
-    }
-
-    #[test]
-    fn a_table_may_become_stricter_but_not_other_than_planned() {
-        let fits = |planned, now| check_table(&spec(planned), &table(now)).is_ok();
-        assert!(fits(column("bigint", true), column("bigint", true)));
-        assert!(fits(column("bigint", true), column("bigint", false)));
-        assert!(!fits(column("bigint", false), column("bigint", true)));
-        assert!(!fits(column("bigint", true), column("integer", true)));
-        let view = Table {
-            kind: RelationKind::View,
-            ..table(column("bigint", true))
-        };
-        assert!(check_table(&spec(column("bigint", true)), &view).is_err());
-    }
-
-    #[test]
-    fn a_plan_is_for_one_database() {
-        let identity = |host: &str, name: Option<&str>| SourceIdentity {
-            kind: SourceKind::PostgreSql,
-            host: host.to_owned(),
-            port: 5432,
-            database: "d".to_owned(),
-            name: name.map(str::to_owned),
-        };
-        let fits = |a, b| check_source(&a, &b, &relation()).is_ok();
-        assert!(fits(identity("h", None), identity("h", None)));
-        assert!(!fits(identity("h", None), identity("i", None)));
-        assert!(fits(identity("h", Some("n")), identity("i", Some("n"))));
-        assert!(!fits(identity("h", Some("n")), identity("h", Some("m"))));
-    }
-
-    #[test]
-    fn a_literal_name_is_quoted() {
-        let odd = Relation {
-            schema: "a.b".to_owned(),
-            name: "c\"d".to_owned(),
-        };
-        assert_eq!(literal(&odd), "\"a.b\".\"c\"\"d\"");
-    }
-
-    #[test]
-    fn a_type_is_known_by_its_name_with_and_without_its_schema() {
-        let is = |planned: &str, now: &str| column(planned, true).is_of(now);
-        assert!(is("integer", "integer") && is("s.mood[]", "s.mood[]"));
-        assert!(is("mood", "s.mood") && is("mood[]", "\"my s\".mood[]"));
-        assert!(!is("ood", "s.mood") && !is("bigint", "integer"));
-        assert!(!is("s.mood", "mood") && !is("t.mood", "s.mood"));
-    }
+/// The window of a request, once it is fixed.
+fn window_of(request: &RunRequest) -> Option<&Window> {
+    request.increment.as_ref()?.fixed.as_ref()
 }

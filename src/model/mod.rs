@@ -38,6 +38,7 @@ mod spread;
 mod steps;
 mod stored;
 mod verdict;
+mod window;
 
 pub use attribution::{Activity, Attribution, Measures, Part, Severity, Skew};
 pub use benchmark::{BENCHMARK_VERSION, Benchmark, Benchmarked, CurveShape, ProbeResult, Unfit};
@@ -96,3 +97,4 @@ pub use spread::Spread;
 pub use steps::Steps;
 pub use stored::{CleanRun, Predicted, RunRow, SourceThen, StoredRun};
 pub use verdict::{About, Advice, Objection, Standing, Verdict};
+pub use window::{Increment, MarkKind, Newest, Watermark, Window};

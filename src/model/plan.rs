@@ -10,6 +10,7 @@ use super::relation::{Column, Key, Relation, RelationKind, SourceIdentity};
 use super::request::TypeMode;
 use super::resolution::WorkerResolution;
 use super::snapshot::Consistency;
+use super::window::Window;
 
 /// The version of the plan document that this program writes.
 pub const PLAN_VERSION: u32 = 1;
@@ -155,6 +156,9 @@ pub struct ExecutionSpec {
     pub source: SourceIdentity,
     /// What is read.
     pub read: ReadSpec,
+    /// The window of an incremental extraction; the filter holds its condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// The type mapping.
     pub types: TypeMapping,
     /// How it is cut.

@@ -8,6 +8,7 @@ use super::hints::RuntimeContext;
 use super::plan::ProofLevel;
 use super::relation::OnUnrepresentable;
 use super::snapshot::Consistency;
+use super::window::Increment;
 
 /// Which columns and rows of the relation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +180,9 @@ pub struct RunRequest {
     /// What the user knows of the circumstances; absent where no hint was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hints: Option<RuntimeContext>,
+    /// `--incremental`: only what is new; absent where everything is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub increment: Option<Increment>,
     /// Output.
     pub output: OutputOptions,
 }

@@ -44,6 +44,7 @@ pub(crate) fn request() -> RunRequest {
             layout: Layout::Replace,
             keep: 0,
         },
+        increment: None,
         hints: None,
     }
 }

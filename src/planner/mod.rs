@@ -225,6 +225,10 @@ fn spec(
                 .collect(),
             filter: profile.table.filter.clone(),
         },
+        window: request
+            .increment
+            .as_ref()
+            .and_then(|increment| increment.fixed.clone()),
         types: TypeMapping {
             mode: request.types.mode,
             version: TYPE_MAP_VERSION,

@@ -293,7 +293,7 @@ fn as_text(value: &KeyValue) -> Option<&str> {
 /// A stored value of SQLite as a literal of its storage class, which has no affinity and so changes
 /// no comparison. All chunks write a bound alike, so a real that is read back a hair beside the stored
 /// one moves the seam between two chunks and opens none.
-fn stored(value: &KeyValue) -> Option<String> {
+pub(super) fn stored(value: &KeyValue) -> Option<String> {
     match value {
         KeyValue::Int(value) => i64::try_from(*value).ok().map(|value| value.to_string()),
         KeyValue::Typed { kind, text } => match kind.as_str() {

@@ -11,6 +11,7 @@ pub mod dialect;
 mod error;
 mod examination;
 mod ledger;
+mod mark;
 mod moment;
 pub mod mssql;
 pub mod mysql;
@@ -25,6 +26,7 @@ mod spread;
 pub mod sqlite;
 pub mod url;
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,11 +35,13 @@ use async_trait::async_trait;
 
 use crate::clock::SharedClock;
 use crate::model::{
-    Check, ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, KeySum, ReadSpec, RunId,
-    Selection, SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions,
+    Check, ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, KeySum, KeyValue, Newest,
+    ReadSpec, RunId, Selection, SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions,
+    Watermark, Window,
 };
 
 pub use error::SourceError;
+pub use mark::within;
 
 /// What stands before the GRANT in a note about consistency that a missing right has cost.
 pub const BY_ADMINISTRATOR: &str = "an administrator can run ";
@@ -122,6 +126,47 @@ pub trait Source: Send + Sync {
     /// a column at most. What the statistics do not show may still be there.
     async fn doubts(&self, _table: &Table) -> Result<Vec<Doubt>> {
         Ok(Vec::new())
+    }
+
+    /// The column that windows are to be cut on, by the name that the user wrote; one of the
+    /// selected columns.
+    ///
+    /// # Errors
+    /// [`SourceError::ColumnMissing`]; [`SourceError::Unsupported`] for a type whose values have no
+    /// order that a window could be said in, and where this source knows no windows.
+    fn watermark(&self, _table: &Table, _column: &str) -> Result<Watermark> {
+        Err(mark::unknown())
+    }
+
+    /// How far a watermark's values go now, among the rows that pass the table's filter, and how far
+    /// with `lag_s` seconds taken from the end; only of a kind that has time is there such a lag.
+    ///
+    /// # Errors
+    /// [`SourceError::Unsupported`] where the highest value is one that nothing can follow.
+    async fn newest(&self, _table: &Table, _mark: &Watermark, _lag_s: u64) -> Result<Newest> {
+        Err(mark::unknown())
+    }
+
+    /// A value of a watermark that a person wrote; `like` is one that the column holds. Values that are
+    /// equal to the source are equal here.
+    async fn bound(
+        &self,
+        _table: &Table,
+        _mark: &Watermark,
+        _text: &str,
+        _like: Option<&KeyValue>,
+    ) -> Result<KeyValue> {
+        Err(mark::unknown())
+    }
+
+    /// Which of two values of a watermark comes first, in the source's order.
+    async fn order(&self, _table: &Table, _one: &KeyValue, _other: &KeyValue) -> Result<Ordering> {
+        Err(mark::unknown())
+    }
+
+    /// The condition that holds for exactly a window's rows, for the filter of a read.
+    fn window(&self, _window: &Window) -> Result<String> {
+        Err(mark::unknown())
     }
 
     /// One small round trip on the source's own connection.

@@ -10,7 +10,7 @@ use crate::error::Failure;
 use crate::model::{
     Advice, Anomaly, Benchmark, BesideKept, Comparison, ConnectionLoad, Cost, Decisions,
     ExecutionContext, ExecutionPlan, Finding, PointInTime, ProofLevel, Rates, RunId,
-    RuntimeContext, SnapshotFacts, SourceProfile,
+    RuntimeContext, SnapshotFacts, SourceProfile, Window,
 };
 
 pub use replay::{GUARANTEE, Measured, OriginalDocument, OutcomeDocument, ReplayDocument};
@@ -185,6 +185,12 @@ pub struct RunDocument {
     pub proof: ProofDocument,
     /// The plan's fingerprint.
     pub fingerprint: String,
+    /// The window, of an incremental extraction; `dataset` is then the window's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// What a person should know of the window.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Values written as NULL because their output type cannot hold them, by column.
     pub nulled: BTreeMap<String, u64>,
     /// The run whose plan was executed again, where this is a replay.
@@ -216,6 +222,17 @@ pub struct RunDocument {
     pub finding: Option<Finding>,
     /// How its speed is far from that of the clean runs before it, where it is.
     pub anomaly: Option<Anomaly>,
+}
+
+/// `run --incremental` and `plan --incremental` where no row is new.
+#[derive(Clone, Debug, Serialize)]
+pub struct NothingNewDocument {
+    /// Always `nothing new`.
+    pub status: &'static str,
+    /// The dataset, as it was and stays.
+    pub dataset: String,
+    /// How far it reaches.
+    pub why: String,
 }
 
 /// What was kept of an unfinished run.
@@ -272,6 +289,9 @@ pub struct VerifyDocument {
     pub rows: u64,
     /// Bytes.
     pub bytes: u64,
+    /// Windows, of an incremental dataset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<u64>,
     /// How completeness was proved when it was published: `stream`, `count` or `full`.
     pub proof: ProofLevel,
 }

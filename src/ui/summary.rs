@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::json::{DemoDocument, KeysDocument, RunDocument, VerifyDocument};
+use super::json::{DemoDocument, KeysDocument, NothingNewDocument, RunDocument, VerifyDocument};
 use super::wording::finding;
 use super::{Line, cost, resume, table, units, wording};
 
@@ -51,12 +51,22 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
         Line::fact("run", run.run.to_string()),
         Line::fact("history", history(run)),
     ]);
+    let window = run.window.iter();
+    lines.extend(window.map(|window| Line::fact("window", window.to_string())));
     lines.extend(diagnosis(run));
     lines.extend(run.cost.iter().map(cost::spent));
     lines.extend(nulled(run));
     lines.extend(adaptations(run));
     lines.extend(run.warnings.iter().cloned().map(Line::Warning));
     lines
+}
+
+/// That there was nothing to do.
+pub fn nothing_new(nothing: &NothingNewDocument) -> Vec<Line> {
+    vec![
+        Line::Good(format!("Nothing new for {}", nothing.dataset)),
+        Line::Text(nothing.why.clone()),
+    ]
 }
 
 /// The summary in one line, for a run like one that was shown before.
@@ -252,8 +262,10 @@ pub fn tour(demo: &DemoDocument) -> Vec<Line> {
 
 /// The summary of a dataset that is intact.
 pub fn verified(found: &VerifyDocument) -> Vec<Line> {
-    vec![
-        Line::Good(format!("{} is intact", found.dataset)),
+    let windows = found.windows.map(|count| units::plural(count, "window"));
+    let mut lines = vec![Line::Good(format!("{} is intact", found.dataset))];
+    lines.extend(windows.map(|windows| Line::fact("windows", windows)));
+    lines.extend([
         Line::fact("rows", units::exact(found.rows)),
         Line::fact(
             "files",
@@ -265,7 +277,8 @@ pub fn verified(found: &VerifyDocument) -> Vec<Line> {
         ),
         Line::fact("proof", wording::proved(found.proof)),
         Line::fact("run", found.run.clone()),
-    ]
+    ]);
+    lines
 }
 
 #[cfg(test)]
@@ -329,6 +342,8 @@ pub(super) mod tests {
                 keys: None,
             },
             fingerprint: "f00d".to_owned(),
+            window: None,
+            notes: Vec::new(),
             replay_of: None,
             resumed: None,
             decisions: decisions(),

@@ -100,6 +100,36 @@ pub enum WriteError {
         /// The layout its manifest names, as `--layout` spells it.
         layout: &'static str,
     },
+    /// The place holds windows where a whole dataset is to be.
+    #[error("{path} holds windows of an incremental extraction")]
+    Windowed {
+        /// The dataset.
+        path: String,
+    },
+    /// The place holds a whole dataset where windows are to be.
+    #[error("{path} holds a dataset that is no list of windows")]
+    NotWindowed {
+        /// The dataset.
+        path: String,
+    },
+    /// The windows that were published are not those that the new one was fixed for.
+    #[error("the window {window} does not follow those of {path}")]
+    WindowMoved {
+        /// The dataset.
+        path: String,
+        /// The window.
+        window: String,
+        /// What is there.
+        why: String,
+    },
+    /// The windows are of other rows than the new one would be.
+    #[error("the windows of {path} are not of the same rows")]
+    OtherWindows {
+        /// The dataset.
+        path: String,
+        /// What differs.
+        why: String,
+    },
     /// The disk has too little room for what is expected.
     #[error("not enough room for {path}")]
     NoRoom {
@@ -284,6 +314,28 @@ impl From<WriteError> for Failure {
                 let why = format!("it was published with --layout {layout}");
                 (why, other, ExitCode::Output)
             }
+            E::Windowed { .. } => (
+                "one window after the other was published there, with --incremental".to_owned(),
+                "pass --incremental with the column of those windows, or choose a new --output"
+                    .to_owned(),
+                ExitCode::Output,
+            ),
+            E::NotWindowed { .. } => (
+                "it was published without --incremental, so no window can follow it".to_owned(),
+                "choose a new --output for the windows; the first takes every row again".to_owned(),
+                ExitCode::Output,
+            ),
+            E::WindowMoved { why, .. } => (
+                why,
+                "run again: the next window begins where the last one that is published ends"
+                    .to_owned(),
+                ExitCode::TryLater,
+            ),
+            E::OtherWindows { why, .. } => (
+                why,
+                "ask for the same rows as before, or choose a new --output for these".to_owned(),
+                ExitCode::Refused,
+            ),
             E::NoRoom { need, free, .. } => (
                 format!(
                     "about {} MB are needed and {} MB are free",

@@ -54,6 +54,14 @@ impl Location {
         }
     }
 
+    /// What is inside the dataset, as a dataset of its own.
+    pub(super) fn inside(&self, path: &str) -> Self {
+        match self {
+            Self::Local(directory) => Self::Local(directory.join(path)),
+            Self::Store(store) => Self::Store(store.inside(path)),
+        }
+    }
+
     /// The path that opens a file of the dataset: bytes, because a directory's name need be no text.
     pub(super) fn file(&self, path: &str) -> PathBuf {
         match self {

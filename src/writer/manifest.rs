@@ -11,10 +11,11 @@ use sha2::{Digest, Sha256};
 
 use super::folder::{Directory, Folder};
 use super::location::Location;
+use super::windows::WindowList;
 use super::{PartReceipt, Result, WriteError, names};
 use crate::model::{
     BesideKept, ChunkBounds, Column, FormatOptions, Layout, PointInTime, ProofLevel, Relation,
-    RelationKind, RunId, SnapshotFacts, SourceIdentity, Teaching, TypeMapping, hex,
+    RelationKind, RunId, SnapshotFacts, SourceIdentity, Teaching, TypeMapping, Window, hex,
 };
 
 /// The version of the manifest that this program writes; it reads no newer one.
@@ -74,9 +75,9 @@ pub struct Manifest {
     pub nulled: BTreeMap<String, u64>,
     /// Deviations from the plan, one line each.
     pub adaptations: Vec<String>,
-    /// The window of an incremental extraction; none yet.
-    pub extraction_window: Option<String>,
-    /// How old the newest row was when it was read, where that is known.
+    /// The window of an incremental extraction.
+    pub extraction_window: Option<Window>,
+    /// Of a window, the newest value that may be in it, as the server writes it.
     pub freshness: Option<String>,
     /// Earlier runs that stay readable (`--layout runs --keep N`), newest first.
     pub kept: Vec<RunId>,
@@ -180,6 +181,11 @@ impl Manifest {
 
     /// Understands the manifest of the dataset that is shown so.
     pub(super) fn read(bytes: &[u8], shown: &str) -> Result<Self> {
+        if WindowList::is_one(bytes) {
+            return Err(WriteError::Windowed {
+                path: shown.to_owned(),
+            });
+        }
         Self::parse(bytes).map_err(|why| WriteError::Manifest {
             path: shown.to_owned(),
             why: format!("{}: {why}", names::MANIFEST),
@@ -187,19 +193,8 @@ impl Manifest {
     }
 
     fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
-        // The version first: a newer manifest may have any shape.
-        #[derive(Deserialize)]
-        struct Version {
-            manifest_version: u32,
-        }
-        let said = |error: serde_json::Error| error.to_string();
-        let Version { manifest_version } = serde_json::from_slice(bytes).map_err(said)?;
-        if manifest_version > MANIFEST_VERSION {
-            return Err(format!(
-                "version {manifest_version} is newer than this program, which knows {MANIFEST_VERSION}"
-            ));
-        }
-        let manifest: Self = serde_json::from_slice(bytes).map_err(said)?;
+        check_version(bytes)?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         // What it lists is read, and removed when it is replaced: never outside the dataset.
         match manifest.files.iter().find(|file| !is_inside(&file.path)) {
             Some(file) => Err(format!("'{}' is no path inside the dataset", file.path)),
@@ -219,12 +214,7 @@ impl Manifest {
 
     /// The checksum that the other fields ask for; differs from `checksum` after an edit.
     pub(super) fn expected_checksum(&self) -> String {
-        let mut document = serde_json::to_value(self).unwrap_or_default();
-        if let Some(fields) = document.as_object_mut() {
-            fields.remove("checksum");
-        }
-        document.sort_all_objects();
-        hex(&Sha256::digest(document.to_string()))
+        checksum(self)
     }
 
     /// The name in the last part of a file's path, inside the directory that holds the run's files.
@@ -235,17 +225,50 @@ impl Manifest {
     }
 }
 
-fn is_inside(path: &str) -> bool {
+/// The version first: a newer manifest may have any shape.
+pub(super) fn check_version(bytes: &[u8]) -> std::result::Result<(), String> {
+    #[derive(Deserialize)]
+    struct Version {
+        manifest_version: u32,
+    }
+    let Version { manifest_version } =
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if manifest_version > MANIFEST_VERSION {
+        return Err(format!(
+            "version {manifest_version} is newer than this program, which knows {MANIFEST_VERSION}"
+        ));
+    }
+    Ok(())
+}
+
+/// SHA-256 over a document without its field `checksum`, keys sorted, without white space.
+pub(super) fn checksum(document: &impl Serialize) -> String {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    if let Some(fields) = document.as_object_mut() {
+        fields.remove("checksum");
+    }
+    document.sort_all_objects();
+    hex(&Sha256::digest(document.to_string()))
+}
+
+/// Whether a path names something below the place it is in.
+pub(super) fn is_inside(path: &str) -> bool {
     let mut parts = Path::new(path).components().peekable();
     parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// The current files of a dataset, in key order: paths, or on a store URLs.
+/// The current files of a dataset, in key order: paths, or on a store URLs. Of an incremental one
+/// those of all windows, in the windows' order.
 ///
 /// # Errors
 /// [`WriteError::Manifest`] when the directory has no manifest that can be understood.
 pub fn files(dataset: impl Into<Location>) -> Result<Vec<PathBuf>> {
     let dataset = dataset.into();
+    if let Some(list) = WindowList::find(dataset.folder().as_ref())? {
+        let windows = list.windows.iter();
+        let listed = windows.map(|entry| files(dataset.inside(&entry.path)));
+        return Ok(listed.collect::<Result<Vec<_>>>()?.concat());
+    }
     let manifest = Manifest::of(dataset.folder().as_ref())?;
     let files = manifest.files.iter();
     Ok(files.map(|file| dataset.file(&file.path)).collect())
@@ -327,6 +350,17 @@ fn take_one(folder: &dyn Folder, path: &str, found: &mut Found) -> Result<Option
     let Some(bytes) = folder.read(&file)? else {
         return Ok(None);
     };
+    if WindowList::is_one(&bytes) {
+        // Only a list: what it names are datasets themselves.
+        for name in folder.names(&format!("{path}{}/", names::WINDOWS))? {
+            take(
+                folder,
+                &format!("{path}{}/", names::in_windows(&name)),
+                found,
+            )?;
+        }
+        return Ok(Some(Vec::new()));
+    }
     let shown = format!("{}/{file}", folder.shown());
     let understood = Manifest::parse(&bytes).and_then(|manifest| {
         if manifest.checksum == manifest.expected_checksum() {

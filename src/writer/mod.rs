@@ -32,6 +32,7 @@ mod sweep;
 mod tests;
 pub mod trial;
 pub mod verify;
+pub mod windows;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;

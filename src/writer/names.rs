@@ -18,6 +18,9 @@ pub(super) const PROBE: &str = "_probe";
 /// Where `--layout runs` keeps its runs; Spark and Hive ignore the name.
 pub(super) const RUNS: &str = "_runs";
 
+/// Where an incremental dataset keeps its windows, each a dataset of its own.
+pub(super) const WINDOWS: &str = "_windows";
+
 /// The lock of a dataset with `--layout runs`: inside, because what holds a mount point may not be
 /// writable.
 pub(super) const INNER_LOCK: &str = ".ixtract-lock";
@@ -127,6 +130,17 @@ pub(super) fn is_never_published(name: &str) -> bool {
 pub(super) fn is_in_runs_root(name: &str) -> bool {
     let written = finished(name).unwrap_or(name);
     [MANIFEST, SUCCESS].contains(&written) || [RUNS, INNER_LOCK].contains(&name)
+}
+
+/// Whether the root of an incremental dataset may hold a file of this name.
+pub(super) fn is_in_windows_root(name: &str) -> bool {
+    let written = finished(name).unwrap_or(name);
+    written == MANIFEST || [WINDOWS, INNER_LOCK].contains(&name)
+}
+
+/// The path of a window's folder inside an incremental dataset.
+pub(super) fn in_windows(folder: &str) -> String {
+    format!("{WINDOWS}/{folder}")
 }
 
 /// The path of a file of `run` inside a dataset with `--layout runs`.

@@ -31,7 +31,7 @@ use super::{PartReceipt, Result, Sink, WriteError, names, proof};
 use crate::clock::SharedClock;
 use crate::model::{
     ChunkBounds, ChunkRecord, ExecutionPlan, FinishedChunk, FormatOptions, KeySum, Layout,
-    PointInTime, RunId, SnapshotFacts, Teaching, arrow_schema,
+    PointInTime, RunId, SnapshotFacts, Teaching, Window, arrow_schema,
 };
 
 /// The memory of one writer.
@@ -77,8 +77,6 @@ pub struct Evidence<'a> {
     pub started_at: Timestamp,
     /// Now.
     pub now: Timestamp,
-    /// How old the newest row was.
-    pub freshness: Option<String>,
     /// What a lost history would be rebuilt from; none where nobody keeps one.
     pub teaching: Option<&'a Teaching>,
 }
@@ -491,8 +489,8 @@ fn describe(
         proof,
         nulled: evidence.nulled.clone(),
         adaptations: evidence.adaptations.to_vec(),
-        extraction_window: None,
-        freshness: evidence.freshness.clone(),
+        extraction_window: spec.window.clone(),
+        freshness: spec.window.as_ref().map(Window::newest),
         kept: Vec::new(),
         teaching: evidence.teaching.cloned(),
         checksum: String::new(),

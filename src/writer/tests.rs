@@ -126,6 +126,7 @@ fn plan(columns: Vec<Column>, cuts: &[i128]) -> ExecutionPlan {
             leaves: Vec::new(),
             filter: None,
         },
+        window: None,
         types: TypeMapping {
             mode: TypeMode::Portable,
             version: TYPE_MAP_VERSION,
@@ -236,7 +237,6 @@ impl Read {
             counted_kept: &BTreeMap::new(),
             started_at: now,
             now,
-            freshness: None,
             teaching: None,
         };
         block_on(dataset.publish_with(evidence, after))

@@ -12,6 +12,7 @@ use super::format::{self, FileFormat};
 use super::location::Location;
 use super::manifest::{FileEntry, Manifest};
 use super::publish::WriteBudget;
+use super::windows::WindowList;
 use super::{Result, WriteError, names};
 use crate::model::{Layout, ProofLevel, RunId, arrow_schema, hex};
 
@@ -26,6 +27,8 @@ pub struct Verified {
     pub rows: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// Windows, of an incremental dataset; its run is that of the newest.
+    pub windows: Option<u64>,
     /// How completeness was proved when it was published.
     pub proof: ProofLevel,
 }
@@ -37,8 +40,12 @@ pub struct Verified {
 /// [`WriteError::Differs`] with every difference; [`WriteError::Manifest`] when there is no
 /// manifest to verify against; [`WriteError::Io`] when the directory cannot be listed.
 pub fn verify(dataset: impl Into<Location>) -> Result<Verified> {
-    let folder = dataset.into().folder();
+    let dataset = dataset.into();
+    let folder = dataset.folder();
     let folder = folder.as_ref();
+    if let Some(list) = WindowList::find(folder)? {
+        return verify_windows(&dataset, &list);
+    }
     let manifest = Manifest::of(folder)?;
     let mut differences = Vec::new();
     if manifest.checksum != manifest.expected_checksum() {
@@ -65,10 +72,63 @@ pub fn verify(dataset: impl Into<Location>) -> Result<Verified> {
             bytes: manifest.bytes,
             proof: manifest.proof.level,
             run: manifest.run,
+            windows: None,
         })
     } else {
         Err(WriteError::Differs {
             path: folder.shown(),
+            differences,
+        })
+    }
+}
+
+/// The list's own checksum, and every window as a dataset, of which the list says what it holds.
+fn verify_windows(place: &Location, list: &WindowList) -> Result<Verified> {
+    let mut differences = Vec::new();
+    if list.checksum != list.expected_checksum() {
+        differences.push(format!("{} was edited", names::MANIFEST));
+    }
+    let mut all = Verified {
+        run: RunId::stored(String::new()),
+        files: 0,
+        rows: 0,
+        bytes: 0,
+        // That of the window that says least.
+        proof: ProofLevel::Full,
+        windows: Some(list.windows.len() as u64),
+    };
+    for entry in &list.windows {
+        let at = |what: String| format!("{}: {what}", entry.path);
+        match verify(place.inside(&entry.path)) {
+            Ok(found) => {
+                if found.run != entry.run {
+                    differences.push(at(format!(
+                        "{} published it again and was ended before it could say so: extract the                          window once more",
+                        found.run
+                    )));
+                } else if found.rows != entry.rows {
+                    differences.push(at(format!("{} rows and not {}", found.rows, entry.rows)));
+                }
+                all.files += found.files;
+                all.rows += found.rows;
+                all.bytes += found.bytes;
+                all.proof = all.proof.min(found.proof);
+                all.run = found.run;
+            }
+            Err(WriteError::Differs {
+                differences: of, ..
+            }) => {
+                differences.extend(of.into_iter().map(at));
+            }
+            Err(WriteError::Manifest { why, .. }) => differences.push(at(why)),
+            Err(error) => return Err(error),
+        }
+    }
+    if differences.is_empty() {
+        Ok(all)
+    } else {
+        Err(WriteError::Differs {
+            path: place.to_string(),
             differences,
         })
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::extraction::until;
 use crate::ixtract::{Cli, Outcome};
 use crate::servers::mysql::both;
+use crate::servers::sqlserver::SqlDatabase;
 use crate::servers::{Address, Database, Pooler, PrivatePostgres, Session, postgres};
 use crate::stores::{Bucket, user_without};
 
@@ -449,4 +450,38 @@ fn a_history_that_cannot_be_used_is_a_warning_unless_it_is_required() {
     Examined::of(&cli, &url, &words)
         .expect_code(78)
         .expect("history", "failed", "s.db");
+}
+
+#[test]
+fn what_stands_in_the_way_on_sql_server_is_told_with_its_fix() {
+    let database = SqlDatabase::fresh();
+    database.exec("CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2)");
+    let examine = |source: &str| Examined::of(&Cli::new(), source, &["t"]);
+    examine(&database.url())
+        .expect_code(0)
+        .expect("role", "good", "[dbo]")
+        .expect("encryption", "good", "on this machine")
+        .expect("isolation", "good", "allowed")
+        .expect("replica", "good", "takes writes")
+        .expect("watcher", "good", "sees who waits")
+        .expect("clock", "good", "");
+
+    let user = database.limited_login();
+    let denied = examine(&user.to_string());
+    denied.expect_code(77);
+    let grant = format!("GRANT SELECT ON [dbo].[t] TO [{}]", user.user);
+    assert!(
+        denied.outcome.stdout.contains(&grant),
+        "{:#?}",
+        denied.outcome
+    );
+    database.exec(&grant);
+    database.forbid_snapshots();
+    let blind = examine(&user.to_string());
+    blind
+        .expect_code(1)
+        .expect("watcher", "warning", "GRANT VIEW SERVER STATE")
+        .expect("snapshot", "warning", "one reader only");
+    database.exec(blind.fix("isolation"));
+    examine(&database.url()).expect_code(0);
 }

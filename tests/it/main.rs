@@ -57,6 +57,7 @@ mod sqlserver; // SQL Server, by a peer that speaks its protocol: types, one poi
 mod state; // What is remembered, and for whom.
 mod stores; // Object stores: publish, race, crash, fail.
 mod tidy; // Who may know whom, and how long a file may be.
+mod windows; // Incremental windows: every row in exactly one, whatever happens from night to night.
 
 /// What `tests/run` found out about this machine.
 #[expect(

@@ -858,6 +858,7 @@ FUNCTIONS = [
     ("DB_ID", 0, lambda s: 1), ("DB_NAME", 0, lambda s: s.database),
     ("COLLATIONPROPERTY", 2, code_page),
     ("SQL_VARIANT_PROPERTY", 2, lambda s, value, what: value and parse(value.split(types.SEPARATOR)[0]).name),
+    ("DATABASEPROPERTYEX", 2, lambda s, name, what: {"Updateability": "READ_WRITE"}.get(what)),
     ("HAS_PERMS_BY_NAME", 3, lambda s, *what: int(s.login == "sa")),
     ("SYSUTCDATETIME", 0, lambda s: now()), ("GETDATE", 0, lambda s: now()),
     ("MIN_ACTIVE_ROWVERSION", 0, lambda s: b"\0\0\0\0\0\0\x07\xd1"),

@@ -124,7 +124,7 @@ pub const VARIABLES: [(&str, &str); 56] = [
 ];
 
 /// What a plan has already decided; such flags do not go with `--plan`.
-pub(super) const DECIDED_BY_PLAN: [&str; 40] = [
+pub(super) const DECIDED_BY_PLAN: [&str; 41] = [
     "table",
     "query",
     "name",
@@ -132,6 +132,7 @@ pub(super) const DECIDED_BY_PLAN: [&str; 40] = [
     "exclude_columns",
     "filter",
     "params",
+    "incremental",
     "format",
     "compression",
     "max_file_size",
@@ -203,6 +204,10 @@ Examples:
   As compressed CSV that PostgreSQL's COPY … CSV HEADER reads back:
   $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\
       --format csv --compression gzip
+
+  Every night what is new, as a window after those before:
+  $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\
+      --incremental updated_at --lag 5m
 
   To a bucket, with the credentials that AWS's own tools would use:
   $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\

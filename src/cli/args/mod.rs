@@ -7,6 +7,7 @@ mod groups;
 mod help;
 mod parse;
 mod state;
+mod window;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use groups::{
 pub use help::{VARIABLES, redact};
 pub use parse::ColumnNames;
 pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
+pub use window::WindowArgs;
 
 use crate::model::{Consistency, Layout};
 
@@ -110,6 +112,9 @@ pub struct RunArgs {
     /// Columns and rows.
     #[command(flatten)]
     pub selection: TableArgs,
+    /// Window.
+    #[command(flatten)]
+    pub window: WindowArgs,
     /// Execute exactly this plan, made by `ixtract plan --out`
     #[arg(
         long,
@@ -205,8 +210,16 @@ pub struct PlanArgs {
     /// Columns and rows.
     #[command(flatten)]
     pub selection: TableArgs,
+    /// Window.
+    #[command(flatten)]
+    pub window: WindowArgs,
     /// Write the plan as JSON, for `ixtract run --plan FILE`
-    #[arg(long, value_name = "FILE", help_heading = "Table")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Table",
+        conflicts_with = "incremental"
+    )]
     pub out: Option<PathBuf>,
     /// Source.
     #[command(flatten)]

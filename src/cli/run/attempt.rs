@@ -65,6 +65,8 @@ impl Attempt {
         self.remembered = history.is_there()
             && dataset.can_leave()
             && survey.plan.spec.not_kept().is_none()
+            // Which window is next, only the dataset says: none is gone on with.
+            && survey.plan.spec.window.is_none()
             && snapshot.holds_each_chunk();
         if self.remembered {
             dataset.leave_on_failure();
@@ -260,7 +262,6 @@ impl Attempt {
             adaptations: &execution.adaptations,
             started_at: open.started_at,
             now: context.clock.now(),
-            freshness: None,
             teaching: Some(&teaching),
         };
         let crash_at = context.environment.crash_at();

@@ -7,10 +7,11 @@ use crate::cli::context::Context;
 use crate::cli::history::History;
 use crate::cli::run::Job;
 use crate::error::Failure;
-use crate::model::RunId;
+use crate::model::{Layout, RunId, Window};
 use crate::source::SourceError;
 use crate::ui;
-use crate::writer::publish::Dataset;
+use crate::writer::publish::{Dataset, Published};
+use crate::writer::windows::{Definition, Windows};
 use crate::writer::{Location, WriteError};
 
 /// Pause between two looks whether the other run has ended.
@@ -22,7 +23,12 @@ pub(super) struct Taken {
     pub(super) dataset: Dataset,
     /// Whether another run had it first.
     pub(super) waited: bool,
+    /// The list that is to name the dataset, where it is that of a window.
+    pub(super) windows: Option<Listing>,
 }
+
+/// A list of windows, and the window that it is to name.
+pub(super) type Listing = (Windows, Window);
 
 /// Takes the output for a run; a store may be far away, so a signal ends the wait for it.
 ///
@@ -33,6 +39,7 @@ pub(super) async fn take(
     job: &Job,
     history: &mut History,
     (output, id): (&Path, &RunId),
+    window: Option<(Window, Definition)>,
 ) -> Result<Taken, Failure> {
     let location = job.store.locate(output.to_owned())?;
     if let Some(unfinished) = job.goal.resumes() {
@@ -43,13 +50,17 @@ pub(super) async fn take(
     loop {
         let held = match other_run(context, history, &location)? {
             Some(held) => held,
-            None => match prepare(context, job, history, (&location, id)).await? {
-                Ok(dataset) => {
+            None => match prepare(context, job, history, (&location, id), window.clone()).await? {
+                Ok((dataset, windows)) => {
                     if waited {
                         // It may have died.
                         history.sweep_crashed(context)?;
                     }
-                    return Ok(Taken { dataset, waited });
+                    return Ok(Taken {
+                        dataset,
+                        waited,
+                        windows,
+                    });
                 }
                 Err(held @ WriteError::Held { .. }) => held,
                 Err(error) => return Err(error.into()),
@@ -93,13 +104,14 @@ fn other_run(
 }
 
 /// The dataset, or who has it.
-type Prepared = Result<Dataset, WriteError>;
+type Prepared = Result<(Dataset, Option<Listing>), WriteError>;
 
 async fn prepare(
     context: &Context,
     job: &Job,
     history: &mut History,
     (location, id): (&Location, &RunId),
+    window: Option<(Window, Definition)>,
 ) -> Result<Prepared, Failure> {
     let spared = match job.goal.resumes() {
         Some(unfinished) => unfinished.chain.clone(),
@@ -109,10 +121,55 @@ async fn prepare(
     let newest = newest.cloned();
     let (location, id, options) = (location.clone(), id.clone(), job.output.clone());
     let options = (options.layout, options.keep);
-    let work = move || Ok(Dataset::prepare_sparing(location, &id, options, &spared));
+    let work = move || {
+        let Some((window, definition)) = window else {
+            let dataset = Dataset::prepare_sparing(location, &id, options, &spared);
+            return Ok(dataset.map(|dataset| (dataset, None)));
+        };
+        Ok(hold(location, &id, options, (window, definition)))
+    };
     let prepared = context.blocking(work).await?;
     if let (Ok(_), Some(run)) = (&prepared, newest) {
         context.printer.note(&ui::resume::not_resumed(&run));
     }
     Ok(prepared)
+}
+
+/// Takes the list of windows first, then the dataset of one.
+fn hold(
+    location: Location,
+    id: &RunId,
+    (layout, keep): (Layout, u32),
+    (window, definition): (Window, Definition),
+) -> Prepared {
+    let windows = Windows::take(location, id, definition, &window)?;
+    match Dataset::prepare(windows.dataset(&window), id, layout, keep) {
+        Ok(dataset) => Ok((dataset, Some((windows, window)))),
+        Err(error) => {
+            windows.abandon();
+            Err(error)
+        }
+    }
+}
+
+/// Lists a window that was published; only then anybody is told of it.
+pub(super) async fn list(
+    context: &Context,
+    published: Result<Published, Failure>,
+    windows: Option<Listing>,
+) -> Result<Published, Failure> {
+    let Some((windows, window)) = windows else {
+        return published;
+    };
+    let mut published = match published {
+        Ok(published) => published,
+        Err(failure) => {
+            windows.abandon();
+            return Err(failure);
+        }
+    };
+    let manifest = published.manifest.clone();
+    let list = move || Ok(windows.record(&window, &manifest)?);
+    published.warnings.extend(context.blocking(list).await?);
+    Ok(published)
 }

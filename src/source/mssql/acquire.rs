@@ -46,10 +46,34 @@ pub(super) struct Acquisition<'a> {
 }
 
 /// What the database allows.
-struct Allowed {
-    snapshot: bool,
+pub(super) struct Allowed {
+    /// Transactions of SNAPSHOT isolation.
+    pub(super) snapshot: bool,
     /// Statements of READ COMMITTED see one point in time each.
     versioned: bool,
+}
+
+/// Asks for it.
+pub(super) async fn allowed(base: &Base, link: &mut Link) -> Result<Allowed> {
+    let sql = "SELECT snapshot_isolation_state, CAST(is_read_committed_snapshot_on AS int) \
+               FROM sys.databases WHERE name = DB_NAME()";
+    let rows = link.ask(&base.catalogue(), &Statement::plain(sql)).await?;
+    let is_on = |index: usize| {
+        let text = rows.first().and_then(|row| row.get(index)?.as_deref());
+        text == Some("1")
+    };
+    Ok(Allowed {
+        snapshot: is_on(0),
+        versioned: is_on(1),
+    })
+}
+
+/// The statement that lets several readers share one point in time.
+pub(super) fn remedy(base: &Base) -> String {
+    format!(
+        "ALTER DATABASE {} SET ALLOW_SNAPSHOT_ISOLATION ON",
+        quote_identifier(&base.connector.place().database)
+    )
 }
 
 impl Acquisition<'_> {
@@ -59,7 +83,10 @@ impl Acquisition<'_> {
     /// [`SourceError::Unsupported`], [`SourceError::Consistency`] or [`SourceError::Locked`] when several
     /// readers of one point in time were demanded and cannot be had.
     pub(super) async fn acquire(&self) -> Result<Acquired> {
-        let allowed = self.allowed().await?;
+        let allowed = {
+            let mut link = self.base.link().await?;
+            allowed(self.base, &mut link).await?
+        };
         if self.request.consistency == Consistency::PerChunk {
             return self.per_chunk(&allowed).await;
         }
@@ -96,32 +123,6 @@ impl Acquisition<'_> {
         self.alone(Some(cause)).await
     }
 
-    async fn allowed(&self) -> Result<Allowed> {
-        let sql = "SELECT snapshot_isolation_state, CAST(is_read_committed_snapshot_on AS int) \
-                   FROM sys.databases WHERE name = DB_NAME()";
-        let subject = self.base.catalogue();
-        let rows = {
-            let mut link = self.base.link().await?;
-            link.ask(&subject, &Statement::plain(sql)).await?
-        };
-        let is_on = |index: usize| {
-            let text = rows.first().and_then(|row| row.get(index)?.as_deref());
-            text == Some("1")
-        };
-        Ok(Allowed {
-            snapshot: is_on(0),
-            versioned: is_on(1),
-        })
-    }
-
-    /// The statement that lets several readers share one point in time.
-    fn remedy(&self) -> String {
-        format!(
-            "ALTER DATABASE {} SET ALLOW_SNAPSHOT_ISOLATION ON",
-            quote_identifier(&self.base.connector.place().database)
-        )
-    }
-
     fn not_allowed(&self) -> SourceError {
         SourceError::Unsupported {
             what: format!(
@@ -134,7 +135,7 @@ impl Acquisition<'_> {
             ),
             fix: format!(
                 "let an owner run {}, or pass --consistency auto to read with one session, or per-chunk",
-                self.remedy()
+                remedy(self.base)
             ),
         }
     }
@@ -163,7 +164,7 @@ impl Acquisition<'_> {
             let note = format!(
                 "without row versions rows may change place while a chunk is read, and be met twice \
                  or not at all; {BY_ADMINISTRATOR}{}",
-                self.remedy()
+                remedy(self.base)
             );
             ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", Some(note))
         };
@@ -247,7 +248,7 @@ impl Acquisition<'_> {
         let mut notes = vec![format!(
             "one reader only, and writers of the table wait while it reads: SNAPSHOT isolation is not \
              allowed here; {BY_ADMINISTRATOR}{}",
-            self.remedy()
+            remedy(self.base)
         )];
         // Nobody is refused there: whoever lacks the right sees himself alone.
         let question = Statement::plain(self.base.server.may_see_others());

@@ -100,6 +100,11 @@ impl Connector {
         })
     }
 
+    /// The mode in force, and whether the server is on this machine.
+    pub(super) fn security(&self) -> (TlsMode, bool) {
+        (self.target.tls_mode(), self.target.is_local())
+    }
+
     /// Opens a connection for reading, which waits that long for a lock.
     pub(super) async fn open(&self, lock_wait: Duration) -> Result<Link> {
         self.open_limited(lock_wait).await
@@ -189,7 +194,8 @@ impl Connector {
             TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => EncryptionLevel::Required,
         };
         let config = || self.config(host, port, secret, level);
-        let error = match self.dial(host, port, config()).await {
+        let encrypted = level != EncryptionLevel::NotSupported;
+        let error = match self.dial((host, port), config(), encrypted).await {
             Ok(link) => return Ok(link),
             Err(error) => error,
         };
@@ -199,13 +205,15 @@ impl Connector {
             {
                 let plain = self.config(host, port, secret, EncryptionLevel::NotSupported);
                 // The first error is the one to show: the second try is a fallback.
-                self.dial(host, port, plain).await.map_err(|_| error)
+                self.dial((host, port), plain, false)
+                    .await
+                    .map_err(|_| error)
             }
             TlsMode::VerifyCa => match classify::other_name(&error) {
                 Some(name) => {
                     let mut renamed = config();
                     renamed.hostname_in_certificate(name);
-                    self.dial(host, port, renamed).await
+                    self.dial((host, port), renamed, true).await
                 }
                 None => Err(error),
             },
@@ -250,11 +258,11 @@ impl Connector {
 
     async fn dial(
         &self,
-        host: &str,
-        port: u16,
+        place: (&str, u16),
         config: Config,
+        encrypted: bool,
     ) -> std::result::Result<Link, Error> {
-        let socket = TcpStream::connect((host, port)).await?;
+        let socket = TcpStream::connect(place).await?;
         socket.set_nodelay(true)?;
         let probing = TcpKeepalive::new().with_time(KEEP_ALIVE);
         SockRef::from(&socket).set_tcp_keepalive(&probing)?;
@@ -268,6 +276,7 @@ impl Connector {
             id: 0,
             place: Arc::clone(&self.place),
             in_order: true,
+            encrypted,
             limit: self.statement_timeout,
         })
     }
@@ -285,6 +294,7 @@ pub(super) struct Link {
     place: Arc<Place>,
     /// Every statement's answer was read to its end.
     in_order: bool,
+    encrypted: bool,
     /// The longest that a statement may take; zero is no limit. The server has no such setting.
     limit: Duration,
 }
@@ -296,6 +306,11 @@ impl Link {
     /// What the connection can be cut by.
     pub(super) fn cord(&self) -> &Cord {
         &self.cord
+    }
+
+    /// Whether the line is encrypted.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// Executes statements of ours, as one batch, that return nothing we need.

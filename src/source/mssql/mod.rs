@@ -10,8 +10,10 @@ mod classify;
 mod connect;
 mod decode;
 mod density;
+mod examine;
 mod keys;
 mod lookup;
+mod pulse;
 mod query;
 mod server;
 mod session;
@@ -34,8 +36,8 @@ use super::url::SqlServerTarget;
 use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source};
 use crate::clock::SharedClock;
 use crate::model::{
-    ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind, Statistics,
-    Table, TypeOptions,
+    Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
+    Statistics, Table, TypeOptions,
 };
 use classify::Subject;
 use connect::{Connector, Link};
@@ -164,6 +166,10 @@ impl Source for SqlServer {
 
     async fn load(&self) -> Result<ConnectionLoad> {
         statistics::load(&self.base).await
+    }
+
+    async fn examine(&self) -> Result<Vec<Check>> {
+        examine::examine(&self.base).await
     }
 
     async fn snapshot(

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use super::super::dialect::where_clause;
 use super::super::seats::{Line, Seats};
-use super::super::{BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError};
+use super::super::{
+    BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
+};
 use super::Base;
 use super::acquire::Acquisition;
 use super::catalog::{self, Entry};
@@ -163,6 +165,10 @@ impl Snapshot for SqlServerSnapshot {
                 Some(BlockedSession { id, statement })
             })
             .collect())
+    }
+
+    async fn pulse(&self, lag: bool) -> Result<Pulse> {
+        super::pulse::pulse(&self.shared.base, lag).await
     }
 
     async fn cancel(&self) {

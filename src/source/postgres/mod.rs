@@ -15,6 +15,7 @@ mod keys;
 mod keysum;
 mod leaves;
 mod lookup;
+mod marks;
 mod ordered;
 mod pulse;
 mod query;
@@ -27,20 +28,23 @@ mod statistics;
 mod tls;
 mod types;
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::dialect::Dialect;
+use super::mark;
 use super::url::PostgresTarget;
 use super::{
     Capabilities, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source, SourceError,
 };
 use crate::clock::SharedClock;
 use crate::model::{
-    Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
-    Statistics, Table, TypeOptions,
+    Check, ConnectionLoad, Key, KeyDensity, KeyValue, Newest, ReadSpec, Selection, SourceIdentity,
+    SourceKind, Statistics, Table, TypeOptions, Watermark, Window,
 };
 use classify::Subject;
 use connect::{Connector, Link};
@@ -180,6 +184,32 @@ impl Source for Postgres {
 
     async fn doubts(&self, table: &Table) -> Result<Vec<Doubt>> {
         doubts::doubts(&self.base, table).await
+    }
+
+    fn watermark(&self, table: &Table, column: &str) -> Result<Watermark> {
+        mark::watermark(table, column, |column| marks::kind(&self.base, column))
+    }
+
+    async fn newest(&self, table: &Table, mark: &Watermark, lag_s: u64) -> Result<Newest> {
+        marks::newest(&self.base, table, mark, lag_s).await
+    }
+
+    async fn bound(
+        &self,
+        table: &Table,
+        mark: &Watermark,
+        text: &str,
+        _like: Option<&KeyValue>,
+    ) -> Result<KeyValue> {
+        marks::read(&self.base, table, mark, text).await
+    }
+
+    async fn order(&self, table: &Table, one: &KeyValue, other: &KeyValue) -> Result<Ordering> {
+        marks::order(&self.base, table, one, other).await
+    }
+
+    fn window(&self, window: &Window) -> Result<String> {
+        mark::condition(Dialect::PostgreSql, window)
     }
 
     async fn ping(&self) -> Result<()> {

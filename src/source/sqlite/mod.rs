@@ -11,6 +11,7 @@ mod examine;
 mod failure;
 mod file;
 mod keys;
+mod marks;
 mod ordered;
 mod pages;
 mod query;
@@ -23,6 +24,7 @@ mod statistics;
 mod tests;
 mod types;
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,12 +34,13 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 use tokio::runtime::Handle;
 
-use super::dialect::from_item;
+use super::dialect::{Dialect, from_item};
+use super::mark;
 use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError};
 use crate::clock::SharedClock;
 use crate::model::{
-    Check, ConnectionLoad, Key, KeyDensity, ReadSpec, RelationKind, Selection, SourceIdentity,
-    SourceKind, Statistics, Table, TypeOptions,
+    Check, ConnectionLoad, Key, KeyDensity, KeyValue, MarkKind, Newest, ReadSpec, RelationKind,
+    Selection, SourceIdentity, SourceKind, Statistics, Table, TypeOptions, Watermark, Window,
 };
 use file::{Access, DatabaseFile};
 use ordered::Walk;
@@ -271,6 +274,36 @@ impl Source for Sqlite {
             Ok((density, keys::is_stored(&key).then_some(STORED_IN_ORDER)))
         })
         .await
+    }
+
+    fn watermark(&self, table: &Table, column: &str) -> Result<Watermark> {
+        mark::watermark(table, column, |_| Some(MarkKind::Stored))
+    }
+
+    async fn newest(&self, table: &Table, mark: &Watermark, _lag_s: u64) -> Result<Newest> {
+        let (table, mark) = (table.clone(), mark.clone());
+        self.ask(move |connection, _| marks::newest(connection, &table, &mark))
+            .await
+    }
+
+    async fn bound(
+        &self,
+        table: &Table,
+        mark: &Watermark,
+        text: &str,
+        like: Option<&KeyValue>,
+    ) -> Result<KeyValue> {
+        marks::read(table, mark, text, like)
+    }
+
+    async fn order(&self, table: &Table, one: &KeyValue, other: &KeyValue) -> Result<Ordering> {
+        let (table, one, other) = (table.clone(), one.clone(), other.clone());
+        self.ask(move |connection, _| marks::order(connection, &table, &one, &other))
+            .await
+    }
+
+    fn window(&self, window: &Window) -> Result<String> {
+        mark::condition(Dialect::Sqlite, window)
     }
 
     async fn ping(&self) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::tls::is_loopback;
 use super::{Parts, TlsMode, UrlError, client_certificate, filled, in_force, port_number, seconds};
 use crate::source::secrets::Secret;
 
@@ -30,6 +31,11 @@ pub struct SqlServerTarget {
 }
 
 impl SqlServerTarget {
+    /// Whether the server is on this machine, so that nothing travels over a network.
+    pub fn is_local(&self) -> bool {
+        is_loopback(&self.host)
+    }
+
     /// The TLS mode in force: as written, else by the kind of host.
     pub fn tls_mode(&self) -> TlsMode {
         in_force(self.tls, &self.host)

@@ -61,7 +61,7 @@ impl Store {
     }
 
     /// The same store, deeper inside.
-    fn inside(&self, path: &str) -> Self {
+    pub(super) fn inside(&self, path: &str) -> Self {
         let mut inner = self.clone();
         inner.address.prefix = self.address.key(path);
         inner

@@ -34,9 +34,9 @@ const PAUSES: [Duration; 3] = [
 ];
 
 /// A small object and its version.
-pub(super) struct Found {
-    pub(super) bytes: Bytes,
-    pub(super) version: UpdateVersion,
+pub(in crate::writer) struct Found {
+    pub(in crate::writer) bytes: Bytes,
+    pub(in crate::writer) version: UpdateVersion,
 }
 
 /// What lies directly under a path: objects and deeper prefixes, by name.
@@ -56,7 +56,7 @@ pub(super) enum Put {
 
 impl Store {
     /// A whole small object; none where there is none.
-    pub(super) fn find(&self, path: &str) -> Result<Option<Found>> {
+    pub(in crate::writer) fn find(&self, path: &str) -> Result<Option<Found>> {
         let store = Arc::clone(self.quick());
         let key = self.address().key(path);
         let failed = self.failed("read", &key);

@@ -152,11 +152,36 @@ impl StoreRuns {
         uploads.retain(|upload| !stays(upload.run()));
         Ok(Swept { runs, uploads })
     }
+}
 
-    /// Whether the manifest that readers find is the one that this run put.
-    fn is_ours(&self, next: &Bytes) -> Result<bool> {
-        let found = self.store().find(names::MANIFEST)?;
-        Ok(found.is_some_and(|found| found.bytes == *next))
+impl Store {
+    /// Puts the manifest over the version that was there; what is shown to readers changes in one step.
+    ///
+    /// # Errors
+    /// [`WriteError::Overtaken`] where another version is there; [`WriteError::Unknown`] where nobody
+    /// can tell now, and the request may still be on its way.
+    pub(in crate::writer) fn put_manifest(
+        &self,
+        next: Bytes,
+        over: Option<UpdateVersion>,
+    ) -> Result<()> {
+        let outcome = self.put_if(names::MANIFEST, next.clone(), over, false);
+        if matches!(outcome, Ok(Put::Done)) {
+            return Ok(());
+        }
+        // The answer may have been lost, or that to a first attempt of the same request.
+        let found = self.find(names::MANIFEST);
+        let ours = found.map(|found| found.is_some_and(|found| found.bytes == next));
+        let path = self.to_string();
+        match (ours, outcome) {
+            (Ok(true), _) => Ok(()),
+            (Ok(false), Ok(_)) => Err(WriteError::Overtaken { path }),
+            (Ok(false), Err(error)) if !is_open(&error) => Err(error),
+            (Ok(false), Err(error)) | (Err(error), _) => Err(WriteError::Unknown {
+                path,
+                why: error.line(),
+            }),
+        }
     }
 }
 
@@ -253,29 +278,10 @@ impl Arrangement for StoreRuns {
     fn switch(&mut self) -> Result<()> {
         let next = self.next.clone();
         let over = self.before.as_ref().map(|(_, version)| version.clone());
-        let outcome = self
-            .store()
-            .put_if(names::MANIFEST, next.clone(), over, false);
-        if matches!(outcome, Ok(Put::Done)) {
-            return Ok(());
-        }
-        // The answer may have been lost, or that to a first attempt of the same request.
-        match (self.is_ours(&next), outcome) {
-            (Ok(true), _) => Ok(()),
-            (Ok(false), Ok(_)) => Err(WriteError::Overtaken {
-                path: self.store().to_string(),
-            }),
-            (Ok(false), Err(error)) if !is_open(&error) => Err(error),
-            // Nobody can tell now, and the request may still be on its way: nothing may be removed
-            // that readers may yet be shown.
-            (Ok(false), Err(error)) | (Err(error), _) => {
-                self.uncertain = true;
-                Err(WriteError::Unknown {
-                    path: self.store().to_string(),
-                    why: error.line(),
-                })
-            }
-        }
+        let outcome = self.store().put_manifest(next, over);
+        // Nothing may be removed that readers may yet be shown.
+        self.uncertain = matches!(outcome, Err(WriteError::Unknown { .. }));
+        outcome
     }
 
     fn overtaken(&self) -> Option<WriteError> {

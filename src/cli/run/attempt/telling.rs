@@ -62,6 +62,8 @@ impl Attempt {
                 }),
             },
             fingerprint: survey.plan.fingerprint.clone(),
+            window: spec.window.clone(),
+            notes: Vec::new(),
             replay_of: open.replay_of.clone(),
             resumed,
             decisions: decisions(survey, &execution, &kept),
