@@ -73,11 +73,11 @@ impl Address {
                 service.container()
             ));
         }
-        let key = key.strip_suffix('/').unwrap_or(key);
-        if key.starts_with('/') || key.ends_with('/') {
+        if key.starts_with('/') || key.ends_with("//") {
             // The library would read them away, and write to another key than was named.
             return Err(format!("'{key}' has a part that is empty"));
         }
+        let key = key.strip_suffix('/').unwrap_or(key);
         let prefix = Path::parse(key)
             .map_err(|_| format!("'{key}' has a part that is empty, '.', '..' or no text"))?;
         Ok(Self {
