@@ -449,6 +449,7 @@ fn remove(path: &Path, warnings: &mut Vec<String>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Failure;
     use crate::model::SourceKind;
 
     fn definition() -> Definition {
@@ -521,12 +522,12 @@ mod tests {
     #[test]
     fn windows_of_other_rows_and_edited_lists_are_refused() {
         let (_, bytes) = list(vec![window(None, 5)]).seal();
+        let why =
+            |refused: Result<Option<WindowList>>| Failure::from(refused.expect_err("refused")).why;
         let other = |change: fn(&mut Definition)| {
             let mut now = definition();
             change(&mut now);
-            understood(Some(&bytes), "d", &now)
-                .expect_err("refused")
-                .line()
+            why(understood(Some(&bytes), "d", &now))
         };
         assert!(other(|now| now.column = "at".to_owned()).contains("cut on id"));
         assert!(other(|now| now.filter = Some("a".to_owned())).contains("--where none"));
@@ -535,7 +536,7 @@ mod tests {
             .unwrap()
             .replace("\"rows\": 1,", "\"rows\": 2,");
         let refused = understood(Some(edited.as_bytes()), "d", &definition());
-        assert!(refused.expect_err("edited").line().contains("edited"));
+        assert!(why(refused).contains("edited"));
         let refused = understood(Some(b"{}"), "d", &definition());
         assert!(matches!(refused, Err(WriteError::NotWindowed { .. })));
     }

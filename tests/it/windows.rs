@@ -2,6 +2,7 @@
 //! window was fixed is in exactly one.
 
 mod bounds;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -11,10 +11,20 @@ pub struct WindowArgs {
     pub incremental: Option<String>,
     /// The window begins after this value, where the last one that is published ends, or one that is
     /// published again begins
-    #[arg(long, value_name = "VALUE", requires = "incremental")]
+    #[arg(
+        long,
+        value_name = "VALUE",
+        requires = "incremental",
+        allow_hyphen_values = true
+    )]
     pub from: Option<String>,
     /// The window ends with this value, if there is one as new
-    #[arg(long, value_name = "VALUE", requires = "incremental")]
+    #[arg(
+        long,
+        value_name = "VALUE",
+        requires = "incremental",
+        allow_hyphen_values = true
+    )]
     pub until: Option<String>,
     /// End the window so long before the newest value, for rows that are committed late: 90s, 5m, 2h
     #[arg(long, value_name = "DURATION", requires = "incremental", value_parser = seconds)]

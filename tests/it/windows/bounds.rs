@@ -8,7 +8,7 @@ use crate::extraction::Extraction;
 use crate::published::sqlite_url;
 
 /// A table of three rows in SQLite, and its first window.
-fn small(folder: &Path) -> (Connection, Extraction) {
+pub(super) fn small(folder: &Path) -> (Connection, Extraction) {
     let file = folder.join("shop.db");
     let connection = Connection::open(&file).expect("a database");
     let sql = "CREATE TABLE t (id integer PRIMARY KEY, n integer, other integer NOT NULL);
@@ -19,7 +19,7 @@ fn small(folder: &Path) -> (Connection, Extraction) {
 
 const BY_ID: [&str; 2] = ["--incremental", "id"];
 
-fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub(super) fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
     BY_ID.iter().chain(more).copied().collect()
 }
 
@@ -135,4 +135,17 @@ fn a_plan_shows_the_window_and_is_not_kept() {
         "{}",
         refused.stderr
     );
+}
+
+#[test]
+fn a_window_may_begin_and_end_below_zero() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (connection, extraction) = small(folder.path());
+    let sql = "INSERT INTO t VALUES (-9, 0, 0), (-5, 0, 0)";
+    connection.execute(sql, []).expect("rows");
+    let words = with(&["--from", "-9", "--until", "-5"]);
+    extraction.run(&words).expect_code(0);
+    assert_eq!(extraction.count(), 1);
+    extraction.run(&BY_ID).expect_code(0);
+    assert_eq!(extraction.count(), 4);
 }
