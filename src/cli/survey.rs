@@ -1,27 +1,29 @@
 //! From a request to a plan: connect, describe, profile, ask the history, estimate, plan.
 
 mod fits;
+mod output;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use self::fits::{check_source, check_table, literal, mismatch, of_window};
+pub(super) use self::output::output;
 use super::budget::Share;
 use super::context::Context;
 use super::history::History;
 use super::increment;
 use super::machine;
 use super::run::Given;
-use super::settings::{self, Names, SourceSettings};
+use super::settings::SourceSettings;
 use crate::controller::between_runs::benchmarked::{self, After};
 use crate::controller::between_runs::{self, Sample, State};
 use crate::error::{ExitCode, Failure};
 use crate::estimator::{self, Evidence, curve};
 use crate::model::{
-    Benchmark, Benchmarked, ExecutionContext, ExecutionPlan, PastRun, Relation, RunId, RunRequest,
+    Benchmark, Benchmarked, ExecutionContext, ExecutionPlan, PastRun, RunId, RunRequest,
     RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile, Surroundings, TypeOptions,
     Unfit, Verdict, Window,
 };
@@ -322,33 +324,6 @@ impl Survey {
             warnings,
         }
     }
-}
-
-/// Where the dataset of a relation goes: the output template, filled in.
-pub(super) fn output(
-    (identity, relation): (&SourceIdentity, &Relation),
-    template: &str,
-    settings: &SourceSettings,
-    context: &Context,
-) -> PathBuf {
-    let database = match settings.source_name.as_deref() {
-        Some(name) => name,
-        // A file is known by its name without its extension.
-        None => Path::new(&identity.database)
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .filter(|_| identity.port == 0 && identity.host.is_empty())
-            .unwrap_or(&identity.database),
-    };
-    settings::directory(
-        template,
-        &Names {
-            source: database,
-            schema: &relation.schema,
-            table: &relation.name,
-            now: context.clock.now(),
-        },
-    )
 }
 
 /// Measures the circumstances of a plan for a table of about `rows` rows; this run has no row in the

@@ -8,8 +8,8 @@
 pub const DEFAULT_BYTES_PER_WORKER: u64 = 48 * MIB;
 
 /// What a process holds whatever its workers do: the program, its threads, connections and encoder
-/// tables; found by running it.
-const STANDING_BYTES: u64 = 28 * MIB;
+/// tables; found by running a debug build, whose own pages are more than twice a release's.
+const STANDING_BYTES: u64 = 38 * MIB;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -64,7 +64,7 @@ mod tests {
     fn a_limit_on_memory_is_shared_out_by_the_workers() {
         assert_eq!(worker_bytes(None, 8), DEFAULT_BYTES_PER_WORKER);
         assert_eq!(worker_bytes(Some(4_096), 8), DEFAULT_BYTES_PER_WORKER);
-        assert_eq!(worker_bytes(Some(28 + 64), 4), 16 * MIB);
+        assert_eq!(worker_bytes(Some(38 + 64), 4), 16 * MIB);
         assert_eq!(worker_bytes(Some(1), 4), 0);
     }
 

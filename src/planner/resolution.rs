@@ -13,7 +13,7 @@ const ROWS_HELD: u64 = 500_000;
 const MAINTENANCE_PERMILLE: u32 = 500;
 
 /// What the program takes with one worker and the smallest batches, in MiB; found by running it.
-const PROGRAM_MB: u64 = 36;
+const PROGRAM_MB: u64 = 42;
 
 /// Bytes of a MiB.
 const MIB: u64 = 1 << 20;
@@ -361,14 +361,14 @@ mod tests {
             assert_eq!(told.as_slice(), if warns { &want[..] } else { &[] });
         }
         let unknown = Footprint::of_rows(0, 0);
-        let found = resolve(8, &memory(36), unknown);
+        let found = resolve(8, &memory(42), unknown);
         assert_eq!(found.warnings, [HintWarning::MemoryWithoutWidth]);
         assert_eq!(found.workers, 8);
         assert_eq!(
-            resolve(8, &memory(35), unknown).warnings[0],
+            resolve(8, &memory(41), unknown).warnings[0],
             HintWarning::MemoryBelowProgram {
-                allowed_mb: 35,
-                needed_mb: 36
+                allowed_mb: 41,
+                needed_mb: 42
             }
         );
     }
