@@ -37,9 +37,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether chunks that were finished before stay good.
+    /// Whether chunks that were finished before stay good, for a run of the same plan.
     pub fn keeps_chunks(&self) -> bool {
         match self {
+            // What helps against such a value is another plan, and that goes on with nothing.
+            Self::Source(SourceError::Unrepresentable { .. }) => false,
             Self::Source(error) => error.fault().is_none_or(|fault| fault.rule().keeps),
             Self::Write(_) | Self::Impact { .. } | Self::Cancelled => true,
             // Nobody knows what a bug has spoiled.
