@@ -372,12 +372,17 @@ fn a_password_is_stored_nowhere() {
     );
     let secret = role.password.as_bytes();
     let mut files = vec![run.dataset.join("_manifest.json")];
-    let state = cli.home().join(".local/state/ixtract");
-    files.extend(
-        std::fs::read_dir(state)
-            .expect("the state")
-            .map(|f| f.expect("a file").path()),
-    );
+    let mut folders = vec![cli.home().join(".local/state/ixtract")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the state") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
     assert!(files.len() > 1);
     for file in files {
         let bytes = std::fs::read(&file).expect("a file");
