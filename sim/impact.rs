@@ -292,6 +292,18 @@ async fn a_snapshot_that_grows_too_old_ends_the_run() {
     assert!(quick.is_complete());
 }
 
+/// The smallest case of the property below that once had no end.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_ends_its_chunk_while_held_up_takes_another() {
+    let burden = Burden {
+        each_ms: 41,
+        ..AT_EASE
+    };
+    let hour = Duration::from_secs(3_600);
+    let ran = tokio::time::timeout(hour, run(burden, latency(50), (600, 5, 1))).await;
+    assert!(ran.expect("an end").is_complete());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -311,7 +323,14 @@ proptest! {
             .start_paused(true)
             .build()
             .expect("a runtime");
-        let ran = runtime.block_on(run(burden, latency(50), (600, chunks, workers)));
+        // Ten hours of the paused clock, so that a run without an end fails and does not hang.
+        let ending = async {
+            let run = run(burden, latency(50), (600, chunks, workers));
+            tokio::time::timeout(Duration::from_secs(36_000), run).await
+        };
+        let ran = runtime.block_on(ending);
+        prop_assert!(ran.is_ok(), "it does not end");
+        let Ok(ran) = ran else { return Ok(()) };
         match &ran.execution.result {
             Ok(()) => prop_assert!(ran.is_complete()),
             Err(error) => {

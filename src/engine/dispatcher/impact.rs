@@ -117,6 +117,8 @@ impl Dispatcher<'_> {
             let Some(chunk) = self.waiting.pop() else {
                 return;
             };
+            // Who ended a chunk while held up would else be so for the next one, and for ever.
+            hand.held.send_replace(false);
             match hand.orders.try_send(chunk) {
                 Ok(()) => hand.idle = false,
                 Err(refused) => self.waiting.push(refused.into_inner()),
