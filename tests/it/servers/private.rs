@@ -72,7 +72,7 @@ impl PrivatePostgres {
 
     /// Disconnects all clients and shuts down.
     pub(crate) fn stop(&self) {
-        self.try_stop()
+        self.try_stop("--mode=fast")
             .unwrap_or_else(|error| panic!("stopping a server: {error}"));
     }
 
@@ -100,13 +100,13 @@ impl PrivatePostgres {
         kill_process(pid, Signal::KILL).expect("a process of ours");
     }
 
-    fn try_stop(&self) -> Result<(), String> {
+    fn try_stop(&self, mode: &str) -> Result<(), String> {
         let program = format!("{}/pg_ctl", bin());
         let data = self.home.path().join("data");
         let data = data.to_string_lossy();
         setup(
             "as_server",
-            &[&program, "--pgdata", &data, "--mode=fast", "--wait", "stop"],
+            &[&program, "--pgdata", &data, mode, "--wait", "stop"],
         )
     }
 }
@@ -123,7 +123,8 @@ impl Drop for PrivatePostgres {
     fn drop(&mut self) {
         // The test may have stopped it already.
         if self.home.path().join("data/postmaster.pid").exists() {
-            let stopped = self.try_stop();
+            // One that recovers from a crash may be deaf to the polite way for a minute.
+            let stopped = self.try_stop("--mode=immediate");
             assert!(stopped.is_ok() || std::thread::panicking(), "{stopped:?}");
         }
     }
