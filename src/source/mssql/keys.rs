@@ -1,25 +1,24 @@
 //! Which keys a table has: the leading columns of its row-store indexes, and its primary key as a whole.
 
-use std::collections::BTreeSet;
-
 use super::super::Result;
+use super::super::indexes::{self, Index, Indexed, Place};
 use super::Base;
 use super::catalog::Described;
 use super::classify::Subject;
 use super::connect::{Link, Texts};
 use super::sql::Statement;
 use super::types::Storage;
-use crate::model::{Key, KeyColumn, KeyDefect, KeyOrder, Relation, UnusableKey};
+use crate::model::{Key, KeyDefect, KeyOrder, Relation, UnusableKey};
 
 /// A column at a place of an index.
-struct Indexed {
+struct Entry {
     index: String,
     primary: bool,
     unique: bool,
     column: u32,
 }
 
-impl Indexed {
+impl Entry {
     fn of_row(row: &Texts) -> Option<Self> {
         let text = |index: usize| row.get(index)?.as_deref();
         Some(Self {
@@ -27,6 +26,16 @@ impl Indexed {
             primary: text(1) == Some("1"),
             unique: text(2) == Some("1"),
             column: text(3)?.parse().ok()?,
+        })
+    }
+
+    fn place(&self, columns: &[Described]) -> Place {
+        let column = columns.iter().find(|column| column.id == self.column)?;
+        Some(Indexed {
+            column: column.name.clone(),
+            source_type: column.declared.shown(),
+            not_null: column.not_null,
+            order: order(column).ok_or(KeyDefect::NoOrder),
         })
     }
 }
@@ -53,68 +62,14 @@ pub(super) async fn keys(
     let statement = Statement::with_texts(sql, &[&relation.schema, &relation.name]);
     let subject = Subject::of(&base.server, relation, None);
     let rows = link.ask(&subject, &statement).await?;
-    let indexed: Vec<Indexed> = rows.iter().filter_map(Indexed::of_row).collect();
-    let mut seen = BTreeSet::new();
-    let mut keys = Vec::new();
-    for index in indexed.chunk_by(|one, next| one.index == next.index) {
-        let leading = leading(index, columns);
-        if let Some(key) = leading.filter(|key| seen.insert(key.column.clone())) {
-            let whole = whole(index, columns, key.clone());
-            keys.extend([Some(key), whole].into_iter().flatten());
-        }
-    }
-    // An index of one column that is unique comes before longer ones.
-    keys.sort_by_key(|key| (!key.primary, !key.unique && key.rest.is_empty()));
-    let primary = indexed.iter().find(|place| place.primary);
-    let unusable = primary
-        .filter(|_| !keys.iter().any(|key| key.primary))
-        .and_then(|first| find(first, columns))
-        .map(|column| UnusableKey {
-            column: column.name.clone(),
-            source_type: column.declared.shown(),
-            defect: KeyDefect::NoOrder,
-        });
-    Ok((keys, unusable))
-}
-
-fn find<'a>(place: &Indexed, columns: &'a [Described]) -> Option<&'a Described> {
-    columns.iter().find(|column| column.id == place.column)
-}
-
-fn leading(index: &[Indexed], columns: &[Described]) -> Option<Key> {
-    let first = index.first()?;
-    let column = find(first, columns)?;
-    Some(Key {
-        column: column.name.clone(),
-        source_type: column.declared.shown(),
-        order: order(column)?,
-        primary: first.primary,
-        unique: first.unique && index.len() == 1,
-        nullable: !column.not_null,
-        rest: Vec::new(),
-    })
-}
-
-/// All columns of a primary key of several, where each has an order.
-fn whole(index: &[Indexed], columns: &[Described], first: Key) -> Option<Key> {
-    let rest = index
-        .get(1..)
-        .filter(|rest| first.primary && !rest.is_empty())?;
-    let rest: Option<Vec<KeyColumn>> = rest
-        .iter()
-        .map(|place| {
-            let column = find(place, columns)?;
-            Some(KeyColumn {
-                column: column.name.clone(),
-                order: order(column)?,
-            })
-        })
-        .collect();
-    Some(Key {
-        unique: true,
-        rest: rest?,
-        ..first
-    })
+    let entries: Vec<Entry> = rows.iter().filter_map(Entry::of_row).collect();
+    let indexes = entries.chunk_by(|one, next| one.index == next.index);
+    let index = |entries: &[Entry]| Index {
+        primary: entries[0].primary,
+        unique: entries[0].unique,
+        places: entries.iter().map(|entry| entry.place(columns)).collect(),
+    };
+    Ok(indexes::keys(&indexes.map(index).collect::<Vec<_>>()))
 }
 
 /// How bounds of a column are compared: as values of its very type, in its collation.

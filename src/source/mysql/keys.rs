@@ -1,18 +1,16 @@
 //! Which keys a table has: the leading columns of its B-tree indexes, and its primary key as a whole.
 
-use std::collections::BTreeSet;
-
-use super::super::Result;
+use super::super::indexes::{self, Index, Indexed, Place};
 use super::Base;
 use super::catalog::Described;
 use super::classify::Subject;
 use super::connect::{Link, Texts};
 use super::sql::quote_text;
 use super::types::Storage;
-use crate::model::{Key, KeyColumn, KeyDefect, KeyOrder, Relation, UnusableKey};
+use crate::model::{Key, KeyDefect, KeyOrder, Relation, UnusableKey};
 
 /// A column at a place of an index.
-struct Indexed {
+struct Entry {
     index: String,
     unique: bool,
     /// Absent for an expression.
@@ -21,7 +19,7 @@ struct Indexed {
     partial: bool,
 }
 
-impl Indexed {
+impl Entry {
     fn of_row(row: &Texts) -> Self {
         let text = |index: usize| row.get(index).cloned().flatten();
         Self {
@@ -30,6 +28,21 @@ impl Indexed {
             column: text(2),
             partial: text(3).is_some(),
         }
+    }
+
+    fn place(&self, columns: &[Described]) -> Place {
+        let name = self.column.as_ref()?;
+        let column = columns.iter().find(|column| column.name == *name)?;
+        Some(Indexed {
+            column: column.name.clone(),
+            source_type: column.source_type.clone(),
+            not_null: column.not_null,
+            order: if self.partial {
+                Err(KeyDefect::NoOrder)
+            } else {
+                order(column)
+            },
+        })
     }
 }
 
@@ -43,7 +56,7 @@ pub(super) async fn keys(
     link: &mut Link,
     relation: &Relation,
     columns: &[Described],
-) -> Result<(Vec<Key>, Option<UnusableKey>)> {
+) -> crate::source::Result<(Vec<Key>, Option<UnusableKey>)> {
     let visible = match (&base.server, base.server.mariadb) {
         (server, true) if server.since(10, 6, 0) => " AND IGNORED = 'NO'",
         (server, false) if server.since(8, 0, 0) => " AND IS_VISIBLE = 'YES'",
@@ -58,107 +71,45 @@ pub(super) async fn keys(
     );
     let subject = Subject::of(base.connector.account(), relation, None);
     let rows = link.texts(&subject, &sql).await?;
-    let indexed: Vec<Indexed> = rows.iter().map(Indexed::of_row).collect();
-    let mut seen = BTreeSet::new();
-    let mut keys = Vec::new();
-    for index in indexed.chunk_by(|one, next| one.index == next.index) {
-        let leading = leading(index, columns);
-        if let Some(key) = leading.filter(|key| seen.insert(key.column.clone())) {
-            keys.extend(
-                [Some(key.clone()), whole(index, columns, key)]
-                    .into_iter()
-                    .flatten(),
-            );
-        }
-    }
-    // An index of one column that is unique comes before longer ones.
-    keys.sort_by_key(|key| (!key.primary, !key.unique && key.rest.is_empty()));
-    let primary = indexed.iter().find(|place| place.index == PRIMARY);
-    let unusable = primary
-        .filter(|_| !keys.iter().any(|key| key.primary))
-        .and_then(|first| unusable(first, columns));
-    Ok((keys, unusable))
-}
-
-/// The key that begins so, for which no bounds can be written.
-fn unusable(first: &Indexed, columns: &[Described]) -> Option<UnusableKey> {
-    let name = first.column.as_ref()?;
-    let column = columns.iter().find(|column| column.name == *name)?;
-    Some(UnusableKey {
-        column: name.clone(),
-        source_type: column.source_type.clone(),
-        defect: match column.storage {
-            Storage::Uuid => KeyDefect::TwoOrders,
-            _ => KeyDefect::NoOrder,
-        },
-    })
-}
-
-fn find<'a>(place: &Indexed, columns: &'a [Described]) -> Option<&'a Described> {
-    let name = place.column.as_ref().filter(|_| !place.partial)?;
-    columns.iter().find(|column| column.name == *name)
-}
-
-fn leading(index: &[Indexed], columns: &[Described]) -> Option<Key> {
-    let first = index.first()?;
-    let column = find(first, columns)?;
-    Some(Key {
-        column: column.name.clone(),
-        source_type: column.source_type.clone(),
-        order: order(column)?,
-        primary: first.index == PRIMARY,
-        unique: first.unique && index.len() == 1,
-        nullable: !column.not_null,
-        rest: Vec::new(),
-    })
-}
-
-/// All columns of a primary key of several, where each has an order.
-fn whole(index: &[Indexed], columns: &[Described], first: Key) -> Option<Key> {
-    let rest = index
-        .get(1..)
-        .filter(|rest| first.primary && !rest.is_empty())?;
-    let rest: Option<Vec<KeyColumn>> = rest
-        .iter()
-        .map(|place| {
-            let column = find(place, columns)?;
-            Some(KeyColumn {
-                column: column.name.clone(),
-                order: order(column)?,
-            })
-        })
-        .collect();
-    Some(Key {
-        unique: true,
-        rest: rest?,
-        ..first
-    })
+    let entries: Vec<Entry> = rows.iter().map(Entry::of_row).collect();
+    let indexes = entries.chunk_by(|one, next| one.index == next.index);
+    let index = |entries: &[Entry]| Index {
+        primary: entries[0].index == PRIMARY,
+        unique: entries[0].unique,
+        places: entries.iter().map(|entry| entry.place(columns)).collect(),
+    };
+    Ok(indexes::keys(&indexes.map(index).collect::<Vec<_>>()))
 }
 
 /// How bounds of a column are compared.
-fn order(column: &Described) -> Option<KeyOrder> {
-    column.ordered.then_some(())?;
+fn order(column: &Described) -> Result<KeyOrder, KeyDefect> {
+    if !column.ordered {
+        return Err(KeyDefect::NoOrder);
+    }
     let cast = match &column.storage {
-        Storage::Integer { .. } | Storage::Year => return Some(KeyOrder::Integer),
+        Storage::Integer { .. } | Storage::Year => return Ok(KeyOrder::Integer),
         Storage::Decimal { .. } => "decimal",
         Storage::Date => "date",
         Storage::DateTime { .. } => "datetime",
         Storage::Timestamp { .. } => "timestamp",
         Storage::Time { .. } => "time",
         Storage::Text | Storage::Legacy(_) => {
-            return Some(KeyOrder::Server {
+            let collation = column.collation.clone().ok_or(KeyDefect::NoOrder)?;
+            return Ok(KeyOrder::Server {
                 cast: Some("text".to_owned()),
-                collation: Some(column.collation.clone()?),
+                collation: Some(collation),
                 operators: None,
             });
         }
         Storage::Bytes => "binary",
-        Storage::Float | Storage::Double | Storage::Bit(_) | Storage::Json => return None,
+        Storage::Float | Storage::Double | Storage::Bit(_) | Storage::Json => {
+            return Err(KeyDefect::NoOrder);
+        }
         // `<` and the index order UUIDs of several versions differently (10.11.19): a range would
         // lose rows.
-        Storage::Uuid => return None,
+        Storage::Uuid => return Err(KeyDefect::TwoOrders),
     };
-    Some(KeyOrder::Server {
+    Ok(KeyOrder::Server {
         cast: Some(cast.to_owned()),
         collation: None,
         operators: None,
