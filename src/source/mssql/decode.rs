@@ -18,6 +18,7 @@ use super::types::{Charset, Storage};
 use super::value::{FROM_YEAR_1, in_unit, integer, is_null, moment_of, printed};
 use crate::model::{Column, FieldType, TimeUnit};
 use crate::source::convert::{Convert, Raw, converter};
+use crate::source::remote::Stored;
 use crate::source::rows::{Decode, SHOWN, shortened};
 
 /// Bytes that a number or NULL counts for, so that a batch of them is bounded too.

@@ -1,8 +1,8 @@
 //! `--query` and `--where`: what they mean to the server, without running them.
 
-use super::super::{Result, SourceError, duplicate_columns, resolve};
+use super::super::{Result, SourceError, duplicate_columns, remote, resolve};
 use super::Base;
-use super::catalog::{Described, map_columns};
+use super::catalog::Described;
 use super::classify::{self, Subject};
 use super::connect::Link;
 use super::sql::{Statement, from_item};
@@ -25,15 +25,8 @@ pub(super) async fn describe(
     let names: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
     let chosen = resolve::choose_columns(&names, selection, &relation)?;
     let kind = RelationKind::Query;
-    Ok(Table {
-        columns: map_columns(&all, &chosen, kind, types, &relation)?,
-        relation,
-        kind,
-        query: Some(text.to_owned()),
-        keys: Vec::new(),
-        unusable_key: None,
-        filter: selection.filter.clone(),
-    })
+    let columns = remote::map_columns(&all, &chosen, kind, types, &relation)?;
+    Ok(remote::query_table(relation, text, columns, selection))
 }
 
 /// A query's columns, as the server describes them.

@@ -1,7 +1,7 @@
 //! The type mapping, version 1: what each of SQL Server's types is in Arrow.
 
-use super::super::remote::Mapped;
-use crate::model::{FieldType, ReadAs, TimeUnit, TypeMode, TypeOverride};
+use super::super::remote::Stored;
+use crate::model::{FieldType, ReadAs, TimeUnit, TypeMode};
 
 /// How text is stored, and so what its bytes mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,43 +71,6 @@ pub(super) enum Storage {
 }
 
 impl Storage {
-    /// The name that plans keep: it says all that a decoder depends on.
-    pub(super) fn name(&self) -> String {
-        let plain = match self {
-            Self::Decimal { precision, scale } => return format!("decimal({precision},{scale})"),
-            Self::Time(scale) => return format!("time({scale})"),
-            Self::DateTime2(scale) => return format!("datetime2({scale})"),
-            Self::DateTimeOffset(scale) => return format!("datetimeoffset({scale})"),
-            Self::Text { charset, max } => {
-                let charset = match charset {
-                    Charset::Utf16 => "utf16",
-                    Charset::Utf8 => "utf8",
-                    Charset::Latin => "cp1252",
-                    Charset::Converted => "converted",
-                };
-                return format!("text({charset}{})", if *max { ",max" } else { "" });
-            }
-            Self::Money { precision: 19 } => "money",
-            Self::Money { .. } => "smallmoney",
-            Self::Bit => "bit",
-            Self::TinyInt => "tinyint",
-            Self::SmallInt => "smallint",
-            Self::Int => "int",
-            Self::BigInt => "bigint",
-            Self::Real => "real",
-            Self::Float => "float",
-            Self::Date => "date",
-            Self::SmallDateTime => "smalldatetime",
-            Self::DateTime => "datetime",
-            Self::Bytes => "bytes",
-            Self::Image => "image",
-            Self::Guid => "guid",
-            Self::Variant => "variant",
-            Self::Other => "other",
-        };
-        plain.to_owned()
-    }
-
     /// The storage of that name.
     pub(super) fn named(name: &str) -> Option<Self> {
         let (kind, argument) = match name.split_once('(') {
@@ -217,91 +180,6 @@ impl Storage {
             _ => None,
         }
     }
-
-    /// How values travel.
-    fn read(&self) -> ReadAs {
-        match self {
-            Self::Variant | Self::Other => ReadAs::Text,
-            _ => ReadAs::Native,
-        }
-    }
-
-    /// The output type that holds every value exactly; text where no number does.
-    pub(super) fn field(&self, mode: TypeMode) -> FieldType {
-        let native = mode == TypeMode::Native;
-        let instant = |unit, utc| FieldType::Timestamp { unit, utc };
-        match *self {
-            Self::Bit => FieldType::Bool,
-            Self::TinyInt if native => FieldType::UInt8,
-            Self::TinyInt | Self::SmallInt => FieldType::Int16,
-            Self::Int => FieldType::Int32,
-            Self::BigInt => FieldType::Int64,
-            Self::Real => FieldType::Float32,
-            Self::Float => FieldType::Float64,
-            Self::Decimal { precision, scale } => FieldType::Decimal { precision, scale },
-            Self::Money { precision } => FieldType::Decimal {
-                precision,
-                scale: 4,
-            },
-            Self::Date => FieldType::Date,
-            Self::Time(7) => FieldType::Time(TimeUnit::Nano),
-            Self::Time(_) => FieldType::Time(TimeUnit::Micro),
-            Self::DateTime2(7) if native => instant(TimeUnit::Nano, false),
-            Self::DateTimeOffset(7) if native => instant(TimeUnit::Nano, true),
-            // A hundred nanoseconds are no unit that every reader has.
-            Self::DateTime2(7) | Self::DateTimeOffset(7) => FieldType::Utf8,
-            Self::SmallDateTime | Self::DateTime | Self::DateTime2(_) => {
-                instant(TimeUnit::Micro, false)
-            }
-            Self::DateTimeOffset(_) => instant(TimeUnit::Micro, true),
-            Self::Guid if native => FieldType::Uuid,
-            Self::Bytes | Self::Image => FieldType::Binary,
-            Self::Guid | Self::Text { .. } | Self::Variant | Self::Other => FieldType::Utf8,
-        }
-    }
-
-    /// Whether what it holds can be written as an output type: each value checked, or near to it with
-    /// `lossy`.
-    pub(super) fn can_be(&self, field: &FieldType, lossy: bool) -> bool {
-        use FieldType as F;
-        let number = field.is_number();
-        let float = matches!(field, F::Float32 | F::Float64);
-        match (self, field) {
-            _ if [TypeMode::Portable, TypeMode::Native]
-                .iter()
-                .any(|mode| self.field(*mode) == *field) =>
-            {
-                true
-            }
-            (_, F::List(_)) => false,
-            (Self::Bytes | Self::Image, F::Uuid) => true,
-            (Self::Bytes | Self::Image, _) => false,
-            (_, F::Utf8) => true,
-            (
-                Self::Bit
-                | Self::TinyInt
-                | Self::SmallInt
-                | Self::Int
-                | Self::BigInt
-                | Self::Real
-                | Self::Float,
-                _,
-            ) if number => true,
-            // Hardly a decimal is a double: that is for the user to allow.
-            (Self::Decimal { .. } | Self::Money { .. }, _) if number => lossy || !float,
-            (Self::Date, F::Timestamp { utc: false, .. }) => true,
-            (
-                Self::SmallDateTime | Self::DateTime | Self::DateTime2(_),
-                F::Timestamp { utc: false, .. } | F::Date,
-            ) => true,
-            (Self::DateTimeOffset(_), F::Timestamp { utc: true, .. }) => true,
-            (Self::Time(_), F::Time(_)) => true,
-            (Self::Text { .. } | Self::Variant | Self::Other, F::Float32 | F::Float64) => lossy,
-            (Self::Variant | Self::Other, F::Binary) => false,
-            (Self::Text { .. } | Self::Variant | Self::Other, _) => true,
-            _ => false,
-        }
-    }
 }
 
 /// A type as the catalogue declares it.
@@ -372,21 +250,123 @@ impl Declared {
     }
 }
 
-/// The mapping of a column, or of what the user wants of it, where there is one.
-pub(super) fn map(
-    storage: &Storage,
-    mode: TypeMode,
-    wanted: Option<&TypeOverride>,
-) -> Option<Mapped> {
-    let natural = storage.field(mode);
-    let field = wanted.map_or_else(|| natural.clone(), |wanted| wanted.field.clone());
-    let lossy = wanted.is_some_and(|wanted| wanted.lossy);
-    storage.can_be(&field, lossy).then(|| Mapped {
-        base_type: storage.name(),
-        read: storage.read(),
-        lossy: lossy && field != natural && field != FieldType::Utf8,
-        field,
-    })
+impl Stored for Storage {
+    fn name(&self) -> String {
+        let plain = match self {
+            Self::Decimal { precision, scale } => return format!("decimal({precision},{scale})"),
+            Self::Time(scale) => return format!("time({scale})"),
+            Self::DateTime2(scale) => return format!("datetime2({scale})"),
+            Self::DateTimeOffset(scale) => return format!("datetimeoffset({scale})"),
+            Self::Text { charset, max } => {
+                let charset = match charset {
+                    Charset::Utf16 => "utf16",
+                    Charset::Utf8 => "utf8",
+                    Charset::Latin => "cp1252",
+                    Charset::Converted => "converted",
+                };
+                return format!("text({charset}{})", if *max { ",max" } else { "" });
+            }
+            Self::Money { precision: 19 } => "money",
+            Self::Money { .. } => "smallmoney",
+            Self::Bit => "bit",
+            Self::TinyInt => "tinyint",
+            Self::SmallInt => "smallint",
+            Self::Int => "int",
+            Self::BigInt => "bigint",
+            Self::Real => "real",
+            Self::Float => "float",
+            Self::Date => "date",
+            Self::SmallDateTime => "smalldatetime",
+            Self::DateTime => "datetime",
+            Self::Bytes => "bytes",
+            Self::Image => "image",
+            Self::Guid => "guid",
+            Self::Variant => "variant",
+            Self::Other => "other",
+        };
+        plain.to_owned()
+    }
+
+    fn read(&self) -> ReadAs {
+        match self {
+            Self::Variant | Self::Other => ReadAs::Text,
+            _ => ReadAs::Native,
+        }
+    }
+
+    fn field(&self, mode: TypeMode) -> FieldType {
+        let native = mode == TypeMode::Native;
+        let instant = |unit, utc| FieldType::Timestamp { unit, utc };
+        match *self {
+            Self::Bit => FieldType::Bool,
+            Self::TinyInt if native => FieldType::UInt8,
+            Self::TinyInt | Self::SmallInt => FieldType::Int16,
+            Self::Int => FieldType::Int32,
+            Self::BigInt => FieldType::Int64,
+            Self::Real => FieldType::Float32,
+            Self::Float => FieldType::Float64,
+            Self::Decimal { precision, scale } => FieldType::Decimal { precision, scale },
+            Self::Money { precision } => FieldType::Decimal {
+                precision,
+                scale: 4,
+            },
+            Self::Date => FieldType::Date,
+            Self::Time(7) => FieldType::Time(TimeUnit::Nano),
+            Self::Time(_) => FieldType::Time(TimeUnit::Micro),
+            Self::DateTime2(7) if native => instant(TimeUnit::Nano, false),
+            Self::DateTimeOffset(7) if native => instant(TimeUnit::Nano, true),
+            // A hundred nanoseconds are no unit that every reader has.
+            Self::DateTime2(7) | Self::DateTimeOffset(7) => FieldType::Utf8,
+            Self::SmallDateTime | Self::DateTime | Self::DateTime2(_) => {
+                instant(TimeUnit::Micro, false)
+            }
+            Self::DateTimeOffset(_) => instant(TimeUnit::Micro, true),
+            Self::Guid if native => FieldType::Uuid,
+            Self::Bytes | Self::Image => FieldType::Binary,
+            Self::Guid | Self::Text { .. } | Self::Variant | Self::Other => FieldType::Utf8,
+        }
+    }
+
+    fn can_be(&self, field: &FieldType, lossy: bool) -> bool {
+        use FieldType as F;
+        let number = field.is_number();
+        let float = matches!(field, F::Float32 | F::Float64);
+        match (self, field) {
+            _ if [TypeMode::Portable, TypeMode::Native]
+                .iter()
+                .any(|mode| self.field(*mode) == *field) =>
+            {
+                true
+            }
+            (_, F::List(_)) => false,
+            (Self::Bytes | Self::Image, F::Uuid) => true,
+            (Self::Bytes | Self::Image, _) => false,
+            (_, F::Utf8) => true,
+            (
+                Self::Bit
+                | Self::TinyInt
+                | Self::SmallInt
+                | Self::Int
+                | Self::BigInt
+                | Self::Real
+                | Self::Float,
+                _,
+            ) if number => true,
+            // Hardly a decimal is a double: that is for the user to allow.
+            (Self::Decimal { .. } | Self::Money { .. }, _) if number => lossy || !float,
+            (Self::Date, F::Timestamp { utc: false, .. }) => true,
+            (
+                Self::SmallDateTime | Self::DateTime | Self::DateTime2(_),
+                F::Timestamp { utc: false, .. } | F::Date,
+            ) => true,
+            (Self::DateTimeOffset(_), F::Timestamp { utc: true, .. }) => true,
+            (Self::Time(_), F::Time(_)) => true,
+            (Self::Text { .. } | Self::Variant | Self::Other, F::Float32 | F::Float64) => lossy,
+            (Self::Variant | Self::Other, F::Binary) => false,
+            (Self::Text { .. } | Self::Variant | Self::Other, _) => true,
+            _ => false,
+        }
+    }
 }
 
 #[cfg(test)]

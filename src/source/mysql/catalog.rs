@@ -1,8 +1,10 @@
 //! What the catalogue says of a relation: its kind, engine, columns and keys.
 
+use std::borrow::Cow;
+
 use mysql_async::Error;
 
-use super::super::remote::{self, Present};
+use super::super::remote::{self, Facts, Mapped};
 use super::super::{Result, SourceError, resolve};
 use super::Base;
 use super::classify::{self, Subject, grant_select};
@@ -11,10 +13,9 @@ use super::keys;
 use super::lookup;
 use super::query;
 use super::sql::{quote_identifier, quote_relation, quote_text};
-use super::types::{self, Storage};
+use super::types::Storage;
 use crate::model::{
-    Column, ColumnOptions, FieldType, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode,
-    TypeOptions,
+    Column, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode, TypeOptions, TypeOverride,
 };
 
 /// A relation's place in the catalogue.
@@ -166,7 +167,7 @@ async fn describe_relation(
         RelationKind::Table => keys::keys(base, link, &relation, &all).await?,
         _ => (Vec::new(), None),
     };
-    let columns = map_columns(&all, &chosen, entry.kind, types, &relation)?;
+    let columns = remote::map_columns(&all, &chosen, entry.kind, types, &relation)?;
     Ok(Table {
         relation,
         kind: entry.kind,
@@ -292,54 +293,24 @@ async fn json_columns(base: &Base, link: &mut Link, relation: &Relation) -> Resu
     Ok(rows.into_iter().flatten().flatten().collect())
 }
 
-/// The output columns of the chosen ones.
-pub(super) fn map_columns(
-    all: &[Described],
-    chosen: &[usize],
-    kind: RelationKind,
-    types: &TypeOptions,
-    relation: &Relation,
-) -> Result<Vec<Column>> {
-    let names: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
-    let find = |name: &str| resolve::find_column(name, &names, relation);
-    let options = types.of_columns(all.len(), find)?;
-    chosen
-        .iter()
-        .filter_map(|index| all.get(*index).zip(options.get(*index)))
-        .map(|(column, options)| map_column(column, *options, types.mode, kind))
-        .collect()
-}
+impl remote::Described for Described {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            name: &self.name,
+            source_type: &self.source_type,
+            not_null: self.not_null,
+            generated: self.generated.as_deref(),
+            comment: self.comment.as_deref(),
+        }
+    }
 
-fn map_column(
-    column: &Described,
-    options: ColumnOptions<'_>,
-    mode: TypeMode,
-    kind: RelationKind,
-) -> Result<Column> {
-    let Some(mapped) = types::map(&column.storage, mode, options.wanted) else {
-        let natural = column.storage.field(mode);
-        let field = options.wanted.map_or(&natural, |wanted| &wanted.field);
-        return Err(refusal(column, &natural, field));
-    };
-    // Only a plain table's constraint holds for every row that is read.
-    let promised = column.not_null && kind == RelationKind::Table;
-    Ok(Column {
-        name: column.name.clone(),
-        source_type: column.source_type.clone(),
-        base_type: mapped.base_type,
-        read: mapped.read,
-        field: mapped.field,
-        nullable: !(promised && options.on_unrepresentable.is_fail()),
-        comment: column.comment.clone(),
-        generated: column.generated.clone(),
-        on_unrepresentable: options.on_unrepresentable,
-        lossy: mapped.lossy,
-    })
-}
+    fn mapped(&self, wanted: Option<&TypeOverride>, mode: TypeMode) -> Result<Mapped> {
+        remote::mapped(&self.facts(), &self.storage, (wanted, mode))
+    }
 
-fn refusal(column: &Described, natural: &FieldType, field: &FieldType) -> SourceError {
-    let nearly = column.storage.can_be(field, true);
-    remote::refusal((&column.name, &column.source_type), natural, field, nearly)
+    fn retyped<'a>(&'a self, planned: &'a Column) -> Option<(Cow<'a, str>, Cow<'a, str>)> {
+        remote::retyped(&self.source_type, &self.storage, planned)
+    }
 }
 
 /// Fails when the relation's columns are not what the plan was made for, as the link sees them now.
@@ -352,16 +323,7 @@ pub(super) async fn check_columns(base: &Base, link: &mut Link, read: &ReadSpec)
             columns(base, link, &read.relation).await?
         }
     };
-    let present: Vec<Present> = all
-        .iter()
-        .map(|column| Present {
-            name: &column.name,
-            source_type: &column.source_type,
-            base_type: column.storage.name(),
-            not_null: column.not_null,
-        })
-        .collect();
-    remote::check_columns(read, &present)
+    remote::check_columns(read, &all)
 }
 
 /// An error of a statement that names what the user wrote.

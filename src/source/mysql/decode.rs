@@ -18,6 +18,7 @@ use super::types::Storage;
 use crate::model::{Column, FieldType, TimeUnit, TypeMode};
 use crate::source::convert::{Convert, Raw, converter};
 use crate::source::moment;
+use crate::source::remote::Stored;
 use crate::source::rows::{Decode, SHOWN, shortened};
 
 /// Bytes that a number or NULL counts for, so that a batch of them is bounded too.

@@ -1,10 +1,10 @@
 //! The type mapping, version 1: what each of MySQL's and MariaDB's types is in Arrow.
 
-use super::super::remote::Mapped;
+use super::super::remote::Stored;
 use mysql_async::Column as Sent;
 use mysql_async::consts::{ColumnFlags, ColumnType};
 
-use crate::model::{FieldType, ReadAs, TimeUnit, TypeMode, TypeOverride};
+use crate::model::{FieldType, TimeUnit, TypeMode};
 
 /// The collation number of bytes that are no text.
 const BINARY: u16 = 63;
@@ -46,29 +46,6 @@ pub(super) enum Storage {
 }
 
 impl Storage {
-    /// The name that plans keep: it says all that a decoder depends on.
-    pub(super) fn name(&self) -> String {
-        match self {
-            Self::Integer { bits, unsigned } => {
-                format!("{}int{bits}", if *unsigned { "u" } else { "" })
-            }
-            Self::Float => "float".to_owned(),
-            Self::Double => "double".to_owned(),
-            Self::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
-            Self::Bit(width) => format!("bit({width})"),
-            Self::Year => "year".to_owned(),
-            Self::Date => "date".to_owned(),
-            Self::DateTime { digits } => format!("datetime({digits})"),
-            Self::Timestamp { digits } => format!("timestamp({digits})"),
-            Self::Time { digits } => format!("time({digits})"),
-            Self::Text => "text".to_owned(),
-            Self::Legacy(charset) => format!("text({charset})"),
-            Self::Json => "json".to_owned(),
-            Self::Uuid => "uuid".to_owned(),
-            Self::Bytes => "bytes".to_owned(),
-        }
-    }
-
     /// The storage of that name.
     pub(super) fn named(name: &str) -> Option<Self> {
         let (kind, argument) = match name.split_once('(') {
@@ -106,82 +83,6 @@ impl Storage {
                 None => integer(kind.strip_prefix("int")?, false)?,
             },
         })
-    }
-
-    /// The output type that holds every value exactly; text where no number does.
-    pub(super) fn field(&self, mode: TypeMode) -> FieldType {
-        let native = mode == TypeMode::Native;
-        let twenty_digits = FieldType::Decimal {
-            precision: 20,
-            scale: 0,
-        };
-        match *self {
-            Self::Integer { bits, unsigned } => match (bits, unsigned && native, unsigned) {
-                (8, true, _) => FieldType::UInt8,
-                (8, _, false) => FieldType::Int8,
-                (16, true, _) => FieldType::UInt16,
-                (8, _, true) | (16, _, false) => FieldType::Int16,
-                (24 | 32, true, _) => FieldType::UInt32,
-                (16, _, true) | (24 | 32, _, false) => FieldType::Int32,
-                (_, true, _) => FieldType::UInt64,
-                (24 | 32, _, true) | (_, _, false) => FieldType::Int64,
-                (_, false, true) => twenty_digits,
-            },
-            Self::Float => FieldType::Float32,
-            Self::Double => FieldType::Float64,
-            Self::Decimal { precision, scale } if precision <= 38 || native => {
-                FieldType::Decimal { precision, scale }
-            }
-            Self::Bit(1) => FieldType::Bool,
-            Self::Bit(_) if native => FieldType::UInt64,
-            Self::Bit(_) => twenty_digits,
-            Self::Year => FieldType::Int16,
-            Self::Date => FieldType::Date,
-            Self::DateTime { .. } | Self::Timestamp { .. } => FieldType::Timestamp {
-                unit: TimeUnit::Micro,
-                utc: matches!(self, Self::Timestamp { .. }),
-            },
-            Self::Uuid if native => FieldType::Uuid,
-            Self::Json => FieldType::Json,
-            Self::Bytes => FieldType::Binary,
-            Self::Decimal { .. }
-            | Self::Time { .. }
-            | Self::Text
-            | Self::Legacy(_)
-            | Self::Uuid => FieldType::Utf8,
-        }
-    }
-
-    /// Whether what it holds can be written as an output type: each value checked, or near to it with
-    /// `lossy`.
-    pub(super) fn can_be(&self, field: &FieldType, lossy: bool) -> bool {
-        use FieldType as F;
-        let number = field.is_number();
-        let float = matches!(field, F::Float32 | F::Float64);
-        match (self, field) {
-            _ if [TypeMode::Portable, TypeMode::Native]
-                .iter()
-                .any(|mode| self.field(*mode) == *field) =>
-            {
-                true
-            }
-            (_, F::List(_)) => false,
-            (Self::Bytes, F::Uuid | F::Json | F::Utf8) => true,
-            (Self::Bytes, _) => false,
-            (_, F::Utf8) => true,
-            (Self::Integer { .. } | Self::Bit(_) | Self::Year, _) if number => true,
-            (Self::Float | Self::Double, _) if number => true,
-            // Hardly a decimal is a double: that is for the user to allow.
-            (Self::Decimal { .. }, _) if number => lossy || !float,
-            (Self::Date, F::Timestamp { utc: false, .. }) => true,
-            (Self::DateTime { .. }, F::Timestamp { utc: false, .. } | F::Date) => true,
-            (Self::Timestamp { .. }, F::Timestamp { utc: true, .. } | F::Date) => true,
-            (Self::Time { .. }, F::Time(_)) => true,
-            (Self::Text | Self::Legacy(_), F::Float32 | F::Float64) => lossy,
-            (Self::Text | Self::Legacy(_) | Self::Json, F::Binary) => true,
-            (Self::Text | Self::Legacy(_), _) => true,
-            _ => false,
-        }
     }
 
     /// What is known of a column from the catalogue: its data type as `information_schema` has it, the
@@ -291,21 +192,101 @@ fn arguments(column_type: &str) -> impl Iterator<Item = u8> {
         .filter_map(|text| text.trim().parse().ok())
 }
 
-/// The mapping of a column, or of what the user wants of it, where there is one.
-pub(super) fn map(
-    storage: &Storage,
-    mode: TypeMode,
-    wanted: Option<&TypeOverride>,
-) -> Option<Mapped> {
-    let natural = storage.field(mode);
-    let field = wanted.map_or_else(|| natural.clone(), |wanted| wanted.field.clone());
-    let lossy = wanted.is_some_and(|wanted| wanted.lossy);
-    storage.can_be(&field, lossy).then(|| Mapped {
-        base_type: storage.name(),
-        read: ReadAs::Native,
-        lossy: lossy && field != natural && field != FieldType::Utf8,
-        field,
-    })
+impl Stored for Storage {
+    fn name(&self) -> String {
+        match self {
+            Self::Integer { bits, unsigned } => {
+                format!("{}int{bits}", if *unsigned { "u" } else { "" })
+            }
+            Self::Float => "float".to_owned(),
+            Self::Double => "double".to_owned(),
+            Self::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
+            Self::Bit(width) => format!("bit({width})"),
+            Self::Year => "year".to_owned(),
+            Self::Date => "date".to_owned(),
+            Self::DateTime { digits } => format!("datetime({digits})"),
+            Self::Timestamp { digits } => format!("timestamp({digits})"),
+            Self::Time { digits } => format!("time({digits})"),
+            Self::Text => "text".to_owned(),
+            Self::Legacy(charset) => format!("text({charset})"),
+            Self::Json => "json".to_owned(),
+            Self::Uuid => "uuid".to_owned(),
+            Self::Bytes => "bytes".to_owned(),
+        }
+    }
+
+    fn field(&self, mode: TypeMode) -> FieldType {
+        let native = mode == TypeMode::Native;
+        let twenty_digits = FieldType::Decimal {
+            precision: 20,
+            scale: 0,
+        };
+        match *self {
+            Self::Integer { bits, unsigned } => match (bits, unsigned && native, unsigned) {
+                (8, true, _) => FieldType::UInt8,
+                (8, _, false) => FieldType::Int8,
+                (16, true, _) => FieldType::UInt16,
+                (8, _, true) | (16, _, false) => FieldType::Int16,
+                (24 | 32, true, _) => FieldType::UInt32,
+                (16, _, true) | (24 | 32, _, false) => FieldType::Int32,
+                (_, true, _) => FieldType::UInt64,
+                (24 | 32, _, true) | (_, _, false) => FieldType::Int64,
+                (_, false, true) => twenty_digits,
+            },
+            Self::Float => FieldType::Float32,
+            Self::Double => FieldType::Float64,
+            Self::Decimal { precision, scale } if precision <= 38 || native => {
+                FieldType::Decimal { precision, scale }
+            }
+            Self::Bit(1) => FieldType::Bool,
+            Self::Bit(_) if native => FieldType::UInt64,
+            Self::Bit(_) => twenty_digits,
+            Self::Year => FieldType::Int16,
+            Self::Date => FieldType::Date,
+            Self::DateTime { .. } | Self::Timestamp { .. } => FieldType::Timestamp {
+                unit: TimeUnit::Micro,
+                utc: matches!(self, Self::Timestamp { .. }),
+            },
+            Self::Uuid if native => FieldType::Uuid,
+            Self::Json => FieldType::Json,
+            Self::Bytes => FieldType::Binary,
+            Self::Decimal { .. }
+            | Self::Time { .. }
+            | Self::Text
+            | Self::Legacy(_)
+            | Self::Uuid => FieldType::Utf8,
+        }
+    }
+
+    fn can_be(&self, field: &FieldType, lossy: bool) -> bool {
+        use FieldType as F;
+        let number = field.is_number();
+        let float = matches!(field, F::Float32 | F::Float64);
+        match (self, field) {
+            _ if [TypeMode::Portable, TypeMode::Native]
+                .iter()
+                .any(|mode| self.field(*mode) == *field) =>
+            {
+                true
+            }
+            (_, F::List(_)) => false,
+            (Self::Bytes, F::Uuid | F::Json | F::Utf8) => true,
+            (Self::Bytes, _) => false,
+            (_, F::Utf8) => true,
+            (Self::Integer { .. } | Self::Bit(_) | Self::Year, _) if number => true,
+            (Self::Float | Self::Double, _) if number => true,
+            // Hardly a decimal is a double: that is for the user to allow.
+            (Self::Decimal { .. }, _) if number => lossy || !float,
+            (Self::Date, F::Timestamp { utc: false, .. }) => true,
+            (Self::DateTime { .. }, F::Timestamp { utc: false, .. } | F::Date) => true,
+            (Self::Timestamp { .. }, F::Timestamp { utc: true, .. } | F::Date) => true,
+            (Self::Time { .. }, F::Time(_)) => true,
+            (Self::Text | Self::Legacy(_), F::Float32 | F::Float64) => lossy,
+            (Self::Text | Self::Legacy(_) | Self::Json, F::Binary) => true,
+            (Self::Text | Self::Legacy(_), _) => true,
+            _ => false,
+        }
+    }
 }
 
 #[cfg(test)]

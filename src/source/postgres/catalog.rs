@@ -1,10 +1,12 @@
 //! What the catalogue says of a relation: its name, kind, columns and keys.
 
+use std::borrow::Cow;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::super::dialect::quote_identifier;
-use super::super::remote::Mapped;
+use super::super::remote::{self, Facts, Mapped};
 use super::super::{Result, SourceError, resolve};
 use super::Base;
 use super::classify::{Subject, grant_select};
@@ -14,8 +16,8 @@ use super::query::{self, Query};
 use super::types::{self, ServerType};
 use super::{keys, leaves};
 use crate::model::{
-    Column, FieldType, ReadAs, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode,
-    TypeOptions, TypeOverride,
+    Column, ReadAs, ReadSpec, Relation, RelationKind, Selection, Table, TypeMode, TypeOptions,
+    TypeOverride,
 };
 
 /// The columns of a relation. A NOT NULL that was never validated (version 18) promises nothing.
@@ -176,7 +178,7 @@ async fn describe_found(
     } else {
         keys::keys(link, &subject, entry.oid).await?
     };
-    let columns = map_columns(&all, &chosen, entry.kind, types, &relation)?;
+    let columns = remote::map_columns(&all, &chosen, entry.kind, types, &relation)?;
     Ok(Table {
         relation,
         kind: entry.kind,
@@ -262,122 +264,53 @@ fn check_readable(
     })
 }
 
-pub(super) fn map_columns(
-    all: &[Described],
-    chosen: &[usize],
-    kind: RelationKind,
-    types: &TypeOptions,
-    relation: &Relation,
-) -> Result<Vec<Column>> {
-    let names: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
-    let options = types.of_columns(all.len(), |name| {
-        resolve::find_column(name, &names, relation)
-    })?;
-    chosen
-        .iter()
-        .filter_map(|index| all.get(*index).zip(options.get(*index)))
-        .map(|(column, options)| {
-            let mapped = map_column(column, options.wanted, types.mode)?;
-            // Only a plain table's constraint holds for every row that is read.
-            let promised = column.not_null && kind == RelationKind::Table;
-            Ok(Column {
-                name: column.name.clone(),
-                source_type: column.source_type.clone(),
-                base_type: mapped.base_type,
-                read: mapped.read,
-                field: mapped.field,
-                nullable: !(promised && options.on_unrepresentable.is_fail()),
-                comment: column.comment.clone(),
-                generated: column.generated.clone(),
-                on_unrepresentable: options.on_unrepresentable,
-                lossy: mapped.lossy,
-            })
-        })
-        .collect()
-}
+impl remote::Described for Described {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            name: &self.name,
+            source_type: &self.source_type,
+            not_null: self.not_null,
+            generated: self.generated.as_deref(),
+            comment: self.comment.as_deref(),
+        }
+    }
 
-fn map_column(column: &Described, wanted: Option<&TypeOverride>, mode: TypeMode) -> Result<Mapped> {
-    let natural = types::map(&column.server, mode);
-    let Some(wanted) = wanted else {
-        return Ok(natural);
-    };
-    types::as_wanted(&column.server, mode, wanted).ok_or_else(|| {
-        let (name, field) = (&column.name, &wanted.field);
-        let what = format!("cannot write {name} as {field}");
-        if !wanted.lossy && types::would_lose(&column.server, mode, field) {
-            return SourceError::Unsupported {
-                what: format!("{what} without losing something"),
-                why: format!(
-                    "it is {} at the source, whose values {field} can only come near to",
-                    column.source_type
-                ),
-                fix: format!("allow that with --lossy {name}={field}, or leave out --type {name}"),
-            };
-        }
-        let as_text = match natural.field {
-            FieldType::Utf8 => "",
-            _ => " or as text",
+    fn mapped(&self, wanted: Option<&TypeOverride>, mode: TypeMode) -> Result<Mapped> {
+        let natural = types::map(&self.server, mode);
+        let Some(wanted) = wanted else {
+            return Ok(natural);
         };
-        SourceError::Unsupported {
-            what,
-            why: format!(
-                "it is {} at the source, which is written as {}{as_text}",
-                column.source_type, natural.field
-            ),
-            fix: format!("leave out --type {name}={field}, or pass --type {name}=text"),
+        types::as_wanted(&self.server, mode, wanted).ok_or_else(|| {
+            let field = &wanted.field;
+            let nearly = !wanted.lossy && types::would_lose(&self.server, mode, field);
+            remote::refusal(&self.facts(), &natural.field, field, nearly)
+        })
+    }
+
+    fn retyped<'a>(&'a self, planned: &'a Column) -> Option<(Cow<'a, str>, Cow<'a, str>)> {
+        if !planned.is_of(&self.source_type) {
+            return Some((
+                planned.source_type.as_str().into(),
+                self.source_type.as_str().into(),
+            ));
         }
-    })
+        let base_type = types::map(&self.server, TypeMode::default()).base_type;
+        let other = planned.read == ReadAs::Native && base_type != planned.base_type;
+        other.then(|| (planned.base_type.as_str().into(), base_type.into()))
+    }
 }
 
 /// Fails when the relation's columns are not what the plan was made for.
 pub(super) async fn check_columns(base: &Base, link: &Link, read: &ReadSpec) -> Result<()> {
-    let mismatch = |why: String| SourceError::PlanMismatch {
-        table: read.relation.to_string(),
-        why,
-    };
-    let (kind, all) = match columns_now(base, link, read).await? {
-        Some(now) => now,
-        None => return Err(mismatch("the table does not exist any more".to_owned())),
-    };
-    if kind != read.kind {
-        return Err(mismatch(format!("it was {} and is {kind}", read.kind)));
-    }
-    for column in &read.columns {
-        let Some(now) = all.iter().find(|described| described.name == column.name) else {
-            return Err(mismatch(format!("the column {} is gone", column.name)));
-        };
-        let same_type = column.is_of(&now.source_type);
-        let base_type = types::map(&now.server, TypeMode::default()).base_type;
-        if column.read == ReadAs::Native && base_type != column.base_type && same_type {
-            return Err(mismatch(format!(
-                "the column {} was {} and is {base_type}",
-                column.name, column.base_type
-            )));
-        }
-        if !same_type {
-            return Err(mismatch(format!(
-                "the column {} was {} and is {}",
-                column.name, column.source_type, now.source_type
-            )));
-        }
-        if !column.nullable && !now.not_null {
-            return Err(mismatch(format!(
-                "the column {} may be NULL now",
-                column.name
-            )));
-        }
-    }
-    if let Some(key) = read.key.as_ref().filter(|key| !key.nullable) {
-        let promised = |name: &str| all.iter().any(|now| now.name == name && now.not_null);
-        if !key.columns().all(|(name, _)| promised(name)) {
-            return Err(mismatch(format!("the key {key} may be NULL now")));
-        }
-    }
+    let (kind, all) = columns_now(base, link, read).await?.unzip();
+    remote::check_kind(read, kind)?;
+    remote::check_columns(read, &all.unwrap_or_default())?;
     if !read.leaves.is_empty() {
         let subject = Subject::relation(base.connector.place(), &read.relation);
         let now = leaves::names(link, &subject, &read.relation).await?;
         if now != read.leaves {
-            return Err(mismatch("its leaves are not those of the plan".to_owned()));
+            let why = "its leaves are not those of the plan".to_owned();
+            return Err(remote::mismatch(read, why));
         }
     }
     Ok(())

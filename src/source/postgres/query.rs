@@ -7,9 +7,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::super::dialect::{from_item, quote_identifier};
-use super::super::{Result, SourceError, duplicate_columns};
+use super::super::{Result, SourceError, duplicate_columns, remote};
 use super::Base;
-use super::catalog::{Described, choose_columns, described, map_columns};
+use super::catalog::{Described, choose_columns, described};
 use super::classify::{self, Subject};
 use super::connect::{BEGIN_LOOK, Link, NAMES_OF_ROLE, OWN_NAMES};
 use super::statistics::{QUESTION_LIMIT_MS, bounded_for_role};
@@ -43,15 +43,8 @@ pub(super) async fn describe(
     let all = query.describe(link, &subject).await?;
     let chosen = choose_columns(&all, selection, &relation)?;
     let kind = RelationKind::Query;
-    Ok(Table {
-        columns: map_columns(&all, &chosen, kind, types, &relation)?,
-        relation,
-        kind,
-        query: Some(text.to_owned()),
-        keys: Vec::new(),
-        unusable_key: None,
-        filter: selection.filter.clone(),
-    })
+    let columns = remote::map_columns(&all, &chosen, kind, types, &relation)?;
+    Ok(remote::query_table(relation, text, columns, selection))
 }
 
 /// Has the server plan the condition of `--where`, so that a mistake in it shows before anything else
