@@ -219,6 +219,38 @@ fn empty_names(sources: &[Source]) -> Vec<String> {
     sources.iter().filter(named).map(message).collect()
 }
 
+/// Lines of the project's documents and scripts that a merge left undecided.
+fn undecided_merges(files: &[(String, String)]) -> Vec<String> {
+    let marks = ["<".repeat(7) + " ", ">".repeat(7) + " "];
+    let mut found = Vec::new();
+    for (path, text) in files {
+        for (at, line) in text.lines().enumerate() {
+            if marks.iter().any(|mark| line.starts_with(mark)) {
+                found.push(format!("{path}:{}: decide this merge", at + 1));
+            }
+        }
+    }
+    found
+}
+
+/// Every file of the repository that git knows and that is text, with its path.
+fn kept_files() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed = std::process::Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(root)
+        .output()
+        .expect("git lists the repository");
+    assert!(listed.status.success(), "{listed:?}");
+    let names = String::from_utf8(listed.stdout).expect("names in UTF-8");
+    let names = names.split_terminator('\0').map(str::to_owned);
+    let read = |name: String| Some((std::fs::read_to_string(root.join(&name)).ok()?, name));
+    names
+        .filter_map(read)
+        .map(|(text, name)| (name, text))
+        .collect()
+}
+
 /// The Rust files below these folders, without those that only tests see.
 fn sources(folders: &[&str]) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -257,6 +289,13 @@ fn files_are_short() {
 #[test]
 fn files_are_named_after_what_they_hold() {
     assert_none(empty_names(&sources(&["src", "sim", "tests", "benches"])));
+}
+
+#[test]
+fn no_merge_is_left_undecided() {
+    let files = kept_files();
+    assert!(files.iter().any(|(path, _)| path == "ARCHITECTURE.md"));
+    assert_none(undecided_merges(&files));
 }
 
 #[cfg(test)]
