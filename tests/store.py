@@ -10,6 +10,8 @@
     store.py put NAME KEY TEXT       puts an object
     store.py remove NAME KEY         removes one
     store.py header NAME KEY HEADER  prints a header of an object
+    store.py sas NAME                prints a signature that lets anybody do all for an hour
+    store.py role NAME               prints the keys of a session in a role of moto's that may do all
     store.py user NAME ACTION...     makes a user of moto's who may do all but this; prints its key
 
 NAME is seaweed, moto, gcs or azure.
@@ -168,6 +170,15 @@ class Azure(Plain):
         token = base64.b64encode(digest).decode()
         return headers | {"Authorization": f"SharedKey {self.ACCOUNT}:{token}"}
 
+    def sas(self):
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+        said = {"sp": "rwdlacup", "ss": "b", "srt": "sco", "st": "", "se": until}
+        said |= {"sip": "", "spr": "https,http", "sv": "2021-08-06", "ses": ""}
+        text = "\n".join([self.ACCOUNT, *said.values()]) + "\n"
+        digest = hmac.new(base64.b64decode(self.KEY), text.encode(), hashlib.sha256).digest()
+        said |= {"sig": base64.b64encode(digest).decode()}
+        return urllib.parse.urlencode({name: value for name, value in said.items() if value})
+
     def make_bucket(self):
         try:
             self.ask("PUT", "", [("restype", "container")])
@@ -243,6 +254,28 @@ def make_user(name, denied):
     return f"{key['AccessKeyId']}:{key['SecretAccessKey']}"
 
 
+def role(name):
+    import boto3
+
+    moto = store("moto")
+    known = {"aws_access_key_id": moto.key[0], "aws_secret_access_key": moto.key[1]}
+    known |= {"endpoint_url": moto.endpoint, "region_name": moto.REGION}
+    iam = boto3.client("iam", **known)
+    try:
+        trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+        trust = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+    except iam.exceptions.EntityAlreadyExistsException:
+        pass
+    everything = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": everything})
+    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy)
+    arn = f"arn:aws:iam::123456789012:role/{name}"
+    answer = boto3.client("sts", **known).assume_role(RoleArn=arn, RoleSessionName="tests")
+    keys = answer["Credentials"]
+    print(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+
+
 def user(name, *denied):
     print(make_user(name, list(denied)))
 
@@ -263,6 +296,10 @@ def uploads(name, prefix):
 
 def end(name, key):
     store(name).end(key)
+
+
+def sas(name):
+    print(store(name).sas())
 
 
 def header(name, key, wanted):
@@ -289,4 +326,4 @@ def remove(name, key):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {f.__name__: f for f in (ready, bucket, end, header, keys, uploads, fetch, put, remove, user)}[command](*arguments)
+    {f.__name__: f for f in (ready, bucket, end, header, keys, uploads, fetch, put, remove, role, sas, user)}[command](*arguments)

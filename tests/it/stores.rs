@@ -5,6 +5,7 @@ mod bucket;
 mod crash;
 mod failures;
 mod flipped;
+mod identity;
 mod publish;
 mod race;
 mod resume;

@@ -7,6 +7,7 @@ mod groups;
 mod help;
 mod parse;
 mod state;
+mod variables;
 mod window;
 
 use std::path::PathBuf;
@@ -20,9 +21,10 @@ pub use groups::{
     Common, CostArgs, FormatArgs, HintArgs, ObjectStoreArgs, OutputArgs, ProofName, RunSelector,
     SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
-pub use help::{VARIABLES, redact};
+pub use help::redact;
 pub use parse::ColumnNames;
 pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
+pub use variables::VARIABLES;
 pub use window::WindowArgs;
 
 use crate::model::{Consistency, Layout};

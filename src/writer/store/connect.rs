@@ -51,7 +51,7 @@ impl StoreOptions {
                     "{name} holds a line break or another control character"
                 ));
             }
-            if ENDPOINTS.contains(&name.as_str()) {
+            if ENDPOINTS.iter().chain(&KEEPERS).any(|known| known == name) {
                 // The value may hold a login, so it is not repeated.
                 check_endpoint(value).map_err(|why| format!("{name} {why}"))?;
             }
@@ -67,6 +67,9 @@ const ENDPOINTS: [&str; 4] = [
     "google_base_url",
     "azure_storage_endpoint",
 ];
+
+/// The options that are URLs of whoever hands out credentials.
+const KEEPERS: [&str; 2] = ["aws_endpoint_url_sts", "aws_metadata_endpoint"];
 
 /// The one option that is a whole document.
 const DOCUMENT: &str = "google_service_account_key";
@@ -292,7 +295,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_the_url_of_a_service() {
-        for name in ENDPOINTS {
+        for name in ENDPOINTS.into_iter().chain(KEEPERS) {
             for wrong in [
                 "http://",
                 "http://h:99999",

@@ -204,6 +204,11 @@ impl Bucket {
         self.look(&["end", self.store, key]);
     }
 
+    /// A signature that lets anybody in for an hour, on Azure.
+    pub(crate) fn signature(&self) -> String {
+        self.look(&["sas", self.store]).trim().to_owned()
+    }
+
     /// A header that comes with an object.
     pub(crate) fn header(&self, name: &str, header: &str) -> String {
         let key = self.below(name);
@@ -262,6 +267,14 @@ pub(crate) fn user_without(actions: &[&str]) -> (String, String) {
     let both = looker("lake", &[&["user", &name], actions].concat());
     let (key, secret) = both.trim().split_once(':').expect("a key and a secret");
     (key.to_owned(), secret.to_owned())
+}
+
+/// The keys of a session in a role of moto's that may do everything: key, secret and token.
+pub(crate) fn session_of_a_role() -> [String; 3] {
+    let name = format!("role-{}", std::process::id());
+    let printed = looker("lake", &["role", &name]);
+    let keys: Vec<String> = printed.split_whitespace().map(str::to_owned).collect();
+    keys.try_into().expect("three keys")
 }
 
 /// Runs `tests/store.py`.

@@ -15,7 +15,7 @@ use crate::error::{ExitCode, Failure};
 use crate::writer::store::StoreOptions;
 
 /// Variables that are options of the same meaning, in the order in which they are looked at.
-const PLAIN: [(&str, &str); 6] = [
+const PLAIN: [(&str, &str); 8] = [
     ("AWS_ENDPOINT_URL", "aws_endpoint_url"),
     ("AWS_ENDPOINT_URL_S3", "aws_endpoint_url_s3"),
     (
@@ -31,6 +31,8 @@ const PLAIN: [(&str, &str); 6] = [
         "aws_container_authorization_token_file",
     ),
     ("AWS_ROLE_SESSION_NAME", "aws_role_session_name"),
+    ("AWS_ENDPOINT_URL_STS", "aws_endpoint_url_sts"),
+    ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "aws_metadata_endpoint"),
 ];
 
 /// The settings of one profile, from both files.
