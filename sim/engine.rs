@@ -97,6 +97,47 @@ async fn an_empty_table_is_done_without_a_file() {
     assert!(execution.receipts.is_empty());
 }
 
+/// Chunks of 100 rows where no statement gets further than 30 or 10: in quarters, or in sixteenths.
+#[tokio::test(start_paused = true)]
+async fn statements_that_take_too_long_are_repeated_over_smaller_parts() {
+    for (rows, retries, pieces) in [(30, 1, "4"), (10, 2, "16")] {
+        let faults = Faults {
+            statement_rows: Some(rows),
+            ..Faults::default()
+        };
+        let world = World::new(600, 6, 2, faults);
+        let (execution, _, sink) = run(&world).await;
+        assert_complete(&world, &execution, &sink);
+        assert!(
+            execution
+                .chunks
+                .iter()
+                .all(|chunk| chunk.retries == retries)
+        );
+        let told = format!("chunk_001 is read by {pieces} statements, one a part of it");
+        assert!(
+            execution.adaptations.contains(&told),
+            "{:?}",
+            execution.adaptations
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_takes_too_long_however_small_ends_the_run() {
+    let faults = Faults {
+        statement_rows: Some(0),
+        ..Faults::default()
+    };
+    let world = World::new(600, 6, 2, faults);
+    let (execution, _, _) = run(&world).await;
+    let error = execution.result.expect_err("no statement ends");
+    assert!(matches!(
+        error,
+        EngineError::Source(SourceError::Timeout { .. })
+    ));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_connection_rereads_the_chunk_from_its_start() {
     let faults = Faults {

@@ -47,6 +47,8 @@ pub(crate) struct Faults {
     pub(crate) refuse_openings: BTreeSet<u32>,
     /// Every opening after this many is refused.
     pub(crate) refuse_openings_after: Option<u32>,
+    /// A statement that has given this many rows and has more is cancelled.
+    pub(crate) statement_rows: Option<i64>,
     /// Reading these chunks panics.
     pub(crate) panic_in: BTreeSet<u32>,
     /// Reading these chunks never ends.
@@ -77,6 +79,18 @@ pub(crate) struct World {
 const BATCH_ROWS: i64 = 10;
 
 impl World {
+    /// The keys that bounds hold: the first, and the first behind them.
+    fn reach(&self, bounds: &ChunkBounds) -> (i64, i64) {
+        let ChunkBounds::Key(range) = bounds else {
+            panic!("only key chunks here")
+        };
+        let int = |value: &Option<KeyValue>, open: i64| match value {
+            Some(value) => i64::try_from(value.as_int().unwrap()).unwrap(),
+            None => open,
+        };
+        (int(&range.lower, 0), int(&range.upper, self.rows))
+    }
+
     pub(crate) fn new(rows: i64, chunks: u32, workers: u32, faults: Faults) -> Arc<Self> {
         Arc::new(Self {
             rows,
@@ -210,6 +224,7 @@ impl Snapshot for MemorySnapshot {
             next: 0,
             end: 0,
             sent: 0,
+            given: 0,
         }))
     }
 
@@ -262,6 +277,8 @@ struct MemorySession {
     next: i64,
     end: i64,
     sent: u32,
+    /// Rows of the statement.
+    given: i64,
 }
 
 #[async_trait]
@@ -270,24 +287,15 @@ impl Session for MemorySession {
         if self.world.begun.fetch_add(1, Ordering::SeqCst) > 0 {
             tokio::time::sleep(self.world.faults.answer).await;
         }
-        let planned = self
-            .world
-            .spec
-            .chunks
-            .iter()
-            .find(|chunk| chunk.bounds == *bounds)
-            .unwrap();
-        let ChunkBounds::Key(range) = bounds else {
-            panic!("only key chunks here")
+        (self.next, self.end) = self.world.reach(bounds);
+        // A chunk may be read in pieces.
+        let inside = |chunk: &&PlannedChunk| {
+            let (first, end) = self.world.reach(&chunk.bounds);
+            (first..end).contains(&self.next) || chunk.bounds == *bounds
         };
-        let int = |value: &Option<KeyValue>, open: i64| match value {
-            Some(value) => i64::try_from(value.as_int().unwrap()).unwrap(),
-            None => open,
-        };
-        self.chunk = planned.number;
-        self.next = int(&range.lower, 0);
-        self.end = int(&range.upper, self.world.rows);
+        self.chunk = self.world.spec.chunks.iter().find(inside).unwrap().number;
         self.sent = 0;
+        self.given = 0;
         Ok(())
     }
 
@@ -301,6 +309,12 @@ impl Session for MemorySession {
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(faults.batch).await;
+        if self.next < self.end && faults.statement_rows.is_some_and(|most| self.given >= most) {
+            return Err(SourceError::Timeout {
+                object: "numbers".into(),
+                why: "57014".into(),
+            });
+        }
         if self.sent == 1 {
             if let Some(error) = faults.fail_always.get(&self.chunk) {
                 return Err(error.clone());
@@ -318,6 +332,7 @@ impl Session for MemorySession {
         let values = Int64Array::from_iter_values(self.next..until);
         let schema = arrow_schema(&self.world.spec.read.columns);
         let rows = RecordBatch::try_new(schema, vec![Arc::new(values)]).unwrap();
+        self.given += until - self.next;
         self.next = until;
         self.sent += 1;
         Ok(Some(Batch {

@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::EngineError;
 use super::event::Event;
-use super::worker::{Gauge, Report, Worker, blank};
+use super::worker::{Cutting, Gauge, Report, Worker, blank};
 use super::{Execution, Settings, Work, watch};
 use crate::controller::within_run::{Backoff, Throttle};
 use crate::model::{
-    ChunkRecord, ChunkStatus, ExecutionSpec, KeySum, PlannedChunk, WorkerRecord, arrow_schema,
+    ChunkRecord, ChunkStatus, ConsistencyLevel, ExecutionSpec, KeySum, PlannedChunk, WorkerRecord,
+    arrow_schema, usual_width,
 };
 use crate::source::{Snapshot, SourceError};
 use crate::writer::{PartReceipt, Sink};
@@ -186,6 +187,10 @@ impl<'a> Dispatcher<'a> {
     ) -> Vec<oneshot::Receiver<()>> {
         let schema = arrow_schema(&self.spec.read.columns);
         let p50 = self.settings.latency_p50;
+        let one_statement = self.snapshot.facts().level == ConsistencyLevel::PerChunk;
+        let cutting = (!one_statement).then(|| Cutting {
+            usual_width: usual_width(&self.spec.chunks),
+        });
         (1..=self.spec.workers)
             .map(|number| {
                 let (orders, inbox) = mpsc::channel(1);
@@ -200,6 +205,7 @@ impl<'a> Dispatcher<'a> {
                     clock: self.settings.clock.clone(),
                     origin: self.origin,
                     retry: self.spec.retry,
+                    cutting,
                     seed: self.settings.seed.wrapping_add(u64::from(number) << 32),
                     backoff: Backoff::new(self.spec.backoff, p50),
                     gauge: gauge.clone(),
@@ -277,6 +283,9 @@ impl<'a> Dispatcher<'a> {
                 self.note(&event);
                 on_event(event);
             }
+            Report::Cut { chunk, pieces } => self.adaptations.push(format!(
+                "chunk_{chunk:03} is read by {pieces} statements, one a part of it"
+            )),
             Report::Finished {
                 worker,
                 chunk,

@@ -1,5 +1,7 @@
 //! A worker: one session, one chunk at a time, retried from scratch when it fails.
 
+mod attempt;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +11,7 @@ use arrow::datatypes::SchemaRef;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::attempt::Interruption;
 use super::error::EngineError;
 use super::event::Event;
 use super::retry;
@@ -16,7 +19,7 @@ use crate::clock::SharedClock;
 use crate::controller::within_run::Backoff;
 use crate::model::{ChunkRecord, ChunkStatus, KeySum, PlannedChunk, RetryPolicy};
 use crate::source::{Session, Snapshot};
-use crate::writer::{ChunkWriter, PartReceipt, Sink};
+use crate::writer::{PartReceipt, Sink};
 
 /// What a worker tells the dispatcher.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(super) enum Report {
     },
     /// Something to pass on.
     Told(Event),
+    /// A chunk is going to be read by several statements.
+    Cut { chunk: u32, pieces: usize },
     /// A chunk is read to its end and written; the worker wants another.
     Finished {
         worker: u32,
@@ -72,6 +77,8 @@ pub(super) struct Worker {
     pub(super) clock: SharedClock,
     pub(super) origin: Duration,
     pub(super) retry: RetryPolicy,
+    /// How a chunk may be read by several statements, where it may.
+    pub(super) cutting: Option<Cutting>,
     pub(super) seed: u64,
     pub(super) backoff: Backoff,
     pub(super) gauge: Arc<Gauge>,
@@ -82,41 +89,16 @@ pub(super) struct Worker {
     pub(super) stop: CancellationToken,
 }
 
-/// Why an attempt ended early.
-enum Interruption {
-    /// The run is over.
-    Stopped,
-    /// It failed; what kind of error decides about a retry.
-    Failed(EngineError),
+/// What chunks are cut by, for a server that does not finish a statement over a whole one. Where each
+/// statement has a point in time of its own, a chunk is one statement and is not cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cutting {
+    /// How far chunks usually reach; see [`usual_width`](crate::model::usual_width).
+    pub(super) usual_width: Option<i128>,
 }
 
-impl<E: Into<EngineError>> From<E> for Interruption {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-/// A chunk that was read to its end and written.
-struct Done {
-    receipts: Vec<PartReceipt>,
-    /// How long the server took to begin to answer.
-    answer: Duration,
-    summed: Option<(KeySum, Duration)>,
-}
-
-/// Times and counts of one attempt.
-#[derive(Default)]
-struct Tally {
-    answer: Duration,
-    waited: Duration,
-    decoded: Duration,
-    wrote: Duration,
-    /// Time spent standing still, to spare the source.
-    held: Duration,
-    rows: u64,
-    /// Values written as NULL, by the position of their column.
-    nulled: BTreeMap<usize, u64>,
-}
+/// Into how many pieces more a chunk is cut each time.
+const FINER: u32 = 4;
 
 impl Worker {
     /// Takes chunks until the dispatcher has no more, or the run stops.
@@ -204,6 +186,8 @@ impl Worker {
     ) -> Option<Duration> {
         let mut record = blank(chunk, self.number);
         let mut pauses = retry::pauses(self.retry, self.seed ^ u64::from(chunk.number));
+        let mut pieces = vec![chunk.bounds.clone()];
+        let mut fineness = 1;
         loop {
             let attempt = record.retries + 1;
             let worker = self.number;
@@ -227,7 +211,7 @@ impl Worker {
                     }
                 }
             }
-            let error = match self.attempt(session, chunk, &mut record).await {
+            let error = match self.attempt(session, (chunk, &pieces), &mut record).await {
                 Ok(done) => {
                     let breached = self.backoff.breached(done.answer);
                     // Cleared first: progress may lag for a moment, but never counts rows twice.
@@ -258,6 +242,18 @@ impl Worker {
                 }
             };
             record.retries += 1;
+            if wants_smaller(&error)
+                && let Some(cutting) = self.cutting
+            {
+                fineness *= FINER;
+                pieces = chunk.bounds.pieces(fineness, cutting.usual_width);
+                if pieces.len() > 1 {
+                    self.report(Report::Cut {
+                        chunk: chunk.number,
+                        pieces: pieces.len(),
+                    });
+                }
+            }
             let error = error.to_string();
             let chunk = chunk.number;
             self.report(Report::Told(Event::ChunkRetried {
@@ -270,180 +266,6 @@ impl Worker {
             if self.pause(pause).await.is_err() {
                 return None;
             }
-        }
-    }
-
-    /// One attempt: a new writer, the whole chunk.
-    async fn attempt(
-        &self,
-        session: &mut Option<Box<dyn Session>>,
-        chunk: &PlannedChunk,
-        record: &mut ChunkRecord,
-    ) -> Result<Done, Interruption> {
-        let session = session.as_mut().ok_or_else(|| EngineError::WorkerDied {
-            why: format!("{} was started without a session", chunk.id()),
-        })?;
-        let started = self.clock.monotonic();
-        record.started_ms = millis(started.saturating_sub(self.origin));
-        let mut writer = self.sink.open(chunk.number, self.schema.clone()).await?;
-        let meter = writer.meter();
-        let mut tally = Tally::default();
-        let copied = self
-            .copy(session.as_mut(), writer.as_mut(), chunk, &mut tally)
-            .await;
-        let result = match copied {
-            Ok(()) => {
-                let begun = self.clock.monotonic();
-                // A store may take its time, which a stop does not have.
-                let finished = tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => return Err(Interruption::Stopped),
-                    finished = writer.finish() => finished,
-                };
-                tally.wrote += self.clock.monotonic().saturating_sub(begun);
-                finished.map_err(Interruption::from)
-            }
-            Err(interruption) => {
-                if let Err(error) = writer.abort().await {
-                    tracing::warn!(%error, chunk = chunk.number, "an aborted file stays until the next run");
-                }
-                Err(interruption)
-            }
-        };
-        let took = self.clock.monotonic().saturating_sub(started);
-        self.note_times(record, &tally, took);
-        record.storage_ms = millis(meter.spent()).min(record.write_ms);
-        let receipts = result?;
-        record.rows = receipts.iter().map(|receipt| receipt.rows).sum();
-        record.bytes = receipts.iter().map(|receipt| receipt.bytes).sum();
-        record.files = receipts
-            .iter()
-            .map(|receipt| receipt.name.clone())
-            .collect();
-        record.nulled = tally
-            .nulled
-            .iter()
-            .filter_map(|(column, count)| {
-                let field = self.schema.fields().get(*column)?;
-                Some((field.name().clone(), *count))
-            })
-            .collect();
-        if record.rows != tally.rows {
-            let why = format!(
-                "{}: {} rows were read and {} were written",
-                chunk.id(),
-                tally.rows,
-                record.rows
-            );
-            return Err(EngineError::WorkerDied { why }.into());
-        }
-        let summed = self.sum(session.as_mut(), chunk).await?;
-        record.status = ChunkStatus::Success;
-        Ok(Done {
-            receipts,
-            answer: tally.answer,
-            summed,
-        })
-    }
-
-    /// Writes down where an attempt's time went; time spent standing still is no work.
-    fn note_times(&self, record: &mut ChunkRecord, tally: &Tally, took: Duration) {
-        record.duration_ms += millis(took.saturating_sub(tally.held));
-        record.query_ms = millis(tally.waited);
-        record.answer_ms = millis(tally.answer);
-        record.decode_ms = millis(tally.decoded);
-        record.write_ms = millis(tally.wrote);
-        if !tally.held.is_zero() {
-            self.report(Report::Told(Event::HeldUp {
-                worker: self.number,
-                pause: tally.held,
-            }));
-        }
-    }
-
-    /// Asks the server for its own sum over the chunk's keys, where the proof needs it.
-    async fn sum(
-        &self,
-        session: &mut dyn Session,
-        chunk: &PlannedChunk,
-    ) -> Result<Option<(KeySum, Duration)>, Interruption> {
-        if self.proof_key.is_empty() {
-            return Ok(None);
-        }
-        let begun = self.clock.monotonic();
-        let sum = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return Err(Interruption::Stopped),
-            sum = session.key_sum(&chunk.bounds, &self.proof_key) => sum?,
-        };
-        Ok(Some((sum, self.clock.monotonic().saturating_sub(begun))))
-    }
-
-    /// Waits until this worker may go on. The server meanwhile waits for us to take what it sends.
-    async fn released(&self) -> Result<(), Interruption> {
-        let mut held = self.held.clone();
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => Err(Interruption::Stopped),
-            // A dispatcher that is gone has stopped the run, or holds nobody.
-            _ = held.wait_for(|held| !held) => Ok(()),
-        }
-    }
-
-    /// Moves every batch of the chunk from the session to the writer.
-    async fn copy(
-        &self,
-        session: &mut dyn Session,
-        writer: &mut dyn ChunkWriter,
-        chunk: &PlannedChunk,
-        tally: &mut Tally,
-    ) -> Result<(), Interruption> {
-        let mut mark = self.clock.monotonic();
-        let mut lap = || {
-            let now = self.clock.monotonic();
-            let spent = now.saturating_sub(mark);
-            mark = now;
-            spent
-        };
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return Err(Interruption::Stopped),
-            begun = session.begin(&chunk.bounds) => begun?,
-        }
-        tally.answer = lap();
-        tally.waited = tally.answer;
-        loop {
-            if *self.held.borrow() {
-                self.released().await?;
-                tally.held += lap();
-            }
-            let batch = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Err(Interruption::Stopped),
-                batch = session.next() => batch?,
-            };
-            let spent = lap();
-            let Some(batch) = batch else {
-                tally.waited += spent;
-                return Ok(());
-            };
-            tally.waited += spent.saturating_sub(batch.decode);
-            tally.decoded += batch.decode;
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Err(Interruption::Stopped),
-                written = writer.write(&batch.rows) => written?,
-            }
-            tally.wrote += lap();
-            let rows = batch.rows.num_rows() as u64;
-            tally.rows += rows;
-            for (column, count) in batch.nulled {
-                *tally.nulled.entry(column).or_default() += count;
-            }
-            self.gauge.rows.fetch_add(rows, Ordering::Relaxed);
-            self.gauge
-                .bytes
-                .fetch_add(batch.wire_bytes, Ordering::Relaxed);
         }
     }
 }
@@ -468,6 +290,10 @@ pub(super) fn blank(chunk: &PlannedChunk, worker: u32) -> ChunkRecord {
         nulled: BTreeMap::new(),
         error: None,
     }
+}
+
+fn wants_smaller(error: &EngineError) -> bool {
+    matches!(error, EngineError::Source(error) if error.wants_smaller())
 }
 
 fn is_transient(error: &EngineError) -> bool {

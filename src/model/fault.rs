@@ -56,7 +56,9 @@ pub enum Fault {
 pub enum Recovery {
     /// The chunk is read again from its start, by a new session of the same snapshot.
     Rejoin,
-    /// The same; a worker without a session leaves its work to the others.
+    /// The same, by several statements, each over a smaller part of the chunk.
+    Smaller,
+    /// The chunk is read again from its start; a worker without a session leaves its work to the others.
     FewerSessions,
     /// The request is sent again for a while.
     Resend,
@@ -70,6 +72,9 @@ impl Recovery {
         match self {
             Self::Rejoin => {
                 "reads the chunk again, on a new session of the same snapshot, 3 times after 1, 2 and 4 s"
+            }
+            Self::Smaller => {
+                "does the same, the chunk cut into 4, 16 and 64 ranges, where its key is a number or it is one of blocks"
             }
             Self::FewerSessions => {
                 "tries again in the same way; then goes on with the sessions it has"
@@ -124,7 +129,7 @@ impl Fault {
     #[expect(clippy::too_many_lines, reason = "it is the table")]
     pub fn rule(self) -> Rule {
         use ExitCode as X;
-        use Recovery::{FewerSessions, GiveUp, Rejoin, Resend};
+        use Recovery::{FewerSessions, GiveUp, Rejoin, Resend, Smaller};
         let row = |what, recovery, exit, remedy| Rule {
             what,
             recovery,
@@ -159,7 +164,7 @@ impl Fault {
             ),
             Self::Timeout => row(
                 "a statement took longer than the server, the role or we allow, or somebody cancelled it",
-                Rejoin,
+                Smaller,
                 X::Failed,
                 "raise --statement-timeout-s or the role's statement_timeout, or cut smaller chunks with --chunk-rows",
             ),
@@ -177,7 +182,7 @@ impl Fault {
             ),
             Self::Exhausted => row(
                 "the server is out of disk or memory",
-                Rejoin,
+                Smaller,
                 X::TryLater,
                 "free disk or memory on the server, or read with fewer --workers or smaller chunks",
             ),
@@ -332,8 +337,13 @@ impl Fault {
     pub fn is_transient(self) -> bool {
         matches!(
             self.rule().recovery,
-            Recovery::Rejoin | Recovery::FewerSessions
+            Recovery::Rejoin | Recovery::Smaller | Recovery::FewerSessions
         )
+    }
+
+    /// Whether that is likelier over a smaller part of the chunk.
+    pub fn wants_smaller(self) -> bool {
+        self.rule().recovery == Recovery::Smaller
     }
 }
 

@@ -25,6 +25,7 @@ mod key;
 mod keysum;
 mod metrics;
 mod nearest;
+mod pieces;
 mod plan;
 mod profile;
 mod reason;
@@ -65,6 +66,7 @@ pub use key::{BlockRange, ChunkBounds, CoverError, KeyRange, KeyValue, check_cov
 pub use keysum::{DIGEST_DIGITS, KeySum};
 pub use metrics::{ChunkCounts, ChunkMetrics, Metrics, OfChunk, WorkerMetrics};
 pub use nearest::nearest;
+pub use pieces::usual_width;
 pub use plan::{
     BackoffRule, ExecutionPlan, ExecutionSpec, Forecast, ForecastChunk, PLAN_VERSION, PlannedChunk,
     ProofLevel, ReadSpec, RetryPolicy, Scheduling, SpecError, Strategy, TYPE_MAP_VERSION,

@@ -313,6 +313,11 @@ impl SourceError {
         })
     }
 
+    /// Whether a smaller part of the chunk is likelier to succeed.
+    pub fn wants_smaller(&self) -> bool {
+        self.fault().is_some_and(Fault::wants_smaller)
+    }
+
     /// Whether the same chunk may succeed on a new session in the same snapshot.
     pub fn is_transient(&self) -> bool {
         self.fault().is_some_and(Fault::is_transient)

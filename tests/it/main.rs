@@ -42,6 +42,7 @@ mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.
 mod mysql; // MySQL and MariaDB: types, one point in time, rights, keys, ways to a server.
 mod overlap; // Two runs of one dataset: the second says so, waits, or takes over from the dead.
+mod pieces; // Chunks that a statement does not get through are read in parts.
 mod postmortem; // What is told of runs that are over.
 mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
