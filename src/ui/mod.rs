@@ -23,16 +23,19 @@ mod printer;
 pub mod profile;
 mod progress;
 pub mod replay;
+pub mod report;
 pub mod resume;
 pub mod state;
 pub mod summary;
 mod table;
 mod timeline;
 pub mod units;
+mod visible;
 pub mod wording;
 
 pub use printer::{Manner, Printer};
 pub use progress::Progress;
+pub use visible::visible;
 
 use crate::model::Check;
 
