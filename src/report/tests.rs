@@ -8,7 +8,6 @@ use crate::model::{
     Anomaly, ChunkRecord, ChunkStatus, Direction, RunId, RunRow, RunStatus, StoredRun, Trend,
     fixtures,
 };
-use crate::model::{Anomaly, RunId, fixtures};
 use crate::planner::past::stored;
 use crate::ui;
 use crate::ui::diagnose::{ChunkDocument, DiagnoseDocument};
@@ -221,7 +220,7 @@ fn thousands_of_runs_and_chunks_stay_a_small_page() {
     let runs = days(&stored.run, 5_000, |day, run| {
         run.workers = 1 + day.unsigned_abs() as u32 / 50 % 9;
         run.throughput *= 1.0 + 0.1 * (day % 7) as f64;
-        run.anomaly = (day % 3 == 0).then(|| Anomaly {
+        run.anomaly = (day % 3 == 0).then_some(Anomaly {
             direction: Direction::Improvement,
             z: 3.0,
             throughput: run.throughput,

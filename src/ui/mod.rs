@@ -12,6 +12,7 @@ pub mod diff;
 pub mod doctor;
 pub mod estimate;
 pub mod explain;
+mod glyph;
 pub mod hints;
 pub mod history;
 pub mod inspect;
@@ -30,12 +31,12 @@ pub mod summary;
 mod table;
 mod timeline;
 pub mod units;
-mod visible;
+
 pub mod wording;
 
+pub use glyph::visible;
 pub use printer::{Manner, Printer};
 pub use progress::Progress;
-pub use visible::visible;
 
 use crate::model::Check;
 

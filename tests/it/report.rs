@@ -6,7 +6,7 @@ use ixtract::ui::units;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::browser::{self, Screen, Seen};
+use crate::browser::{self, SOUND, Screen, assert_sound};
 use crate::ixtract::Cli;
 use crate::published::{Failure, attempt, extract};
 use crate::servers::postgres;
@@ -86,101 +86,6 @@ fn with_a_past(cli: &Cli, name: &str, more: u32) -> (String, Value) {
         .json();
     (tag, history)
 }
-
-/// What every page has to be, on every screen.
-#[track_caller]
-fn assert_sound(seen: &Seen) {
-    assert_eq!(seen.requests, [""; 0], "the page asked the network");
-    assert_eq!(seen.console, [""; 0], "the console has something to say");
-    for view in &seen.views {
-        assert_eq!(
-            view["wider"], 0,
-            "the page is wider than its screen: {view}"
-        );
-        assert_eq!(view["active"], 0, "{view}");
-        assert_eq!(
-            view["unnamed"], 0,
-            "a chart has no name, words or numbers: {view}"
-        );
-        assert_eq!(
-            view["outside"],
-            Value::Array(Vec::new()),
-            "words beside the screen"
-        );
-        assert_eq!(
-            view["covered"],
-            Value::Array(Vec::new()),
-            "labels over each other"
-        );
-        assert_eq!(
-            view["pale"],
-            Value::Array(Vec::new()),
-            "words that are hard to read"
-        );
-    }
-}
-
-/// Scripts, pictures, frames and handlers; page width beyond the screen; charts without title, words and
-/// numbers; labels outside of the screen or over each other; text with too little contrast.
-const SOUND: [(&str, &str); 6] = [
-    ("wider", "Math.max(0, document.documentElement.scrollWidth - innerWidth)"),
-    (
-        "active",
-        "document.querySelectorAll('script, img, iframe, object, embed, form, [onerror], [onload]').length",
-    ),
-    (
-        "unnamed",
-        "[...document.querySelectorAll('svg[id]')].filter(svg => {
-            const words = svg.getAttribute('aria-labelledby').split(' ')
-                .map(id => document.getElementById(id).textContent.trim());
-            const numbers = svg.closest('figure, section').querySelector('details table tbody tr');
-            return svg.getAttribute('role') !== 'img' || words.length !== 2
-                || words.some(text => !text) || !numbers;
-        }).length",
-    ),
-    (
-        "outside",
-        "[...document.querySelectorAll('svg text')].filter(text => {
-            const box = text.getBoundingClientRect();
-            return box.width && (box.left < 0 || box.right > innerWidth);
-        }).map(text => text.textContent)",
-    ),
-    (
-        "covered",
-        "[...document.querySelectorAll('svg[id]')].flatMap(svg => {
-            const labels = [...svg.querySelectorAll('text.tick')]
-                .map(text => [text.textContent, text.getBoundingClientRect()])
-                .filter(([, box]) => box.width);
-            return labels.flatMap(([words, a], at) => labels.slice(at + 1)
-                .filter(([, b]) => a.left < b.right && b.left < a.right
-                    && a.top + 3 < b.bottom && b.top + 3 < a.bottom)
-                .map(([other]) => svg.id + ': ' + words + ' / ' + other));
-        })",
-    ),
-    (
-        "pale",
-        "(() => {
-            const light = colour => {
-                const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map(value => {
-                    const part = value / 255;
-                    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-                });
-                return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-            };
-            const paper = light(getComputedStyle(document.body).backgroundColor);
-            const contrast = ink => {
-                const [high, low] = [paper, light(ink)].sort((a, b) => b - a);
-                return (high + 0.05) / (low + 0.05);
-            };
-            return [...document.querySelectorAll('h1, h2, h3, p, dt, dd, td, th, summary, .key, .badge, text.tick')]
-                .filter(one => {
-                    const style = getComputedStyle(one);
-                    return contrast(one.matches('text') ? style.fill : style.color) < 4.5;
-                })
-                .map(one => one.className.baseVal ?? one.className);
-        })()",
-    ),
-];
 
 /// The rows of the table with this caption, folded or not.
 fn table(caption: &str) -> String {

@@ -353,22 +353,6 @@ Examples:
   $ ixtract metrics
   $ ixtract metrics public.orders --json | jq '.chunks.skew, .effective_workers'";
 
-pub(super) const REPORT_ABOUT: &str = "\
-Draw a run and its table's history as one HTML page to look at: speeds over runs with their moving \
-average and what is usual, worker counts and why they changed, a timeline of the run's chunks, sizes \
-and times of chunks, costs, columns and their types, and the findings in words.
-
-The page asks no network for anything and runs no script; it is light or dark as the reader's system \
-is, and fits a phone. With --json the data that it is drawn from is printed, and no page is written \
-unless --html names one. Read from the history alone; no database is asked.";
-
-pub(super) const REPORT_EXAMPLES: &str = "\
-Examples:
-  $ ixtract report
-  $ ixtract report public.orders --html orders.html
-  $ ixtract report 0badcafe --html - | ssh web 'cat > /srv/www/orders.html'
-  $ ixtract report orders --json | jq '.course[-1].usual'";
-
 pub(super) const DIFF_ABOUT: &str = "\
 Say what changed between two runs: columns added, dropped, retyped or reordered, settings, hints, \
 circumstances, version, chunks, workers, rows, bytes, and how it went.

@@ -89,7 +89,7 @@ pub enum Command {
     #[command(long_about = help::METRICS_ABOUT, after_help = help::METRICS_EXAMPLES)]
     Metrics(RunSelector),
     /// Draw a run and its table's history as one HTML page to look at
-    #[command(long_about = help::REPORT_ABOUT, after_help = help::REPORT_EXAMPLES)]
+    #[command(long_about = report::ABOUT, after_help = report::EXAMPLES)]
     Report(ReportArgs),
     /// Say what changed between two runs
     #[command(long_about = help::DIFF_ABOUT, after_help = help::DIFF_EXAMPLES)]
