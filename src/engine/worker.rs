@@ -17,7 +17,7 @@ use super::event::Event;
 use super::retry;
 use crate::clock::SharedClock;
 use crate::controller::within_run::Backoff;
-use crate::model::{ChunkRecord, ChunkStatus, KeySum, PlannedChunk, RetryPolicy};
+use crate::model::{ChunkBounds, ChunkRecord, ChunkStatus, KeySum, PlannedChunk, RetryPolicy};
 use crate::source::{Session, Snapshot};
 use crate::writer::{PartReceipt, Sink};
 
@@ -187,7 +187,6 @@ impl Worker {
         let mut record = blank(chunk, self.number);
         let mut pauses = retry::pauses(self.retry, self.seed ^ u64::from(chunk.number));
         let mut pieces = vec![chunk.bounds.clone()];
-        let mut fineness = 1;
         loop {
             let attempt = record.retries + 1;
             let worker = self.number;
@@ -242,18 +241,7 @@ impl Worker {
                 }
             };
             record.retries += 1;
-            if wants_smaller(&error)
-                && let Some(cutting) = self.cutting
-            {
-                fineness *= FINER;
-                pieces = chunk.bounds.pieces(fineness, cutting.usual_width);
-                if pieces.len() > 1 {
-                    self.report(Report::Cut {
-                        chunk: chunk.number,
-                        pieces: pieces.len(),
-                    });
-                }
-            }
+            self.cut_finer(chunk, &mut pieces, &error);
             let error = error.to_string();
             let chunk = chunk.number;
             self.report(Report::Told(Event::ChunkRetried {
@@ -266,6 +254,22 @@ impl Worker {
             if self.pause(pause).await.is_err() {
                 return None;
             }
+        }
+    }
+
+    /// Cuts a chunk's pieces once more, where the error says that the server had too much to do at once.
+    fn cut_finer(&self, chunk: &PlannedChunk, pieces: &mut Vec<ChunkBounds>, error: &EngineError) {
+        let (true, Some(cutting)) = (wants_smaller(error), self.cutting) else {
+            return;
+        };
+        let count = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
+        let finer = count.saturating_mul(FINER);
+        *pieces = chunk.bounds.pieces(finer, cutting.usual_width);
+        if pieces.len() > 1 {
+            self.report(Report::Cut {
+                chunk: chunk.number,
+                pieces: pieces.len(),
+            });
         }
     }
 }

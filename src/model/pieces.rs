@@ -165,12 +165,12 @@ mod tests {
         );
         assert_eq!(key(Some(100), None).pieces(2, None).len(), 1);
         assert_eq!(key(Some(7), Some(8)).pieces(4, None).len(), 1);
-        assert_eq!(ChunkBounds::All.pieces(4, Some(9)), [ChunkBounds::All]);
+        assert_eq!(ChunkBounds::All.pieces(4, Some(9)).len(), 1);
         let text = ChunkBounds::Key(KeyRange {
             lower: Some(KeyValue::typed("text", "a")),
             upper: None,
         });
-        assert_eq!(text.pieces(4, Some(9)), [text.clone()]);
+        assert_eq!(text.pieces(4, Some(9)), std::slice::from_ref(&text));
     }
 
     #[test]
