@@ -29,12 +29,7 @@ fn every_kind_of_key_is_cut() {
             "IIF(n % 10 = 0, CAST(CAST(k AS time(6)) AS nvarchar(20)), \
              CONCAT(CONVERT(nvarchar(40), k, 121), '00'))",
         ),
-        (
-            "zoned",
-            "datetimeoffset(3)",
-            "ZONED(n)",
-            "k",
-        ),
+        ("zoned", "datetimeoffset(3)", "ZONED(n)", "k"),
         (
             "coins",
             "money",
