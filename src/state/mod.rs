@@ -8,6 +8,7 @@
 mod backup;
 mod benchmark;
 mod check;
+mod drift;
 mod error;
 mod history;
 mod ledger;
@@ -263,6 +264,7 @@ mod tests {
             estimated_cost: None,
             replay_of: None,
             resumes: None,
+            drift: None,
             counters: ChangeCounters(
                 [("n_tup_ins".to_owned(), "7".to_owned())]
                     .into_iter()
@@ -1141,6 +1143,9 @@ mod tests {
         }
         let plan = explain(&stored::CLEAN.replace("?3", "20"));
         assert!(plan.contains("INDEX runs_that_teach"), "{plan}");
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP"), "{plan}");
+        let plan = explain(drift::LAST_PUBLISHED);
+        assert!(plan.contains("INDEX runs_by_scope"), "{plan}");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP"), "{plan}");
         let plan = explain(select::NAMES);
         assert!(plan.contains("COVERING INDEX runs_by_relation"), "{plan}");

@@ -31,7 +31,7 @@ use super::{PartReceipt, Result, Sink, WriteError, names, proof};
 use crate::clock::SharedClock;
 use crate::model::{
     ChunkBounds, ChunkRecord, ExecutionPlan, FinishedChunk, FormatOptions, KeySum, Layout,
-    PointInTime, RunId, SnapshotFacts, Teaching, Window, arrow_schema,
+    PointInTime, RunId, SchemaDrift, SnapshotFacts, Teaching, Window, arrow_schema,
 };
 
 /// The memory of one writer.
@@ -73,6 +73,8 @@ pub struct Evidence<'a> {
     pub points: &'a [PointInTime],
     /// Of the server's count, the rows in the range of each chunk that was kept from an unfinished run.
     pub counted_kept: &'a BTreeMap<u32, u64>,
+    /// How the columns differ from those of the published run before, where they do.
+    pub drift: Option<&'a SchemaDrift>,
     /// When the run started.
     pub started_at: Timestamp,
     /// Now.
@@ -130,7 +132,7 @@ pub(super) trait Arrangement: Send {
     fn can_leave(&self) -> bool {
         false
     }
-    /// Leaves the finished files to another run, and nothing else.
+    /// Leaves the finished files alone to another run.
     fn leave(&mut self) -> Result<()> {
         self.discard()
     }
@@ -278,8 +280,7 @@ impl Dataset {
         self.clock = Some(clock);
     }
 
-    /// Whether finished files can be left to another run: not on a store, where what is not published
-    /// has no name yet.
+    /// Whether finished files can be left to another run: not on a store, where such have no name yet.
     pub fn can_leave(&self) -> bool {
         self.arrangement.can_leave()
     }
@@ -492,6 +493,7 @@ fn describe(
         extraction_window: spec.window.clone(),
         freshness: spec.window.as_ref().map(Window::newest),
         kept: Vec::new(),
+        schema_change: evidence.drift.cloned(),
         teaching: evidence.teaching.cloned(),
         checksum: String::new(),
     }
