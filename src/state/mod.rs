@@ -1145,7 +1145,10 @@ mod tests {
         assert!(plan.contains("INDEX runs_that_teach"), "{plan}");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP"), "{plan}");
         let plan = explain(drift::LAST_PUBLISHED);
-        assert!(plan.contains("INDEX runs_by_scope"), "{plan}");
+        assert!(
+            plan.contains("INDEX runs_by_relation (relation=? AND"),
+            "{plan}"
+        );
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP"), "{plan}");
         let plan = explain(select::NAMES);
         assert!(plan.contains("COVERING INDEX runs_by_relation"), "{plan}");
