@@ -449,8 +449,7 @@ impl Dataset {
         self.arrangement.leave()
     }
 
-    /// Gives the dataset up: removes what was staged and releases the lock. The old version is as
-    /// it was.
+    /// Gives the dataset up: removes what was staged, releases the lock; the old version is as it was.
     pub fn abandon(mut self) -> Result<()> {
         let outcome = self.arrangement.discard();
         drop(self.lock);
