@@ -43,3 +43,60 @@ pub(super) fn insert(
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{RunStatus, SchemaChange, SchemaWitness};
+    use crate::state::tests::{close, count, open, scope, store};
+
+    #[test]
+    fn the_newest_published_run_of_a_relation_says_what_its_columns_were() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        let relation = scope("orders").relation;
+        assert_eq!(store.last_columns(&scope("orders"), &relation), Ok(None));
+        let run = |second, status: RunStatus| {
+            let (open, mut close) = (open(second, 1), close(second));
+            close.status = status;
+            store.begin(&open).expect("the run begins");
+            store.close(&open.id, &close, None).expect("the run closes");
+            open
+        };
+        let published = run(1, RunStatus::Success);
+        run(2, RunStatus::Failed);
+        let columns = published.plan.spec.read.columns.clone();
+        let found = store.last_columns(&scope("orders"), &relation);
+        assert_eq!(found, Ok(Some((published.id, columns))));
+        let other = scope("customers").relation;
+        assert_eq!(store.last_columns(&scope("orders"), &other), Ok(None));
+        let plan = format!("EXPLAIN QUERY PLAN {LAST_PUBLISHED}");
+        let mut plan = store.connection.prepare(&plan).expect("a statement");
+        let steps = plan.query_map(["a", "b"], |row| row.get::<_, String>(3));
+        for step in steps.expect("steps") {
+            let step = step.expect("a step");
+            let sorted = step.contains("TEMP") || step.starts_with("SCAN ");
+            assert!(!sorted, "{step}");
+        }
+    }
+
+    #[test]
+    fn what_a_run_met_stays_with_its_row_and_goes_with_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = store(&directory);
+        let mut run = open(1, 1);
+        run.drift = Some(SchemaDrift {
+            since: RunId::stored("rx-before"),
+            known_from: SchemaWitness::History,
+            changes: vec![SchemaChange::Reordered {
+                columns: vec!["a".to_owned()],
+            }],
+        });
+        store.begin(&run).expect("the run begins");
+        let row = store.row(&run.id).expect("a row").expect("the run's");
+        assert_eq!(row.schema_change, run.drift);
+        let sql = "DELETE FROM runs";
+        store.connection.execute(sql, []).expect("a row less");
+        assert_eq!(count(&store, "SELECT count(*) FROM schema_changes"), 0);
+    }
+}

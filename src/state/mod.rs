@@ -1144,12 +1144,6 @@ mod tests {
         let plan = explain(&stored::CLEAN.replace("?3", "20"));
         assert!(plan.contains("INDEX runs_that_teach"), "{plan}");
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP"), "{plan}");
-        let plan = explain(drift::LAST_PUBLISHED);
-        assert!(
-            plan.contains("INDEX runs_by_relation (relation=? AND"),
-            "{plan}"
-        );
-        assert!(!plan.contains("SCAN") && !plan.contains("TEMP"), "{plan}");
         let plan = explain(select::NAMES);
         assert!(plan.contains("COVERING INDEX runs_by_relation"), "{plan}");
         let plan = explain(select::RELATIONS);
