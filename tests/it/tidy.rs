@@ -23,6 +23,7 @@ const PURE: &[&str] = &[
     "diff",
     "drift",
     "metrics",
+    "report",
 ];
 
 /// What a room may know beside itself and [`VOCABULARY`], as `ARCHITECTURE.md` has it: a `room`, a
@@ -54,6 +55,20 @@ const KNOWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ui", &["model", "engine::event"]),
+    (
+        "report",
+        &[
+            "model",
+            "diagnosis",
+            "estimator",
+            "ui::*",
+            "ui::diagnose",
+            "ui::history",
+            "ui::plan",
+            "ui::units",
+            "ui::wording",
+        ],
+    ),
 ];
 
 /// Every room turns its errors into the `Failure` of this one, which knows nobody.
