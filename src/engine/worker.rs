@@ -242,14 +242,12 @@ impl Worker {
             };
             record.retries += 1;
             self.cut_finer(chunk, &mut pieces, &error);
-            let error = error.to_string();
-            let chunk = chunk.number;
             self.report(Report::Told(Event::ChunkRetried {
-                chunk,
+                chunk: chunk.number,
                 worker,
                 attempt,
                 pause,
-                error,
+                error: error.to_string(),
             }));
             if self.pause(pause).await.is_err() {
                 return None;
