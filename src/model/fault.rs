@@ -136,7 +136,7 @@ impl Fault {
         let row = |what, recovery, exit, remedy| Rule {
             what,
             recovery,
-            keeps: !(self == Self::Changed || self.is_of_a_store()),
+            keeps: !matches!(self, Self::Changed | Self::StoreOvertaken),
             exit,
             remedy,
         };
@@ -356,20 +356,6 @@ impl Fault {
     pub fn of_sqlserver(number: u32) -> Option<Self> {
         let says = |fault: &Self| fault.sqlserver_errors().contains(&number);
         Self::ALL.into_iter().find(says)
-    }
-
-    /// Whether it is a store's. What is on its way there has no name yet, and is not kept.
-    fn is_of_a_store(self) -> bool {
-        matches!(
-            self,
-            Self::StoreUnreachable
-                | Self::StoreThrottled
-                | Self::StoreDenied
-                | Self::StoreClock
-                | Self::StoreRegion
-                | Self::StoreMissing
-                | Self::StoreOvertaken
-        )
     }
 
     /// Whether the same may succeed when it is tried again in the same snapshot.
