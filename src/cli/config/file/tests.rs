@@ -95,90 +95,93 @@ fn tables_may_be_a_list() {
     assert_eq!(words(&tables[0].values["workers"]), ["2"]);
 }
 
+/// What is wrong, its line, and what is said of it.
+const WRONG: &[(&str, usize, &str)] = &[
+    ("[default]\n", 1, "did you mean defaults?"),
+    ("workers = 2\n", 1, "it belongs into [defaults]"),
+    ("[defaults]\nworkres = 2\n", 2, "did you mean workers?"),
+    (
+        "[defaults]\nmax-workers = 2\n",
+        2,
+        "did you mean max_workers, ",
+    ),
+    ("[defaults]\r\n\r\nworkers = 0\r\n", 3, "0 is not in 1..=64"),
+    (
+        "[defaults]\nworkers = \"2\"\n",
+        2,
+        "it takes a whole number, not text",
+    ),
+    (
+        "[defaults]\nworkers = 99999999999999999999999\n",
+        2,
+        "number too large",
+    ),
+    (
+        "[defaults]\nno_explore = 1\n",
+        2,
+        "it takes true or false, not a whole number",
+    ),
+    ("[defaults]\nwait = 90\n", 2, "it takes text in quotes"),
+    (
+        "[defaults]\nformat = \"csw\"\n",
+        2,
+        "formats are parquet and csv",
+    ),
+    (
+        "[defaults]\nproof = \"all\"\n",
+        2,
+        "known are full, count, stream",
+    ),
+    (
+        "[defaults]\nhost = \"h\"\n",
+        2,
+        "it belongs into [sources.NAME]",
+    ),
+    ("[defaults]\nforce = true\n", 2, "nobody agrees in advance"),
+    ("[defaults]\nplan = \"p.json\"\n", 2, "it is about one run"),
+    (
+        "[defaults]\nquery = \"SELECT 1\"\n",
+        2,
+        "it belongs into [tables.NAME]",
+    ),
+    (
+        "[defaults]\ncolumns = [1]\n",
+        2,
+        "not one with a whole number",
+    ),
+    ("[defaults]\nstate = \"\"\n", 2, "it is empty"),
+    ("[defaults]\nscope = \"a\\u0000b\"\n", 2, "a byte of zero"),
+    (
+        "[sources]\nshop = \"sqlite:x\"\n",
+        2,
+        "write [sources.NAME]",
+    ),
+    (
+        "[sources.shop]\nurl = \"oracle://h/d\"\n",
+        2,
+        "no known kind of source",
+    ),
+    ("[sources.\"a:b\"]\nurl = \"sqlite:x\"\n", 1, "no colon"),
+    ("[sources.a]\ntyp = \"sqlite\"\n", 2, "did you mean type?"),
+    ("sources = 1\n", 1, "write [sources.NAME]"),
+    ("tables = 1\n", 1, "write [tables."),
+    ("[[tables]]\nworkers = 1\n", 1, "table = \"schema.name\""),
+    (
+        "[[tables]]\ntable = \"a\"\n[[tables]]\ntable = \"a\"\n",
+        3,
+        "the first is in line 1",
+    ),
+    ("[tables]\norders = 1\n", 2, "write [tables."),
+    ("[profiles.p]\ntabels = 1\n", 2, "unknown in [profiles.p]"),
+    ("[defaults]\nworkers = 1\nworkers = 2\n", 3, "duplicate key"),
+    ("[defaults\n", 1, "not TOML"),
+    ("a = \n", 1, "not TOML"),
+    ("defaults = 3", 1, "write [defaults]"),
+];
+
 #[test]
 fn what_is_wrong_is_told_with_its_line() {
-    for (text, line, says) in [
-        ("[default]\n", 1, "did you mean defaults?"),
-        ("workers = 2\n", 1, "it belongs into [defaults]"),
-        ("[defaults]\nworkres = 2\n", 2, "did you mean workers?"),
-        (
-            "[defaults]\nmax-workers = 2\n",
-            2,
-            "did you mean max_workers, ",
-        ),
-        ("[defaults]\r\n\r\nworkers = 0\r\n", 3, "0 is not in 1..=64"),
-        (
-            "[defaults]\nworkers = \"2\"\n",
-            2,
-            "it takes a whole number, not text",
-        ),
-        (
-            "[defaults]\nworkers = 99999999999999999999999\n",
-            2,
-            "number too large",
-        ),
-        (
-            "[defaults]\nno_explore = 1\n",
-            2,
-            "it takes true or false, not a whole number",
-        ),
-        ("[defaults]\nwait = 90\n", 2, "it takes text in quotes"),
-        (
-            "[defaults]\nformat = \"csw\"\n",
-            2,
-            "formats are parquet and csv",
-        ),
-        (
-            "[defaults]\nproof = \"all\"\n",
-            2,
-            "known are full, count, stream",
-        ),
-        (
-            "[defaults]\nhost = \"h\"\n",
-            2,
-            "it belongs into [sources.NAME]",
-        ),
-        ("[defaults]\nforce = true\n", 2, "nobody agrees in advance"),
-        ("[defaults]\nplan = \"p.json\"\n", 2, "it is about one run"),
-        (
-            "[defaults]\nquery = \"SELECT 1\"\n",
-            2,
-            "it belongs into [tables.NAME]",
-        ),
-        (
-            "[defaults]\ncolumns = [1]\n",
-            2,
-            "not one with a whole number",
-        ),
-        ("[defaults]\nstate = \"\"\n", 2, "it is empty"),
-        ("[defaults]\nscope = \"a\\u0000b\"\n", 2, "a byte of zero"),
-        (
-            "[sources]\nshop = \"sqlite:x\"\n",
-            2,
-            "write [sources.NAME]",
-        ),
-        (
-            "[sources.shop]\nurl = \"oracle://h/d\"\n",
-            2,
-            "no known kind of source",
-        ),
-        ("[sources.\"a:b\"]\nurl = \"sqlite:x\"\n", 1, "no colon"),
-        ("[sources.a]\ntyp = \"sqlite\"\n", 2, "did you mean type?"),
-        ("sources = 1\n", 1, "write [sources.NAME]"),
-        ("tables = 1\n", 1, "write [tables."),
-        ("[[tables]]\nworkers = 1\n", 1, "table = \"schema.name\""),
-        (
-            "[[tables]]\ntable = \"a\"\n[[tables]]\ntable = \"a\"\n",
-            3,
-            "the first is in line 1",
-        ),
-        ("[tables]\norders = 1\n", 2, "write [tables."),
-        ("[profiles.p]\ntabels = 1\n", 2, "unknown in [profiles.p]"),
-        ("[defaults]\nworkers = 1\nworkers = 2\n", 3, "duplicate key"),
-        ("[defaults\n", 1, "not TOML"),
-        ("a = \n", 1, "not TOML"),
-        ("defaults = 3", 1, "write [defaults]"),
-    ] {
+    for (text, line, says) in WRONG {
         let failure = of(text).expect_err(text);
         assert_eq!(failure.exit, ExitCode::Config, "{failure}");
         let place = format!("conf/ixtract.toml:{line}: ");
