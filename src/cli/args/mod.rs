@@ -4,10 +4,12 @@
 //! together with environment and files is settled in [`super::settings`].
 
 mod config;
+mod drift;
 mod groups;
 mod help;
 mod parse;
 mod redact;
+mod report;
 mod state;
 mod window;
 
@@ -19,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::estimator::curve::GRID;
 
 pub use config::{ConfigArgs, ConfigCommand, ShowArgs};
+pub use drift::DriftArgs;
 pub use groups::{
     Common, CostArgs, FormatArgs, HintArgs, ObjectStoreArgs, OutputArgs, ProofName, RunSelector,
     SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
@@ -26,6 +29,7 @@ pub use groups::{
 pub use help::VARIABLES;
 pub use parse::ColumnNames;
 pub use redact::redact;
+pub use report::ReportArgs;
 pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
 pub use window::WindowArgs;
 
@@ -93,6 +97,9 @@ pub enum Command {
     /// Show a run in numbers: speed of chunks and workers, skew, totals
     #[command(long_about = help::METRICS_ABOUT, after_help = help::METRICS_EXAMPLES)]
     Metrics(RunSelector),
+    /// Draw a run and its table's history as one HTML page to look at
+    #[command(long_about = report::ABOUT, after_help = report::EXAMPLES)]
+    Report(ReportArgs),
     /// Say what changed between two runs
     #[command(long_about = help::DIFF_ABOUT, after_help = help::DIFF_EXAMPLES)]
     Diff(DiffArgs),
@@ -173,6 +180,9 @@ pub struct RunArgs {
     /// State.
     #[command(flatten)]
     pub state: StateArgs,
+    /// Drift.
+    #[command(flatten)]
+    pub drift: DriftArgs,
     /// Run although the plan's verdict is NOT RECOMMENDED
     #[arg(long, help_heading = "Safety")]
     pub force: bool,
@@ -471,6 +481,7 @@ mod tests {
             "diff",
             "explain",
             "metrics",
+            "report",
             "state",
             "config",
         ] {
