@@ -2,19 +2,31 @@
 
 /// Environment variables that are read, with their meaning in one line; `--help` prints them.
 /// `settings` reads no others.
-pub const VARIABLES: [(&str, &str); 58] = [
+pub const VARIABLES: [(&str, &str); 61] = [
     (
         "IXTRACT_SOURCE",
         "the source's URL, where no source flag is given",
     ),
     ("IXTRACT_PASSWORD", "the password, for any source"),
     ("IXTRACT_STATE", "the history's file"),
+    (
+        "IXTRACT_CONFIG",
+        "the configuration, where there is no --config",
+    ),
+    (
+        "IXTRACT_PROFILE",
+        "its profile, where there is no --profile",
+    ),
     ("IXTRACT_LOG", "what to log on stderr, such as `debug`"),
     ("STATE_DIRECTORY", "set by systemd: the history goes there"),
+    (
+        "XDG_CONFIG_HOME",
+        "the configuration is looked for in its ixtract folder",
+    ),
     ("XDG_STATE_HOME", "the history goes to its ixtract/state.db"),
     (
         "HOME",
-        "for ~/.local/state, ~/.pgpass, ~/.pg_service.conf, ~/.my.cnf and ~/.aws",
+        "for ~/.config, ~/.local/state, ~/.pgpass, ~/.my.cnf, ~/.aws and the like",
     ),
     ("NO_COLOR", "no colours, whatever its value"),
     ("PGHOST", "as libpq: host"),
