@@ -2,8 +2,8 @@
 //!
 //! 1. **data_skew**: the slowest chunk took more than 1.5 times the median's time and held more than
 //!    1.5 times as much, and a fifth of the worker time or more was lost waiting for the last chunks.
-//! 2. **source_latency**: the run waited for its snapshot; or it was slower than the run before it
-//!    and small queries took several times as long as usual, or the first rows of chunks did and are
+//! 2. **source_latency**: the run waited for its snapshot, or for what it asked about its table before
+//!    that; or it was slower than the run before it and small queries took several times as long as usual, or the first rows of chunks did and are
 //!    most of what was added; or the latency rule was breached and the run was no faster than the one
 //!    before. What more workers of our own may have caused does not count.
 //! 3. **under_parallel**, **over_parallel**: the number of workers changed and so did the speed, by
@@ -38,12 +38,13 @@ const SIZE_RATIO: f64 = 1.5;
 /// Lost worker time from which skew matters, in thousandths.
 const LOST_PERMILLE: u32 = 200;
 
-/// A wait for the snapshot is one from here on, in milliseconds,
-const SNAPSHOT_MS_MIN: u64 = 2000;
-/// at this many times the usual,
-const SNAPSHOT_TIMES: u64 = 3;
-/// and this many round trips: what it takes on a distant source.
-const SNAPSHOT_ROUND_TRIPS: u64 = 50;
+/// A wait for the snapshot, or before it, is one at this many times the usual, by this many
+/// milliseconds,
+const WAIT: (u64, u64) = (3, 2_000);
+/// from this many round trips on: what it takes on a distant source;
+const WAIT_ROUND_TRIPS: u64 = 50;
+/// and no smaller part of the run's time than one of these.
+const WAIT_SHARE: u64 = 20;
 
 /// Latency has risen at this many times the usual, by this many microseconds: less costs no run
 /// anything.
@@ -149,20 +150,38 @@ impl View<'_> {
         findings.map(|finding| &finding.measures)
     }
 
+    /// What a look at the table usually takes, where runs measured it.
+    fn usual_look_ms(&self) -> Option<u64> {
+        let measured = self.usual().map(|usual| usual.look_ms);
+        median(measured.filter(|look_ms| *look_ms > 0))
+    }
+
+    /// How much more time than usual a row took in a part of the work, in nanoseconds.
+    fn added(&self, of: fn(&Attribution) -> u64) -> u64 {
+        let per_row = |measures: &Measures, rows: u64| {
+            of(&measures.attribution).saturating_mul(1_000_000) / rows.max(1)
+        };
+        let usual = self.earlier.iter().filter_map(|run| {
+            let finding = run.finding.as_ref()?;
+            Some(per_row(&finding.measures, run.rows))
+        });
+        let now = per_row(&self.now.measures, self.now.rows);
+        now.saturating_sub(median(usual).unwrap_or(0))
+    }
+
     /// Whether at least half of the time that a row takes more than usual is waiting for answers to
     /// begin. A server that is slower throughout begins later, too: that is not latency.
     fn answers_are_what_was_added(&self) -> bool {
-        let added = |of: fn(&Attribution) -> u64| {
-            let usual = self.earlier.iter().filter_map(|run| {
-                let measures = &run.finding.as_ref()?.measures;
-                Some(of(&measures.attribution) * 1_000_000 / run.rows.max(1))
-            });
-            let now = of(&self.now.measures.attribution) * 1_000_000 / self.now.rows.max(1);
-            now.saturating_sub(median(usual).unwrap_or(0))
-        };
-        let answers = added(|went| went.answer_ms);
-        let rest = added(|went| went.rows_ms + went.decode_ms + went.encode_ms + went.write_ms);
-        answers >= rest
+        let rest =
+            |went: &Attribution| went.rows_ms + went.decode_ms + went.encode_ms + went.write_ms;
+        self.added(|went| went.answer_ms) >= self.added(rest)
+    }
+
+    /// Whether at least half of it is waiting for the source. Where it is not, latency has risen beside
+    /// the cause, or because of it: a machine that has no time for us is slow to hear answers, too.
+    fn the_source_is_what_was_added(&self) -> bool {
+        let here = |went: &Attribution| went.decode_ms + went.encode_ms + went.write_ms;
+        self.added(|went| went.answer_ms + went.rows_ms) >= self.added(here)
     }
 
     fn history_certainty(&self) -> ConfidenceLevel {
@@ -237,16 +256,27 @@ fn latent(view: &View<'_>) -> Ruling {
         to > from.saturating_mul(times) && to >= from.saturating_add(by)
     };
     let mut evidence = Vec::new();
+    let distance_ms = measures.latency_us.unwrap_or(0) * WAIT_ROUND_TRIPS / 1000;
+    let matters_ms = (view.now.duration_s.max(0.0) * 1000.0) as u64 / WAIT_SHARE;
+    let waited = |from: u64, to: u64| rose(from, to, WAIT) && to > distance_ms.max(matters_ms);
     let from_ms = median(view.usual().map(|usual| usual.snapshot_ms)).unwrap_or(0);
-    let distance_ms = measures.latency_us.unwrap_or(0) * SNAPSHOT_ROUND_TRIPS / 1000;
     let to_ms = measures.snapshot_ms;
-    if rose(from_ms, to_ms, (SNAPSHOT_TIMES, SNAPSHOT_MS_MIN)) && to_ms > distance_ms {
+    if waited(from_ms, to_ms) {
         evidence.push(Evidence::SnapshotWaited { from_ms, to_ms });
+    }
+    // A first look has nothing to be long beside: one that samples a table may take its time.
+    let to_ms = measures.look_ms;
+    if let Some(from_ms) = view
+        .usual_look_ms()
+        .filter(|from_ms| waited(*from_ms, to_ms))
+    {
+        evidence.push(Evidence::LookWaited { from_ms, to_ms });
     }
     if view.slower() {
         let from_us = median(view.usual().filter_map(|usual| usual.latency_us));
         if let (Some(from_us), Some(to_us)) = (from_us, measures.latency_us)
             && rose(from_us, to_us, LATENCY)
+            && view.the_source_is_what_was_added()
         {
             evidence.push(Evidence::LatencyRose { from_us, to_us });
         }

@@ -11,11 +11,11 @@ use super::context::{ExecutionContext, Recorded};
 use super::finding::{Anomaly, Finding};
 use super::hints::RuntimeContext;
 use super::plan::ExecutionPlan;
-use super::profile::SourceProfile;
 use super::relation::{Relation, SourceIdentity};
 use super::request::Selection;
 use super::resume::FinishedChunk;
 use super::snapshot::SnapshotFacts;
+use super::stored::SourceThen;
 
 /// `rx-YYYYMMDD-HHMMSS-xxxxxxxx`: UTC time and eight hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -253,11 +253,10 @@ pub struct RunOpen {
     /// The unfinished run that this one goes on with, and what it keeps of it. Such a run never
     /// teaches: it read only a part.
     pub resumes: Option<Resumed>,
-    /// The source's change counters at planning; none where a given plan was executed.
-    pub counters: ChangeCounters,
-    /// The profile that the plan was made from, where one was made: key range, size and latency are
-    /// kept with every run, because they cannot be found out later.
-    pub profile: Option<SourceProfile>,
+    /// What the source looked like.
+    pub source_then: SourceThen,
+    /// How long it took to look at it, locks that were waited for included, in milliseconds.
+    pub look_ms: u64,
     /// The circumstances as they were measured, where they were.
     pub context: Option<ExecutionContext>,
     /// Where the output goes.
