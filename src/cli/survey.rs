@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use self::fits::{check_source, check_table, literal, mismatch, of_window};
+use self::fits::{check_source, check_table, glance, of_window};
 pub(super) use self::output::output;
 use super::budget::Share;
 use super::context::Context;
@@ -21,7 +21,7 @@ use super::run::Given;
 use super::settings::SourceSettings;
 use crate::controller::between_runs::benchmarked::{self, After};
 use crate::controller::between_runs::{self, Sample, State};
-use crate::error::{ExitCode, Failure};
+use crate::error::Failure;
 use crate::estimator::{self, Evidence, curve};
 use crate::model::{
     Benchmark, Benchmarked, ExecutionContext, ExecutionPlan, PastRun, RunId, RunRequest,
@@ -230,33 +230,13 @@ impl Survey {
             query_template: read.query.clone(),
             query: read.query.clone(),
         };
-        let types = TypeOptions {
-            mode: plan.spec.types.mode,
-            ..TypeOptions::default()
-        };
-        let name = match read.query {
-            Some(_) => read.relation.name.clone(),
-            None => literal(&read.relation),
-        };
-        context
-            .printer
-            .detail("looking whether the table is as planned");
         let begun = context.clock.monotonic();
-        let look = async {
-            let table = source.describe(&name, &selection, &types).await?;
-            profiler::glance(source.as_ref(), table, context.clock.as_ref()).await
-        };
-        let looked = context.interrupt.or::<_, SourceError>(look).await;
-        let look_took = context.clock.monotonic().saturating_sub(begun);
         let Glance {
             table,
             contact,
             statistics,
-        } = looked.map_err(|failure| match failure.exit {
-            // A table or column that is gone is no slip of the user's here.
-            ExitCode::Usage => mismatch(&read.relation, failure.what),
-            _ => failure,
-        })?;
+        } = glance(context, source.as_ref(), plan, &selection).await?;
+        let look_took = context.clock.monotonic().saturating_sub(begun);
         check_table(read, &table)?;
         let hints = plan.resolution.as_ref().map(|found| &found.hints);
         let share = Share::of(context, history, source.identity(), is_limited(hints));
