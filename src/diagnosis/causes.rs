@@ -50,6 +50,14 @@ const WAIT_SHARE: u64 = 20;
 /// anything.
 const LATENCY: (u64, u64) = (2, 2_000);
 
+/// A chunk takes about so many round trips: its query, and the end of its answer.
+const CHUNK_ROUND_TRIPS: u64 = 2;
+
+/// Latency explains what was added when it makes up one of so many parts,
+const RISE_SHARE: u64 = 4;
+/// or has risen by this many microseconds: a source is far from there on (facts sheet, section 2).
+const FAR_US: u64 = 20_000;
+
 /// Answers have slowed at this many times the usual, by this many milliseconds.
 const ANSWERS: (u64, u64) = (3, 50);
 
@@ -177,11 +185,17 @@ impl View<'_> {
         self.added(|went| went.answer_ms) >= self.added(rest)
     }
 
-    /// Whether at least half of it is waiting for the source. Where it is not, latency has risen beside
-    /// the cause, or because of it: a machine that has no time for us is slow to hear answers, too.
-    fn the_source_is_what_was_added(&self) -> bool {
+    /// Whether latency that rose by so much can be why. At least half of the time that was added must be
+    /// waiting for the source: a machine that has no time for us is slow to hear answers, too. And what
+    /// the rise adds to the few round trips of each chunk must be a good part of it, unless it is so much
+    /// that a stream of rows becomes slow by it.
+    fn latency_explains(&self, rise_us: u64) -> bool {
         let here = |went: &Attribution| went.decode_ms + went.encode_ms + went.write_ms;
-        self.added(|went| went.answer_ms + went.rows_ms) >= self.added(here)
+        let source = self.added(|went| went.answer_ms + went.rows_ms);
+        let round_trips = self.now.chunks.saturating_mul(CHUNK_ROUND_TRIPS);
+        let of_rise =
+            rise_us.saturating_mul(1000).saturating_mul(round_trips) / self.now.rows.max(1);
+        source >= self.added(here) && (rise_us >= FAR_US || of_rise >= source / RISE_SHARE)
     }
 
     fn history_certainty(&self) -> ConfidenceLevel {
@@ -276,7 +290,7 @@ fn latent(view: &View<'_>) -> Ruling {
         let from_us = median(view.usual().filter_map(|usual| usual.latency_us));
         if let (Some(from_us), Some(to_us)) = (from_us, measures.latency_us)
             && rose(from_us, to_us, LATENCY)
-            && view.the_source_is_what_was_added()
+            && view.latency_explains(to_us - from_us)
         {
             evidence.push(Evidence::LatencyRose { from_us, to_us });
         }
