@@ -53,8 +53,8 @@ const LATENCY: (u64, u64) = (2, 2_000);
 /// A chunk takes about so many round trips: its query, and the end of its answer.
 const CHUNK_ROUND_TRIPS: u64 = 2;
 
-/// Latency explains what was added when it makes up one of so many parts,
-const RISE_SHARE: u64 = 4;
+/// Latency explains a longer run when it makes up this share of what was added,
+const RISE_SHARE: f64 = 0.25;
 /// or has risen by this many microseconds: a source is far from there on (facts sheet, section 2).
 const FAR_US: u64 = 20_000;
 
@@ -187,15 +187,20 @@ impl View<'_> {
 
     /// Whether latency that rose by so much can be why. At least half of the time that was added must be
     /// waiting for the source: a machine that has no time for us is slow to hear answers, too. And what
-    /// the rise adds to the few round trips of each chunk must be a good part of it, unless it is so much
-    /// that a stream of rows becomes slow by it.
+    /// the rise adds to the few round trips of each chunk must be a good part of what the run took longer
+    /// than the one before, unless it is so much that a stream of rows becomes slow by it.
     fn latency_explains(&self, rise_us: u64) -> bool {
+        let Some(previous) = self.previous else {
+            return false;
+        };
         let here = |went: &Attribution| went.decode_ms + went.encode_ms + went.write_ms;
-        let source = self.added(|went| went.answer_ms + went.rows_ms);
-        let round_trips = self.now.chunks.saturating_mul(CHUNK_ROUND_TRIPS);
-        let of_rise =
-            rise_us.saturating_mul(1000).saturating_mul(round_trips) / self.now.rows.max(1);
-        source >= self.added(here) && (rise_us >= FAR_US || of_rise >= source / RISE_SHARE)
+        let waited_longer = self.added(|went| went.answer_ms + went.rows_ms) >= self.added(here);
+        let now = self.now;
+        let longer_s = now.duration_s - now.rows as f64 / previous.throughput;
+        let round_trips = now.chunks.saturating_mul(CHUNK_ROUND_TRIPS) as f64;
+        let of_rise_s = rise_us as f64 / 1e6 * round_trips / f64::from(now.workers.max(1));
+        let far = rise_us >= FAR_US && now.workers == previous.workers;
+        waited_longer && (far || of_rise_s >= longer_s * RISE_SHARE)
     }
 
     fn history_certainty(&self) -> ConfidenceLevel {
@@ -219,6 +224,7 @@ impl View<'_> {
         }
         if self.slower() {
             costlier(self).into_iter().for_each(&mut add);
+            self.waited().into_iter().for_each(&mut add);
         }
         match self.standing {
             Some(standing) if !standing.anomalous => add(Evidence::Usual {
@@ -232,6 +238,29 @@ impl View<'_> {
                 needed: anomaly::BASELINE_RUNS_MIN as u32,
             }),
         }
+    }
+
+    /// Whose doing the waiting was, where it is known and has become longer.
+    fn waited(&self) -> Option<Evidence> {
+        let is_source = |fact: &Evidence| {
+            matches!(
+                fact,
+                Evidence::Costlier {
+                    part: Part::Source,
+                    ..
+                }
+            )
+        };
+        let waits = self.now.measures.waits;
+        let network_permille = waits.network_permille()?;
+        let looks = waits.looks();
+        costlier(self)
+            .iter()
+            .any(is_source)
+            .then_some(Evidence::Waited {
+                network_permille,
+                looks,
+            })
     }
 
     fn previous_change(&self) -> Option<Evidence> {
@@ -364,6 +393,7 @@ fn anomalous(view: &View<'_>) -> Ruling {
     let mut evidence = vec![unusual(standing)];
     if view.slower() {
         evidence.extend(costlier(view));
+        evidence.extend(view.waited());
     }
     let sure = standing.z > 3.0 && standing.runs >= 10;
     let certainty = if sure {

@@ -330,6 +330,15 @@ fn latency_before_the_run_or_in_its_answers_is_the_sources() {
     late.answer_ms = 60;
     let found = late.after(&usual(6));
     assert_eq!(found.finding.category, Category::Anomaly);
+    // Nor does one worker instead of four, a third as fast.
+    let mut alone = Scene::even(1, 30.0);
+    alone.latency_us = 2_500;
+    let found = alone.after(&usual(6));
+    assert_eq!(
+        found.finding.category,
+        Category::UnderParallel,
+        "{found:#?}"
+    );
     // Where a slow disk took the time, latency that rose beside it explains nothing.
     let mut slow = Scene::even(4, 30.0);
     (slow.storage, slow.latency_us) = (700, 30_000);

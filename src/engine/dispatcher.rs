@@ -140,6 +140,13 @@ impl<'a> Dispatcher<'a> {
         .boxed();
         let (tell, mut felt) = mpsc::unbounded_channel();
         let mut feeling = self.start_feeling(tell);
+        let gauges = self.hands.values().map(|hand| Arc::clone(&hand.gauge));
+        let mut looking = watch::look_at_sessions(
+            self.snapshot.clone(),
+            self.settings.clock.clone(),
+            gauges.collect(),
+        )
+        .boxed();
         let mut tick = tokio::time::interval(TICK);
         while self.failure.is_none() && !self.done() {
             tokio::select! {
@@ -149,6 +156,7 @@ impl<'a> Dispatcher<'a> {
                 counted = &mut counting, if self.counting => self.hear_count(counted, on_event),
                 error = &mut blocking => self.fail(error.into()),
                 () = &mut feeling => {}
+                () = &mut looking => {}
                 Some(felt) = felt.recv() => self.feel(felt, on_event),
                 (end, index, _) = select_all(&mut ends), if !ends.is_empty() => {
                     drop(ends.swap_remove(index));

@@ -15,7 +15,10 @@ pub(in crate::cli) fn command(context: &Context, args: &RunSelector) -> Result<(
     let elapsed_ms = (stored.run.duration_s.max(0.0) * 1000.0).round() as u64;
     // Also of runs that failed, and of those that an older ixtract recorded.
     let went = attribution::of_run(&stored.chunks, &stored.workers, elapsed_ms);
+    let waits = attribution::waits(&stored.chunks);
     let document = DiagnoseDocument {
+        waits,
+        network_permille: waits.network_permille(),
         skew: skew::measure(&stored.chunks, &went),
         attribution: went,
         chunks: stored

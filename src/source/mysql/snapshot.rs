@@ -1,5 +1,6 @@
 //! One point in time of a relation, and who waits for us because of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use async_trait::async_trait;
 
 use super::super::seats::{Line, Seats};
 use super::super::{
-    BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
+    BlockedSession, Occupation, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
 };
 use super::Base;
 use super::acquire::Acquisition;
@@ -175,6 +176,13 @@ impl Snapshot for MysqlSnapshot {
 
     async fn pulse(&self, lag: bool) -> Result<Pulse> {
         super::pulse::pulse(&self.shared.base, lag).await
+    }
+
+    async fn occupations(&self) -> Result<Option<BTreeMap<u64, Occupation>>> {
+        let ours = self.shared.seats.ids();
+        super::pulse::occupations(&self.shared.base, &ours)
+            .await
+            .map(Some)
     }
 
     async fn cancel(&self) {
