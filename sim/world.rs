@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use ixtract::clock::{Clock, SharedClock};
 use ixtract::model::*;
 use ixtract::source::{
-    Batch, BlockedSession, Result as SourceResult, Session, Snapshot, SourceError,
+    Batch, BlockedSession, Occupation, Result as SourceResult, Session, Snapshot, SourceError,
 };
 use ixtract::writer::{ChunkWriter, Meter, PartReceipt, Result as WriteResult, Sink, WriteError};
 use jiff::Timestamp;
@@ -57,6 +57,8 @@ pub(crate) struct Faults {
     pub(crate) batch: Duration,
     /// and so long to decode.
     pub(crate) decode: Duration,
+    /// Whoever waits for rows finds that the server waits for the network.
+    pub(crate) network: bool,
     /// Somebody waits for us from this time on.
     pub(crate) blocked_from: Option<Duration>,
     /// The count fails with this error.
@@ -215,6 +217,7 @@ impl Snapshot for MemorySnapshot {
             return Err(too_many());
         }
         Ok(Box::new(MemorySession {
+            number: opening,
             world: self.0.clone(),
             chunk: 0,
             next: 0,
@@ -239,6 +242,16 @@ impl Snapshot for MemorySnapshot {
             statement: "ALTER TABLE numbers ADD x int".into(),
         };
         Ok(waits.then_some(session).into_iter().collect())
+    }
+
+    async fn occupations(&self) -> SourceResult<Option<BTreeMap<u64, Occupation>>> {
+        let occupation = if self.0.faults.network {
+            Occupation::WaitingForUs
+        } else {
+            Occupation::AtWork
+        };
+        let sessions = 1..=u64::from(self.0.openings.load(Ordering::SeqCst));
+        Ok(Some(sessions.map(|number| (number, occupation)).collect()))
     }
 
     async fn cancel(&self) {
@@ -267,6 +280,7 @@ pub(crate) fn lost() -> SourceError {
 }
 
 struct MemorySession {
+    number: u32,
     world: Arc<World>,
     chunk: u32,
     next: i64,
@@ -276,25 +290,30 @@ struct MemorySession {
 
 #[async_trait]
 impl Session for MemorySession {
+    fn number(&self) -> Option<u64> {
+        Some(self.number.into())
+    }
+
     async fn begin(&mut self, bounds: &ChunkBounds) -> SourceResult<()> {
         if self.world.begun.fetch_add(1, Ordering::SeqCst) > 0 {
             tokio::time::sleep(self.world.faults.answer).await;
         }
-        let planned = self
-            .world
-            .spec
-            .chunks
-            .iter()
-            .find(|chunk| chunk.bounds == *bounds)
-            .unwrap();
-        let ChunkBounds::Key(range) = bounds else {
-            panic!("only key chunks here")
+        let mut chunks = self.world.spec.chunks.iter();
+        let planned = chunks.find(|chunk| chunk.bounds == *bounds);
+        let whole = KeyRange {
+            lower: None,
+            upper: None,
+        };
+        let range = match bounds {
+            ChunkBounds::Key(range) => range,
+            ChunkBounds::All => &whole,
+            ChunkBounds::Blocks(_) => panic!("there are no blocks here"),
         };
         let int = |value: &Option<KeyValue>, open: i64| match value {
             Some(value) => i64::try_from(value.as_int().unwrap()).unwrap(),
             None => open,
         };
-        self.chunk = planned.number;
+        self.chunk = planned.map_or(0, |chunk| chunk.number);
         self.next = int(&range.lower, 0);
         self.end = int(&range.upper, self.world.rows);
         self.sent = 0;

@@ -1,13 +1,15 @@
 //! `ixtract plan`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::PlanArgs;
 use super::context::Context;
+use super::drift;
 use super::history::History;
 use super::increment::{self, Settled, Target};
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
+use super::staged;
 use super::survey::{self, Purpose, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::ExecutionPlan;
@@ -47,8 +49,9 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     };
     let survey = Survey::of_request(context, &mut history, source, &request, Purpose::Look).await?;
     let output = survey.output(&request.output.directory, &source_settings, context);
-    let room = match store.locate(output.clone())? {
-        Location::Local(directory) => free_bytes(&directory),
+    let place = store.locate(output.clone())?;
+    let room = match &place {
+        Location::Local(directory) => free_bytes(directory),
         // It has no end, and a plan asks it nothing.
         Location::Store(_) => None,
     };
@@ -56,6 +59,14 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     let shown = output.display().to_string();
     let mut document = survey.document(&shown, &verdict, history.warnings().to_vec());
     document.warnings.extend(notes);
+    match drift::look(context, &survey, &mut history, place).await {
+        Ok(drift) => document.schema_change = drift,
+        // A plan needs nothing of the output; the run will say so if it does.
+        Err(failure) => document.warnings.push(format!(
+            "the columns are not compared with those published: {}: {}",
+            failure.what, failure.why
+        )),
+    }
     document.cost = rates.as_ref().map(|rates| price::document(rates, &survey));
     if let Some(file) = &args.out {
         write(&survey.plan, file)?;
@@ -78,21 +89,7 @@ fn write(plan: &ExecutionPlan, file: &Path) -> Result<(), Failure> {
     };
     let mut text = serde_json::to_string_pretty(plan).map_err(|error| failed(error.to_string()))?;
     text.push('\n');
-    // A device such as /dev/stdout cannot be replaced, and need not be.
-    let special = std::fs::metadata(file).is_ok_and(|found| !found.is_file());
-    if special {
-        return std::fs::write(file, text).map_err(|error| failed(error.to_string()));
-    }
-    let mut staged = file.as_os_str().to_owned();
-    staged.push(format!(".{}.new", std::process::id()));
-    let staged = PathBuf::from(staged);
-    std::fs::write(&staged, text)
-        .and_then(|()| std::fs::rename(&staged, file))
-        .map_err(|error| {
-            // What is left of it helps nobody; the first error is the one to tell.
-            let _ = std::fs::remove_file(&staged);
-            failed(error.to_string())
-        })
+    staged::replace(file, &text).map_err(|error| failed(error.to_string()))
 }
 
 /// Reads a plan that `--out` wrote.

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::EngineError;
 use super::event::Event;
-use super::worker::{Gauge, Report, Worker, blank};
+use super::gauge::Gauge;
+use super::worker::{Report, Worker, blank};
 use super::{Execution, Settings, Work, watch};
 use crate::controller::within_run::{Backoff, Throttle};
 use crate::model::{

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::dispatcher::Felt;
-use super::worker::Gauge;
+use super::gauge::Gauge;
 use crate::clock::SharedClock;
 use crate::controller::within_run::Sample;
 use crate::source::{BlockedSession, Lag, Snapshot, SourceError};

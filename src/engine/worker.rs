@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::EngineError;
 use super::event::Event;
+use super::gauge::Gauge;
 use super::retry;
 use crate::clock::SharedClock;
 use crate::controller::within_run::Backoff;
-use crate::model::{ChunkRecord, ChunkStatus, KeySum, PlannedChunk, RetryPolicy, Waits};
-use crate::source::{Occupation, Session, Snapshot};
+use crate::model::{ChunkRecord, ChunkStatus, KeySum, PlannedChunk, RetryPolicy};
+use crate::source::{Session, Snapshot};
 use crate::writer::{ChunkWriter, PartReceipt, Sink};
 
 /// What a worker tells the dispatcher.
@@ -46,64 +47,6 @@ pub(super) enum Report {
         record: ChunkRecord,
         error: EngineError,
     },
-}
-
-/// One worker's running totals of the attempt in hand, for progress.
-#[derive(Debug, Default)]
-pub(super) struct Gauge {
-    pub(super) rows: AtomicU64,
-    pub(super) bytes: AtomicU64,
-    /// The server's number of the session in use; 0 of none.
-    session: AtomicU64,
-    waiting: AtomicBool,
-    /// Looks at it while it waited that found the server at work, and that found it waiting for us.
-    looks: [AtomicU32; 2],
-}
-
-impl Gauge {
-    fn clear(&self) {
-        self.rows.store(0, Ordering::Relaxed);
-    }
-
-    /// From now on until the guard is dropped the worker waits for the source.
-    fn wait(&self) -> Waiting<'_> {
-        self.waiting.store(true, Ordering::Relaxed);
-        Waiting(&self.waiting)
-    }
-
-    /// The session that the worker waits for at this moment, if it does.
-    pub(super) fn waits_for(&self) -> Option<u64> {
-        let session = self.session.load(Ordering::Relaxed);
-        (session != 0 && self.waiting.load(Ordering::Relaxed)).then_some(session)
-    }
-
-    /// Takes down what the server did while the worker waited.
-    pub(super) fn found(&self, occupation: Occupation) {
-        let [server, network] = &self.looks;
-        let count = match occupation {
-            Occupation::AtWork => server,
-            Occupation::WaitingForUs => network,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// What was found since it was last asked.
-    fn take_waits(&self) -> Waits {
-        let [server, network] = self
-            .looks
-            .each_ref()
-            .map(|count| count.swap(0, Ordering::Relaxed));
-        Waits { server, network }
-    }
-}
-
-/// A worker waits for the source while this lives.
-struct Waiting<'a>(&'a AtomicBool);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
 }
 
 /// What a worker works with.
@@ -328,8 +271,8 @@ impl Worker {
         let session = session.as_mut().ok_or_else(|| EngineError::WorkerDied {
             why: format!("{} was started without a session", chunk.id()),
         })?;
-        let number = session.number().unwrap_or(0);
-        self.gauge.session.store(number, Ordering::Relaxed);
+        self.gauge.set_session(session.number());
+        // Looks at what an attempt before did are not this one's.
         self.gauge.take_waits();
         let started = self.clock.monotonic();
         record.started_ms = millis(started.saturating_sub(self.origin));

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::context::Recorded;
+use super::drift::SchemaDrift;
 use super::finding::{Anomaly, Finding};
 use super::hints::RuntimeContext;
 use super::plan::{ExecutionPlan, Scheduling, Strategy};
@@ -178,6 +179,16 @@ pub struct RunRow {
     /// prediction, no process, no chunks and no workers are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuilt_from: Option<String>,
+    /// How its columns differ from those of the published run before it, where they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_change: Option<SchemaDrift>,
+}
+
+impl RunRow {
+    /// Whether later runs are compared with it: the rows of the [`CleanRun`]s of the store.
+    pub fn is_clean(&self) -> bool {
+        self.teaches && self.confidence != "low" && self.throughput > 0.0
+    }
 }
 
 /// A context as a document of its own, or nothing.

@@ -4,9 +4,11 @@
 //! test that needs a server or a reader fails and says so; nothing is ever skipped.
 
 // What the tests stand on.
+mod browser; // A page as a browser shows it.
 mod extraction; // A table, the directory it is extracted to, and what came out.
 mod gate; // Stops readers in the middle of their rows until the test lets them go.
 mod ixtract; // The real program, started in a home of its own.
+mod promises; // What sources and sinks promise, real ones and those of the simulation.
 mod proxy; // A network that is slow, hangs or breaks.
 mod published; // What one run published, and what it left.
 mod random; // Data that follows from a seed.
@@ -29,6 +31,7 @@ mod diagnosis; // What runs are put down to, by causes that are brought about.
 mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
 mod doctor; // What would stand in a run's way, and the fix that helps.
+mod drift; // Columns that changed since the last published run.
 mod explain; // Runs explained and measured from the store alone.
 mod faults; // What goes wrong outside, and what is done about it.
 mod first_release; // Files of the first version.
@@ -47,6 +50,7 @@ mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.
 mod replay; // Stored plans are executed again, exactly, or not at all.
+mod report; // The page of a run and its history, in a browser.
 mod resume; // Unfinished runs are gone on with.
 mod rotation; // A chunk's rows in files of a bounded size.
 mod roundtrip; // Every type, value by value.
@@ -58,6 +62,7 @@ mod sqlserver; // SQL Server, by a peer that speaks its protocol: types, one poi
 mod state; // What is remembered, and for whom.
 mod stores; // Object stores: publish, race, crash, fail.
 mod tidy; // Who may know whom, and how long a file may be.
+mod waiting; // Whose doing a wait is: the server's or the network's.
 mod windows; // Incremental windows: every row in exactly one, whatever happens from night to night.
 
 /// What `tests/run` found out about this machine.

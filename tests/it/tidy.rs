@@ -21,7 +21,9 @@ const PURE: &[&str] = &[
     "diagnosis",
     "cost",
     "diff",
+    "drift",
     "metrics",
+    "report",
 ];
 
 /// What a room may know beside itself and [`VOCABULARY`], as `ARCHITECTURE.md` has it: a `room`, a
@@ -36,6 +38,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("diagnosis", PURE),
     ("cost", PURE),
     ("diff", &["model"]),
+    ("drift", &["model"]),
     ("metrics", &["model"]),
     ("source", &["model", "clock"]),
     ("profiler", &["model", "source", "clock"]),
@@ -52,6 +55,20 @@ const KNOWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ui", &["model", "engine::event"]),
+    (
+        "report",
+        &[
+            "model",
+            "diagnosis",
+            "estimator",
+            "ui::*",
+            "ui::diagnose",
+            "ui::history",
+            "ui::plan",
+            "ui::units",
+            "ui::wording",
+        ],
+    ),
 ];
 
 /// Every room turns its errors into the `Failure` of this one, which knows nobody.

@@ -3,9 +3,11 @@
 //! Flags that several commands share are groups, defined once and flattened. What a flag means
 //! together with environment and files is settled in [`super::settings`].
 
+mod drift;
 mod groups;
 mod help;
 mod parse;
+mod report;
 mod state;
 mod window;
 
@@ -16,12 +18,14 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::estimator::curve::GRID;
 
+pub use drift::DriftArgs;
 pub use groups::{
     Common, CostArgs, FormatArgs, HintArgs, ObjectStoreArgs, OutputArgs, ProofName, RunSelector,
     SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
 pub use parse::ColumnNames;
+pub use report::ReportArgs;
 pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
 pub use window::WindowArgs;
 
@@ -86,6 +90,9 @@ pub enum Command {
     /// Show a run in numbers: speed of chunks and workers, skew, totals
     #[command(long_about = help::METRICS_ABOUT, after_help = help::METRICS_EXAMPLES)]
     Metrics(RunSelector),
+    /// Draw a run and its table's history as one HTML page to look at
+    #[command(long_about = report::ABOUT, after_help = report::EXAMPLES)]
+    Report(ReportArgs),
     /// Say what changed between two runs
     #[command(long_about = help::DIFF_ABOUT, after_help = help::DIFF_EXAMPLES)]
     Diff(DiffArgs),
@@ -156,6 +163,9 @@ pub struct RunArgs {
     /// State.
     #[command(flatten)]
     pub state: StateArgs,
+    /// Drift.
+    #[command(flatten)]
+    pub drift: DriftArgs,
     /// Run although the plan's verdict is NOT RECOMMENDED
     #[arg(long, help_heading = "Safety")]
     pub force: bool,
@@ -454,6 +464,7 @@ mod tests {
             "diff",
             "explain",
             "metrics",
+            "report",
             "state",
         ] {
             let help = long_help(&[name]);

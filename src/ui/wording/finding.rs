@@ -283,7 +283,7 @@ fn source_limit(went: &Attribution, waits: Waits) -> String {
 pub fn told_apart(waits: Waits) -> String {
     match waits.network_permille() {
         Some(share) => format!(
-            "Of the waiting for the source about {} was the network's, the rest the server's: {} while\n\
+            "Of the waiting for the source about {} was the network's, the rest the server's: {} while \
              workers waited found the server waiting for us {}.",
             units::percent(u64::from(share), 1000),
             units::plural(u64::from(waits.looks()), "look"),
