@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Attribution, ChunkRecord, Waits, WorkerRecord};
+use crate::model::{Attribution, ChunkRecord, WaitedFor, WorkerRecord};
 
 /// Where the time of one chunk went.
 pub fn of_chunk(chunk: &ChunkRecord) -> Attribution {
@@ -26,9 +26,9 @@ pub fn of_chunk(chunk: &ChunkRecord) -> Attribution {
 }
 
 /// What workers were found waiting for, over all chunks.
-pub fn waits(chunks: &[ChunkRecord]) -> Waits {
+pub fn waits(chunks: &[ChunkRecord]) -> WaitedFor {
     let each = chunks.iter().map(|chunk| chunk.waits);
-    each.fold(Waits::default(), Waits::plus)
+    each.fold(WaitedFor::default(), WaitedFor::plus)
 }
 
 /// Where the time of all workers went, from the start of the read to its end `elapsed_ms` later.

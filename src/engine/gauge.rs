@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::model::Waits;
+use crate::model::WaitedFor;
 use crate::source::Occupation;
 
 /// One worker's running totals of the attempt in hand, for progress.
@@ -53,12 +53,12 @@ impl Gauge {
     }
 
     /// What was found since it was last asked.
-    pub(super) fn take_waits(&self) -> Waits {
+    pub(super) fn take_waits(&self) -> WaitedFor {
         let [server, network] = self
             .looks
             .each_ref()
             .map(|count| count.swap(0, Ordering::Relaxed));
-        Waits { server, network }
+        WaitedFor { server, network }
     }
 }
 

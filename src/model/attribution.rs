@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::waits::Waits;
+use super::waited_for::WaitedFor;
 
 /// Something that a worker's time goes into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub enum Activity {
     /// the network.
     Answer,
     /// Waiting for the rows of an answer: the server and the network, which are told apart only by the
-    /// server's own account; see [`Waits`].
+    /// server's own account; see [`WaitedFor`].
     Rows,
     /// Turning the server's bytes into columns.
     Decode,
@@ -260,7 +260,7 @@ pub struct Measures {
     /// Where the workers' time went.
     pub attribution: Attribution,
     /// Of the waiting for the source, what was the server's and what the network's.
-    pub waits: Waits,
+    pub waits: WaitedFor,
     /// How long the server took to begin to answer: the median over the chunks, in milliseconds.
     pub answer_ms: u64,
     /// How long it took to get the snapshot, locks included, in milliseconds.

@@ -39,7 +39,7 @@ mod spread;
 mod steps;
 mod stored;
 mod verdict;
-mod waits;
+mod waited_for;
 mod window;
 
 pub use attribution::{Activity, Attribution, Measures, Part, Severity, Skew};
@@ -101,5 +101,5 @@ pub use spread::Spread;
 pub use steps::Steps;
 pub use stored::{CleanRun, Predicted, RunRow, SourceThen, StoredRun};
 pub use verdict::{About, Advice, Objection, Standing, Verdict};
-pub use waits::Waits;
+pub use waited_for::WaitedFor;
 pub use window::{Increment, MarkKind, Newest, Watermark, Window};

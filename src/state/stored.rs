@@ -8,7 +8,7 @@ use super::history::{status, understood, understood_if_any};
 use super::{Result, StateError, Store, stored_count, stored_time};
 use crate::model::{
     Anomaly, ChunkRecord, CleanRun, Predicted, Recorded, Resumption, RunId, RunRow, Scope,
-    SourceThen, StoredRun, Waits, WorkerRecord,
+    SourceThen, StoredRun, WaitedFor, WorkerRecord,
 };
 
 /// The columns of a run's row that [`run_row`] reads, by name; never the plan, which is long.
@@ -271,7 +271,7 @@ fn chunk(row: &Row<'_>) -> rusqlite::Result<ChunkRecord> {
         decode_ms: count(row, "decode_ms")?,
         write_ms: count(row, "write_ms")?,
         storage_ms: count(row, "storage_ms")?,
-        waits: Waits {
+        waits: WaitedFor {
             server: row.get("waits_server")?,
             network: row.get("waits_network")?,
         },

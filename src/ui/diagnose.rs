@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::wording::finding as wording;
 use super::{Line, table, units};
 use crate::model::{
-    Activity, Attribution, ChunkRecord, ChunkStatus, RunRow, RunStatus, Severity, Skew, Waits,
+    Activity, Attribution, ChunkRecord, ChunkStatus, RunRow, RunStatus, Severity, Skew, WaitedFor,
     WorkerRecord,
 };
 
@@ -25,7 +25,7 @@ pub struct DiagnoseDocument<'a> {
     /// Where the time of all workers went, in milliseconds.
     pub attribution: Attribution,
     /// Of the waiting for the source, what was the server's and what the network's, look by look.
-    pub waits: Waits,
+    pub waits: WaitedFor,
     /// The network's share of it in thousandths; `None` where it is not known.
     pub network_permille: Option<u32>,
     /// How uneven the chunks were; `None` of fewer than three.
@@ -244,7 +244,7 @@ fn unfinished(document: &DiagnoseDocument<'_>) -> Option<Line> {
 }
 
 /// Where the time went, what took none left out.
-fn time(went: &Attribution, waits: Waits) -> Vec<Line> {
+fn time(went: &Attribution, waits: WaitedFor) -> Vec<Line> {
     let rows: Vec<Vec<String>> = Activity::ALL
         .into_iter()
         .filter(|activity| went.of(*activity) > 0)

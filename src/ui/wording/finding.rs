@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{
     Action, Activity, Anomaly, Attribution, Category, Concern, Direction, Evidence, Finding, Part,
-    Skew, Trend, Waits,
+    Skew, Trend, WaitedFor,
 };
 use crate::ui::units;
 
@@ -225,7 +225,7 @@ fn smaller_chunks(chunk_rows: u64, longest_first: bool, by_density: bool) -> Str
 }
 
 /// What most of the worker time depended on, in one line.
-pub fn limit(went: &Attribution, waits: Waits) -> String {
+pub fn limit(went: &Attribution, waits: WaitedFor) -> String {
     let Some(limit) = went.limit() else {
         return "too short to tell where the time went".to_owned();
     };
@@ -253,7 +253,7 @@ pub fn limit(went: &Attribution, waits: Waits) -> String {
 }
 
 /// The server, the network, or what is known of neither.
-fn source_limit(went: &Attribution, waits: Waits) -> String {
+fn source_limit(went: &Attribution, waits: WaitedFor) -> String {
     let share = |permille: u32| units::percent(u64::from(permille), 1000);
     let (rows, answer) = (
         went.permille(Activity::Rows),
@@ -280,7 +280,7 @@ fn source_limit(went: &Attribution, waits: Waits) -> String {
 }
 
 /// What is known of whose doing the waiting for the source was, as a note below the times.
-pub fn told_apart(waits: Waits) -> String {
+pub fn told_apart(waits: WaitedFor) -> String {
     match waits.network_permille() {
         Some(share) => format!(
             "Of the waiting for the source about {} was the network's, the rest the server's: {} while \
@@ -533,7 +533,7 @@ mod tests {
             encode_ms: 100,
             ..Attribution::default()
         };
-        let waits = |server, network| Waits { server, network };
+        let waits = |server, network| WaitedFor { server, network };
         let says = "the source was the limit: 71% of worker time waited for rows";
         assert_eq!(limit(&went, waits(9, 0)), says);
         assert_eq!(
@@ -552,7 +552,7 @@ mod tests {
         };
         assert!(limit(&went, waits(30, 10)).starts_with("the proof was the limit: 47%"));
         assert_eq!(
-            limit(&Attribution::default(), Waits::default()),
+            limit(&Attribution::default(), WaitedFor::default()),
             "too short to tell where the time went"
         );
     }

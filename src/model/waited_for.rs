@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// What workers that waited for the source were found to wait for, look by look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Waits {
+pub struct WaitedFor {
     /// Looks that found the server at work, or waiting for something on its side, such as a disk or a
     /// lock.
     pub server: u32,
@@ -20,7 +20,7 @@ pub struct Waits {
     pub network: u32,
 }
 
-impl Waits {
+impl WaitedFor {
     /// Fewer looks say nothing of the shares.
     pub const LOOKS_MIN: u32 = 10;
 
@@ -29,7 +29,7 @@ impl Waits {
         self.server.saturating_add(self.network)
     }
 
-    /// The network's share of the waiting, in thousandths: an estimate from [`Waits::looks`] looks.
+    /// The network's share of the waiting, in thousandths: an estimate from [`WaitedFor::looks`] looks.
     /// `None` where these are too few, or the source does not tell.
     pub fn network_permille(self) -> Option<u32> {
         let (network, looks) = (u64::from(self.network), u64::from(self.looks()));
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_share_needs_enough_looks() {
-        let of = |server, network| Waits { server, network };
+        let of = |server, network| WaitedFor { server, network };
         assert_eq!(of(0, 0).network_permille(), None);
         assert_eq!(of(0, 9).network_permille(), None);
         assert_eq!(of(10, 0).network_permille(), Some(0));
