@@ -307,7 +307,7 @@ impl Session for MemorySession {
         let range = match bounds {
             ChunkBounds::Key(range) => range,
             ChunkBounds::All => &whole,
-            ChunkBounds::Blocks(_) => panic!("there are no blocks here"),
+            _ => panic!("neither blocks nor NULLs here"),
         };
         let int = |value: &Option<KeyValue>, open: i64| match value {
             Some(value) => i64::try_from(value.as_int().unwrap()).unwrap(),
