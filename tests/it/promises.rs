@@ -76,8 +76,8 @@ pub(crate) async fn of_a_snapshot(
 pub(crate) async fn of_a_sink(
     sink: &dyn Sink,
     schema: &SchemaRef,
-    batch: &(dyn Fn(i64) -> RecordBatch + Sync),
-    there: &(dyn Fn() -> u64 + Sync),
+    batch: &dyn Fn(i64) -> RecordBatch,
+    there: &dyn Fn() -> u64,
 ) {
     let write = async |chunk: u32, starts: &[i64]| -> Vec<PartReceipt> {
         let mut writer = sink.open(chunk, schema.clone()).await.expect("a writer");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::consistency::DIGITS;
+use crate::extraction::DIGITS;
 use crate::ixtract::Cli;
 use crate::published::{Published, extract};
 use crate::servers::mysql::{MysqlDatabase, both};
