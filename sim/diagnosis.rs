@@ -276,6 +276,16 @@ async fn half_the_rows_that_were_believed_in_are_an_error_of_the_model() {
 async fn what_is_slow_is_an_anomaly_of_the_part_that_it_is() {
     let source = shown(|scene| scene.faults.batch = millis(60)).await;
     expect_costlier(&source, Part::Source, &Action::LookAtSource);
+    let line = |scene: &mut Scene| {
+        scene.faults.batch = millis(60);
+        scene.faults.network = true;
+    };
+    let network = shown(line).await;
+    expect_costlier(&network, Part::Source, &Action::LookAtNetwork);
+    let waited = network.finding.evidence.iter().any(
+        |fact| matches!(fact, Evidence::Waited { network_permille: 1000, looks } if *looks > 50),
+    );
+    assert!(waited, "{network:#?}");
     let machine = |scene: &mut Scene| {
         scene.encode = millis(40);
         scene.faults.decode = millis(20);

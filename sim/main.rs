@@ -11,6 +11,12 @@ mod world;
 /// The real engine against those worlds.
 mod engine;
 
+/// What sources and sinks promise, and that those held in memory do so, too.
+#[path = "../tests/it/promises.rs"]
+mod promises;
+
+mod contract;
+
 /// The engine within an impact budget.
 mod impact;
 

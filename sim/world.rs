@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use ixtract::clock::{Clock, SharedClock};
 use ixtract::model::*;
 use ixtract::source::{
-    Batch, BlockedSession, Result as SourceResult, Session, Snapshot, SourceError,
+    Batch, BlockedSession, Occupation, Result as SourceResult, Session, Snapshot, SourceError,
 };
 use ixtract::writer::{ChunkWriter, Meter, PartReceipt, Result as WriteResult, Sink, WriteError};
 use jiff::Timestamp;
@@ -59,6 +59,8 @@ pub(crate) struct Faults {
     pub(crate) batch: Duration,
     /// and so long to decode.
     pub(crate) decode: Duration,
+    /// Whoever waits for rows finds that the server waits for the network.
+    pub(crate) network: bool,
     /// Somebody waits for us from this time on.
     pub(crate) blocked_from: Option<Duration>,
     /// The count fails with this error.
@@ -83,8 +85,14 @@ const BATCH_ROWS: i64 = 10;
 impl World {
     /// The keys that bounds hold: the first, and the first behind them.
     fn reach(&self, bounds: &ChunkBounds) -> (i64, i64) {
-        let ChunkBounds::Key(range) = bounds else {
-            panic!("only key chunks here")
+        let whole = KeyRange {
+            lower: None,
+            upper: None,
+        };
+        let range = match bounds {
+            ChunkBounds::Key(range) => range,
+            ChunkBounds::All => &whole,
+            _ => panic!("neither blocks nor NULLs here"),
         };
         let int = |value: &Option<KeyValue>, open: i64| match value {
             Some(value) => i64::try_from(value.as_int().unwrap()).unwrap(),
@@ -229,6 +237,7 @@ impl Snapshot for MemorySnapshot {
             return Err(too_many());
         }
         Ok(Box::new(MemorySession {
+            number: opening,
             world: self.0.clone(),
             chunk: 0,
             next: 0,
@@ -254,6 +263,16 @@ impl Snapshot for MemorySnapshot {
             statement: "ALTER TABLE numbers ADD x int".into(),
         };
         Ok(waits.then_some(session).into_iter().collect())
+    }
+
+    async fn occupations(&self) -> SourceResult<Option<BTreeMap<u64, Occupation>>> {
+        let occupation = if self.0.faults.network {
+            Occupation::WaitingForUs
+        } else {
+            Occupation::AtWork
+        };
+        let sessions = 1..=u64::from(self.0.openings.load(Ordering::SeqCst));
+        Ok(Some(sessions.map(|number| (number, occupation)).collect()))
     }
 
     async fn cancel(&self) {
@@ -282,6 +301,7 @@ pub(crate) fn lost() -> SourceError {
 }
 
 struct MemorySession {
+    number: u32,
     world: Arc<World>,
     chunk: u32,
     next: i64,
@@ -293,6 +313,10 @@ struct MemorySession {
 
 #[async_trait]
 impl Session for MemorySession {
+    fn number(&self) -> Option<u64> {
+        Some(self.number.into())
+    }
+
     async fn begin(&mut self, bounds: &ChunkBounds) -> SourceResult<()> {
         if self.world.begun.fetch_add(1, Ordering::SeqCst) > 0 {
             tokio::time::sleep(self.world.faults.answer).await;
@@ -303,7 +327,8 @@ impl Session for MemorySession {
             let (first, end) = self.world.reach(&chunk.bounds);
             (first..end).contains(&self.next) || chunk.bounds == *bounds
         };
-        self.chunk = self.world.spec.chunks.iter().find(inside).unwrap().number;
+        let planned = self.world.spec.chunks.iter().find(inside);
+        self.chunk = planned.map_or(0, |chunk| chunk.number);
         self.sent = 0;
         self.given = 0;
         Ok(())

@@ -2,11 +2,11 @@
 //!
 //! The engine reads the clock a few times a batch, so every number here is measured, and what was
 //! not measured apart is not told apart: while rows stream, the server's work and the network's
-//! are one wait.
+//! are one wait. How that was shared is an estimate of its own, from looks at the server: [`waits`].
 
 use std::collections::BTreeMap;
 
-use crate::model::{Attribution, ChunkRecord, WorkerRecord};
+use crate::model::{Attribution, ChunkRecord, WaitedFor, WorkerRecord};
 
 /// Where the time of one chunk went.
 pub fn of_chunk(chunk: &ChunkRecord) -> Attribution {
@@ -23,6 +23,12 @@ pub fn of_chunk(chunk: &ChunkRecord) -> Attribution {
         other_ms: chunk.duration_ms.saturating_sub(known),
         ..Attribution::default()
     }
+}
+
+/// What workers were found waiting for, over all chunks.
+pub fn waits(chunks: &[ChunkRecord]) -> WaitedFor {
+    let each = chunks.iter().map(|chunk| chunk.waits);
+    each.fold(WaitedFor::default(), WaitedFor::plus)
 }
 
 /// Where the time of all workers went, from the start of the read to its end `elapsed_ms` later.
@@ -85,6 +91,7 @@ pub(super) mod tests {
             decode_ms: 0,
             write_ms: 0,
             storage_ms: 0,
+            waits: Default::default(),
             rows: 100,
             bytes: 1000,
             retries: 0,

@@ -224,6 +224,7 @@ impl View<'_> {
         }
         if self.slower() {
             costlier(self).into_iter().for_each(&mut add);
+            self.waited().into_iter().for_each(&mut add);
         }
         match self.standing {
             Some(standing) if !standing.anomalous => add(Evidence::Usual {
@@ -237,6 +238,29 @@ impl View<'_> {
                 needed: anomaly::BASELINE_RUNS_MIN as u32,
             }),
         }
+    }
+
+    /// Whose doing the waiting was, where it is known and has become longer.
+    fn waited(&self) -> Option<Evidence> {
+        let is_source = |fact: &Evidence| {
+            matches!(
+                fact,
+                Evidence::Costlier {
+                    part: Part::Source,
+                    ..
+                }
+            )
+        };
+        let waits = self.now.measures.waits;
+        let network_permille = waits.network_permille()?;
+        let looks = waits.looks();
+        costlier(self)
+            .iter()
+            .any(is_source)
+            .then_some(Evidence::Waited {
+                network_permille,
+                looks,
+            })
     }
 
     fn previous_change(&self) -> Option<Evidence> {
@@ -369,6 +393,7 @@ fn anomalous(view: &View<'_>) -> Ruling {
     let mut evidence = vec![unusual(standing)];
     if view.slower() {
         evidence.extend(costlier(view));
+        evidence.extend(view.waited());
     }
     let sure = standing.z > 3.0 && standing.runs >= 10;
     let certainty = if sure {

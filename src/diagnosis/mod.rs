@@ -129,6 +129,7 @@ fn measures(open: &RunOpen, close: &RunClose) -> Measures {
     Measures {
         skew: skew::measure(&close.chunks, &went),
         attribution: went,
+        waits: attribution::waits(&close.chunks),
         answer_ms: median(finished.map(|chunk| chunk.answer_ms)).unwrap_or(0),
         snapshot_ms: close.snapshot_ms,
         latency_us: open.source_then.latency_p50_us(),

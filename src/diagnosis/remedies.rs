@@ -18,7 +18,7 @@ pub(super) fn of(now: &Observed, found: &Found) -> Vec<Action> {
         Category::SourceLatency => latency(now, found),
         Category::DataSkew => skew(now),
         Category::ModelError => model(found),
-        Category::Anomaly => strange(found),
+        Category::Anomaly => strange(now, found),
         Category::Stable => limit(now),
     };
     if actions.is_empty() {
@@ -96,7 +96,7 @@ fn model(found: &Found) -> Vec<Action> {
 }
 
 /// What is strange and slow is looked for where it was slow.
-fn strange(found: &Found) -> Vec<Action> {
+fn strange(now: &Observed, found: &Found) -> Vec<Action> {
     if found.change.is_none_or(|change| change >= 0.0) {
         return Vec::new();
     }
@@ -106,6 +106,7 @@ fn strange(found: &Found) -> Vec<Action> {
     });
     let mut actions: Vec<Action> = parts
         .filter_map(|part| match part {
+            Part::Source if now.measures.waits.is_network() => Some(Action::LookAtNetwork),
             Part::Source => Some(Action::LookAtSource),
             Part::Processor => Some(Action::LookAtMachine),
             Part::Storage => Some(Action::LookAtStorage),
@@ -128,6 +129,7 @@ fn limit(now: &Observed) -> Vec<Action> {
         return Vec::new();
     }
     match part {
+        Part::Source if now.measures.waits.is_network() => vec![Action::NearerSource],
         Part::Source => vec![Action::ReadLess],
         Part::Processor => vec![Action::CheaperEncoding],
         Part::Storage => vec![Action::FasterStorage],

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::EngineError;
 use super::event::Event;
-use super::worker::{Cutting, Gauge, Report, Worker, blank};
+use super::gauge::Gauge;
+use super::worker::{Cutting, Report, Worker, blank};
 use super::{Execution, Settings, Work, watch};
 use crate::controller::within_run::{Backoff, Throttle};
 use crate::model::{
@@ -141,6 +142,13 @@ impl<'a> Dispatcher<'a> {
         .boxed();
         let (tell, mut felt) = mpsc::unbounded_channel();
         let mut feeling = self.start_feeling(tell);
+        let gauges = self.hands.values().map(|hand| Arc::clone(&hand.gauge));
+        let mut looking = watch::look_at_sessions(
+            self.snapshot.clone(),
+            self.settings.clock.clone(),
+            gauges.collect(),
+        )
+        .boxed();
         let mut tick = tokio::time::interval(TICK);
         while self.failure.is_none() && !self.done() {
             tokio::select! {
@@ -150,6 +158,7 @@ impl<'a> Dispatcher<'a> {
                 counted = &mut counting, if self.counting => self.hear_count(counted, on_event),
                 error = &mut blocking => self.fail(error.into()),
                 () = &mut feeling => {}
+                () = &mut looking => {}
                 Some(felt) = felt.recv() => self.feel(felt, on_event),
                 (end, index, _) = select_all(&mut ends), if !ends.is_empty() => {
                     drop(ends.swap_remove(index));

@@ -12,6 +12,7 @@ pub mod budget;
 mod dispatcher;
 mod error;
 pub mod event;
+mod gauge;
 mod host;
 mod retry;
 mod watch;

@@ -10,12 +10,16 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::dispatcher::Felt;
+use super::gauge::Gauge;
 use crate::clock::SharedClock;
 use crate::controller::within_run::Sample;
 use crate::source::{BlockedSession, Lag, Snapshot, SourceError};
 
 /// How often the source is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often what the server does for us is looked at: seldom enough to cost it nothing.
+const LOOKS: Duration = Duration::from_millis(200);
 
 /// Returns when somebody has waited for us longer than `limit`, with the error that ends the run.
 ///
@@ -50,6 +54,50 @@ pub(crate) async fn until_blocking(
                         session.statement
                     ),
                 };
+            }
+        }
+    }
+}
+
+/// Looks a few times a second at what the server's side of each session does while its worker waits, for
+/// as long as it is polled. A source that does not tell is not asked again.
+pub(super) async fn look_at_sessions(
+    snapshot: Arc<dyn Snapshot>,
+    clock: SharedClock,
+    gauges: Vec<Arc<Gauge>>,
+) {
+    let who_waits = || -> Vec<(&Gauge, u64)> {
+        let gauges = gauges.iter();
+        gauges
+            .filter_map(|gauge| Some((gauge.as_ref(), gauge.waits_for()?)))
+            .collect()
+    };
+    // The server looks half a round trip after it was asked, and that is when it must be known who waits.
+    let mut half = Duration::ZERO;
+    loop {
+        tokio::time::sleep(LOOKS).await;
+        let begun = clock.monotonic();
+        let mut asked = std::pin::pin!(snapshot.occupations());
+        let (answer, waiting) = tokio::select! {
+            biased;
+            answer = &mut asked => (answer, who_waits()),
+            () = tokio::time::sleep(half) => {
+                let waiting = who_waits();
+                (asked.await, waiting)
+            }
+        };
+        half = clock.monotonic().saturating_sub(begun) / 2;
+        let found = match answer {
+            Ok(Some(found)) => found,
+            Ok(None) => return std::future::pending().await,
+            Err(error) => {
+                tracing::debug!(%error, "cannot see what our sessions do");
+                return std::future::pending().await;
+            }
+        };
+        for (gauge, session) in waiting {
+            if let Some(occupation) = found.get(&session) {
+                gauge.found(*occupation);
             }
         }
     }

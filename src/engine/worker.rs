@@ -4,7 +4,7 @@ mod attempt;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use self::attempt::Interruption;
 use super::error::EngineError;
 use super::event::Event;
+use super::gauge::Gauge;
 use super::retry;
 use crate::clock::SharedClock;
 use crate::controller::within_run::Backoff;
@@ -51,19 +52,6 @@ pub(super) enum Report {
         record: ChunkRecord,
         error: EngineError,
     },
-}
-
-/// One worker's running totals of the attempt in hand, for progress.
-#[derive(Debug, Default)]
-pub(super) struct Gauge {
-    pub(super) rows: AtomicU64,
-    pub(super) bytes: AtomicU64,
-}
-
-impl Gauge {
-    fn clear(&self) {
-        self.rows.store(0, Ordering::Relaxed);
-    }
 }
 
 /// What a worker works with.
@@ -285,6 +273,7 @@ pub(super) fn blank(chunk: &PlannedChunk, worker: u32) -> ChunkRecord {
         decode_ms: 0,
         write_ms: 0,
         storage_ms: 0,
+        waits: Default::default(),
         rows: 0,
         bytes: 0,
         retries: 0,

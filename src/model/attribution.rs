@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::waited_for::WaitedFor;
+
 /// Something that a worker's time goes into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -11,8 +13,8 @@ pub enum Activity {
     /// Waiting until the server began to answer a chunk's query: the server and one round trip of
     /// the network.
     Answer,
-    /// Waiting for the rows of an answer: the server and the network, which cannot be told apart
-    /// from this end of the connection.
+    /// Waiting for the rows of an answer: the server and the network, which are told apart only by the
+    /// server's own account; see [`WaitedFor`].
     Rows,
     /// Turning the server's bytes into columns.
     Decode,
@@ -257,6 +259,8 @@ pub struct Skew {
 pub struct Measures {
     /// Where the workers' time went.
     pub attribution: Attribution,
+    /// Of the waiting for the source, what was the server's and what the network's.
+    pub waits: WaitedFor,
     /// How long the server took to begin to answer: the median over the chunks, in milliseconds.
     pub answer_ms: u64,
     /// How long it took to get the snapshot, locks included, in milliseconds.

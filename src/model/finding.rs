@@ -148,6 +148,13 @@ pub enum Evidence {
         /// Now.
         to_ns: u64,
     },
+    /// Whose doing the waiting for the source was, by looks at what the server did meanwhile.
+    Waited {
+        /// The network's share, in thousandths; the rest is the server's.
+        network_permille: u32,
+        /// Looks that this is estimated from.
+        looks: u32,
+    },
     /// The table had another number of rows than was predicted.
     RowsMispredicted {
         /// Predicted.
@@ -204,6 +211,8 @@ pub enum Action {
     RefreshStatistics,
     /// Select fewer columns or rows: the source has less to send.
     ReadLess,
+    /// Run nearer to the source, or select fewer columns or rows: the network has less to carry.
+    NearerSource,
     /// Cheaper compression, or a machine with more processors.
     CheaperEncoding,
     /// A faster disk or place, or stronger compression.
@@ -214,6 +223,8 @@ pub enum Action {
     LookAtMachine,
     /// See what else the source did meanwhile.
     LookAtSource,
+    /// See what else the network to the source carried meanwhile.
+    LookAtNetwork,
     /// Leave the server's count out, at the price of a weaker proof.
     LeaveCountOut,
     /// Fewer workers open fewer sessions; a pooler opens them sooner.

@@ -75,6 +75,7 @@ pub(crate) fn chunk(number: u32) -> ChunkRecord {
         decode_ms: 1,
         write_ms: 1,
         storage_ms: 1,
+        waits: Default::default(),
         rows: 1_000_000,
         bytes: 25,
         retries: 0,

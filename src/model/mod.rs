@@ -40,6 +40,7 @@ mod spread;
 mod steps;
 mod stored;
 mod verdict;
+mod waited_for;
 mod window;
 
 pub use attribution::{Activity, Attribution, Measures, Part, Severity, Skew};
@@ -102,4 +103,5 @@ pub use spread::Spread;
 pub use steps::Steps;
 pub use stored::{CleanRun, Predicted, RunRow, SourceThen, StoredRun};
 pub use verdict::{About, Advice, Objection, Standing, Verdict};
+pub use waited_for::WaitedFor;
 pub use window::{Increment, MarkKind, Newest, Watermark, Window};

@@ -17,6 +17,7 @@ use super::request::Selection;
 use super::resume::FinishedChunk;
 use super::snapshot::SnapshotFacts;
 use super::stored::SourceThen;
+use super::waited_for::WaitedFor;
 
 /// `rx-YYYYMMDD-HHMMSS-xxxxxxxx`: UTC time and eight hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -190,6 +191,9 @@ pub struct ChunkRecord {
     /// not told apart.
     #[serde(default)]
     pub storage_ms: u64,
+    /// What it was found waiting for while it waited for the source.
+    #[serde(default)]
+    pub waits: WaitedFor,
     /// Rows written.
     pub rows: u64,
     /// Bytes of the finished files.

@@ -25,6 +25,7 @@ pub(crate) fn stored() -> StoredRun {
             answer_ms: 10,
             decode_ms: 200,
             storage_ms: 0,
+            waits: Default::default(),
             write_ms: 100,
             rows: 250_000,
             bytes: 10_000_000,

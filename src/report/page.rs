@@ -253,7 +253,10 @@ fn sections(html: &mut Html, document: &Document<'_>) {
 fn limit(document: &Document<'_>) -> String {
     match document.run.attribution.total_ms() {
         0 => String::new(),
-        _ => sentence(&wording::limit(&document.run.attribution)),
+        _ => sentence(&wording::limit(
+            &document.run.attribution,
+            document.run.waits,
+        )),
     }
 }
 

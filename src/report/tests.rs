@@ -37,6 +37,8 @@ fn drawn(stored: &StoredRun, newest_first: &[RunRow]) -> String {
             run: &stored.run,
             excluded: Vec::new(),
             attribution: attribution::of_run(&stored.chunks, &stored.workers, 2_000),
+            waits: attribution::waits(&stored.chunks),
+            network_permille: None,
             skew: None,
             chunks: chunks.collect(),
             workers: &stored.workers,

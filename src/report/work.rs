@@ -94,7 +94,7 @@ pub(super) fn total(html: &mut Html, document: &Document<'_>) {
     html.leaf(
         "p",
         &[("class", "note")],
-        "While rows stream, the server and the network cannot be told apart from this end.",
+        &wording::told_apart(document.run.waits),
     );
 }
 

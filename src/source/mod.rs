@@ -29,6 +29,7 @@ pub mod sqlite;
 pub mod url;
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -280,12 +281,27 @@ pub trait Snapshot: Send + Sync {
         Ok(Pulse::default())
     }
 
+    /// What each session of this snapshot does by the server's own account, under [`Session::number`],
+    /// asked on the source's own connection beside the readers; `None` where the source does not tell.
+    async fn occupations(&self) -> Result<Option<BTreeMap<u64, Occupation>>> {
+        Ok(None)
+    }
+
     /// Asks the server to stop whatever this snapshot's sessions are executing. Best effort, at
     /// most a few seconds.
     async fn cancel(&self);
 
     /// Ends the snapshot and checks that the relation was the same from beginning to end.
     async fn close(&self) -> Result<()>;
+}
+
+/// What a session does by its server's own account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occupation {
+    /// It works, or waits for something on the server's side, such as a disk or a lock.
+    AtWork,
+    /// It waits until we take more of what it has sent, or ask for more.
+    WaitingForUs,
 }
 
 /// How a source is at one moment.
@@ -326,6 +342,11 @@ pub struct BlockedSession {
 /// A future of [`Session::next`] may be dropped; the session is then of no further use.
 #[async_trait]
 pub trait Session: Send {
+    /// The server's own number of this session, where it has one.
+    fn number(&self) -> Option<u64> {
+        None
+    }
+
     /// Starts reading a chunk.
     async fn begin(&mut self, chunk: &ChunkBounds) -> Result<()>;
 

@@ -73,6 +73,11 @@ impl<L: Line> Seat<L> {
         Arc::clone(&self.link).try_lock_owned().ok()
     }
 
+    /// The server's number of the connection.
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
     fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }

@@ -18,6 +18,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("resume.sql"),
     include_str!("teachers.sql"),
     include_str!("drift.sql"),
+    include_str!("waits.sql"),
 ];
 
 /// Marks a SQLite file as ours: `ixtr` in ASCII.

@@ -345,11 +345,11 @@ fn insert_chunk(
 ) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
         "INSERT INTO chunks (run_id, number, worker, status, started_ms, duration_ms, query_ms,
-             answer_ms, decode_ms, write_ms, storage_ms, rows, bytes, retries, files_json,
-             nulled_json, error)
+             answer_ms, decode_ms, write_ms, storage_ms, waits_server, waits_network, rows, bytes,
+             retries, files_json, nulled_json, error)
          VALUES (:run, :number, :worker, :status, :started_ms, :duration_ms, :query_ms,
-             :answer_ms, :decode_ms, :write_ms, :storage_ms, :rows, :bytes, :retries, :files,
-             :nulled, :error)",
+             :answer_ms, :decode_ms, :write_ms, :storage_ms, :waits_server, :waits_network, :rows, :bytes,
+             :retries, :files, :nulled, :error)",
     )?;
     insert.execute(named_params! {
         ":run": id.as_str(),
@@ -363,6 +363,8 @@ fn insert_chunk(
         ":decode_ms": stored_count(chunk.decode_ms),
         ":write_ms": stored_count(chunk.write_ms),
         ":storage_ms": stored_count(chunk.storage_ms),
+        ":waits_server": chunk.waits.server,
+        ":waits_network": chunk.waits.network,
         ":rows": stored_count(chunk.rows),
         ":bytes": stored_count(chunk.bytes),
         ":retries": chunk.retries,

@@ -8,7 +8,7 @@ use super::history::{status, understood, understood_if_any};
 use super::{Result, StateError, Store, stored_count, stored_time};
 use crate::model::{
     Anomaly, ChunkRecord, CleanRun, Predicted, Recorded, Resumption, RunId, RunRow, Scope,
-    SourceThen, StoredRun, WorkerRecord,
+    SourceThen, StoredRun, WaitedFor, WorkerRecord,
 };
 
 /// The columns of a run's row that [`run_row`] reads, by name; never the plan, which is long.
@@ -41,7 +41,8 @@ pub(super) const CLEAN: &str = "
 
 const CHUNKS: &str = "
     SELECT number, worker, status, started_ms, duration_ms, query_ms, answer_ms, decode_ms,
-           write_ms, storage_ms, rows, bytes, retries, files_json, nulled_json, error
+           write_ms, storage_ms, waits_server, waits_network, rows, bytes, retries, files_json,
+           nulled_json, error
     FROM chunks WHERE run_id = ?1 ORDER BY number";
 
 const WORKERS: &str = "
@@ -270,6 +271,10 @@ fn chunk(row: &Row<'_>) -> rusqlite::Result<ChunkRecord> {
         decode_ms: count(row, "decode_ms")?,
         write_ms: count(row, "write_ms")?,
         storage_ms: count(row, "storage_ms")?,
+        waits: WaitedFor {
+            server: row.get("waits_server")?,
+            network: row.get("waits_network")?,
+        },
         rows: count(row, "rows")?,
         bytes: count(row, "bytes")?,
         retries: row.get("retries")?,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::wording::finding as wording;
 use super::{Line, table, units};
 use crate::model::{
-    Activity, Attribution, ChunkRecord, ChunkStatus, RunRow, RunStatus, Severity, Skew,
+    Activity, Attribution, ChunkRecord, ChunkStatus, RunRow, RunStatus, Severity, Skew, WaitedFor,
     WorkerRecord,
 };
 
@@ -24,6 +24,10 @@ pub struct DiagnoseDocument<'a> {
     pub excluded: Vec<&'static str>,
     /// Where the time of all workers went, in milliseconds.
     pub attribution: Attribution,
+    /// Of the waiting for the source, what was the server's and what the network's, look by look.
+    pub waits: WaitedFor,
+    /// The network's share of it in thousandths; `None` where it is not known.
+    pub network_permille: Option<u32>,
     /// How uneven the chunks were; `None` of fewer than three.
     pub skew: Option<Skew>,
     /// Every chunk.
@@ -85,7 +89,7 @@ pub fn view(document: &DiagnoseDocument<'_>) -> Vec<Line> {
         run.source
     ))];
     lines.extend(facts(document));
-    lines.extend(time(&document.attribution));
+    lines.extend(time(&document.attribution, document.waits));
     lines.extend(workers(document));
     if run.finding.is_some() {
         lines.extend([Line::Blank, Line::Heading("What can be done".to_owned())]);
@@ -114,7 +118,10 @@ pub fn facts(document: &DiagnoseDocument<'_>) -> Vec<Line> {
         lines.push(Line::fact("anomaly", wording::anomaly(anomaly)));
     }
     if document.attribution.total_ms() > 0 {
-        lines.push(Line::fact("limit", wording::limit(&document.attribution)));
+        lines.push(Line::fact(
+            "limit",
+            wording::limit(&document.attribution, document.waits),
+        ));
     }
     lines.extend(chunk_times(document));
     lines.extend(unfinished(document));
@@ -237,7 +244,7 @@ fn unfinished(document: &DiagnoseDocument<'_>) -> Option<Line> {
 }
 
 /// Where the time went, what took none left out.
-fn time(went: &Attribution) -> Vec<Line> {
+fn time(went: &Attribution, waits: WaitedFor) -> Vec<Line> {
     let rows: Vec<Vec<String>> = Activity::ALL
         .into_iter()
         .filter(|activity| went.of(*activity) > 0)
@@ -256,10 +263,7 @@ fn time(went: &Attribution) -> Vec<Line> {
         Line::Blank,
         Line::Heading("Where the workers' time went".to_owned()),
         Line::Text(table::grid(&["", "time", "share"], rows, &[1, 2])),
-        Line::Text(
-            "  While rows stream, the server and the network cannot be told apart from this end."
-                .to_owned(),
-        ),
+        Line::Text(format!("  {}", wording::told_apart(waits))),
     ]
 }
 

@@ -191,7 +191,7 @@ fn diagnosis(run: &RunDocument) -> Vec<Line> {
     let Some(found) = &run.finding else {
         return Vec::new();
     };
-    let limit = finding::limit(&found.measures.attribution);
+    let limit = finding::limit(&found.measures.attribution, found.measures.waits);
     let text = format!("{}\n{limit}", finding::headline(found));
     let mut lines = vec![Line::fact("diagnosis", text)];
     if let Some(anomaly) = &run.anomaly {

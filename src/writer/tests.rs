@@ -176,6 +176,7 @@ fn record(number: u32, rows: u64) -> ChunkRecord {
         answer_ms: 0,
         decode_ms: 0,
         storage_ms: 0,
+        waits: Default::default(),
         write_ms: 0,
         rows,
         bytes: 0,

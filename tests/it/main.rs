@@ -8,6 +8,7 @@ mod browser; // A page as a browser shows it.
 mod extraction; // A table, the directory it is extracted to, and what came out.
 mod gate; // Stops readers in the middle of their rows until the test lets them go.
 mod ixtract; // The real program, started in a home of its own.
+mod promises; // What sources and sinks promise, real ones and those of the simulation.
 mod proxy; // A network that is slow, hangs or breaks.
 mod published; // What one run published, and what it left.
 mod random; // Data that follows from a seed.
@@ -63,6 +64,7 @@ mod sqlserver; // SQL Server, by a peer that speaks its protocol: types, one poi
 mod state; // What is remembered, and for whom.
 mod stores; // Object stores: publish, race, crash, fail.
 mod tidy; // Who may know whom, and how long a file may be.
+mod waiting; // Whose doing a wait is: the server's or the network's.
 mod windows; // Incremental windows: every row in exactly one, whatever happens from night to night.
 
 /// What `tests/run` found out about this machine.

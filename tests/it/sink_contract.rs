@@ -169,6 +169,17 @@ fn expect_true(subject: &Subject, receipts: &[PartReceipt], rows: &[i64]) {
     assert_eq!(read, rows);
 }
 
+async fn what_the_simulation_promises_too(subject: Subject) {
+    let there = || {
+        subject
+            .files()
+            .iter()
+            .map(|path| ids(path).len() as u64)
+            .sum()
+    };
+    crate::promises::of_a_sink(&*subject.sink, &schema(), &batch, &there).await;
+}
+
 async fn receipts_are_true(subject: Subject) {
     let receipts = subject.write(3, &[0, 1000, 2000]).await;
     assert!(!receipts.is_empty() && receipts.iter().all(|receipt| receipt.chunk == 3));
@@ -333,6 +344,7 @@ macro_rules! for_every_sink {
 }
 
 for_every_sink!(
+    what_the_simulation_promises_too,
     receipts_are_true,
     a_chunk_without_rows_gives_no_receipt_and_no_file,
     what_is_aborted_or_dropped_is_nowhere,

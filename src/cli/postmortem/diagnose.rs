@@ -31,7 +31,10 @@ pub(super) fn document<'a>(
         attribution: attribution::of_chunk(chunk),
         chunk,
     });
+    let waits = attribution::waits(chunks);
     DiagnoseDocument {
+        waits,
+        network_permille: waits.network_permille(),
         skew: skew::measure(chunks, &went),
         attribution: went,
         chunks: of_chunks.collect(),

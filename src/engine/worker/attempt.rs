@@ -59,6 +59,9 @@ impl Worker {
         let session = session.as_mut().ok_or_else(|| EngineError::WorkerDied {
             why: format!("{} was started without a session", chunk.id()),
         })?;
+        self.gauge.set_session(session.number());
+        // Looks at what an attempt before did are not this one's.
+        self.gauge.take_waits();
         let started = self.clock.monotonic();
         record.started_ms = millis(started.saturating_sub(self.origin));
         let mut writer = self.sink.open(chunk.number, self.schema.clone()).await?;
@@ -129,6 +132,7 @@ impl Worker {
         record.answer_ms = millis(tally.answer);
         record.decode_ms = millis(tally.decoded);
         record.write_ms = millis(tally.wrote);
+        record.waits = self.gauge.take_waits();
         if !tally.held.is_zero() {
             self.report(Report::Told(Event::HeldUp {
                 worker: self.number,
@@ -198,11 +202,13 @@ impl Worker {
             mark = now;
             spent
         };
+        let waiting = self.gauge.wait();
         tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(Interruption::Stopped),
             begun = session.begin(piece) => begun?,
         }
+        drop(waiting);
         let answer = lap();
         tally.waited += answer;
         if tally.answer.is_zero() {
@@ -214,11 +220,13 @@ impl Worker {
                 self.released().await?;
                 tally.held += lap();
             }
+            let waiting = self.gauge.wait();
             let batch = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Err(Interruption::Stopped),
                 batch = session.next() => batch?,
             };
+            drop(waiting);
             let spent = lap();
             let Some(batch) = batch else {
                 tally.waited += spent;

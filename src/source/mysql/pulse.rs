@@ -1,8 +1,9 @@
 //! How a server is while a run reads from it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::{Lag, Pulse, Result};
+use super::super::{Lag, Occupation, Pulse, Result};
 use super::Base;
 use super::classify::{self, Subject};
 use super::examine::replica_status;
@@ -41,4 +42,31 @@ pub(super) async fn pulse(base: &Base, lag: bool) -> Result<Pulse> {
         Err(error) => return Err(link.explain(&subject, &error)),
     };
     Ok(pulse)
+}
+
+/// What these connections do. The server's words for one that waits until its client takes more of an
+/// answer are `Writing to net`, and `Sending to client` from MySQL 8.0.17 on.
+pub(super) async fn occupations(base: &Base, ids: &[u32]) -> Result<BTreeMap<u64, Occupation>> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+    let sql = format!(
+        "SELECT ID, IF(COMMAND = 'Sleep' OR STATE IN ('Writing to net', 'Sending to client'), 1, 0) \
+         FROM information_schema.PROCESSLIST WHERE ID IN ({})",
+        ids.join(", ")
+    );
+    let subject = Subject::catalogue(base.connector.place(), base.connector.account());
+    let mut link = base.link().await?;
+    let rows = link.texts(&subject, &sql).await?;
+    let told = rows.into_iter().filter_map(|row| {
+        let mut texts = row.into_iter().flatten();
+        let number = texts.next()?.parse().ok()?;
+        let occupation = match texts.next()?.as_str() {
+            "1" => Occupation::WaitingForUs,
+            _ => Occupation::AtWork,
+        };
+        Some((number, occupation))
+    });
+    Ok(told.collect())
 }

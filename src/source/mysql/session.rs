@@ -162,6 +162,10 @@ async fn open(
 
 #[async_trait]
 impl Session for MysqlSession {
+    fn number(&self) -> Option<u64> {
+        Some(self.seat.id().into())
+    }
+
     async fn begin(&mut self, chunk: &ChunkBounds) -> Result<()> {
         if self.dead || self.reading.is_some() {
             return Err(self.ended());

@@ -1,12 +1,13 @@
 //! One point in time of a relation, and who waits for us because of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::super::frozen::Frozen;
-use super::super::{BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest};
+use super::super::{BlockedSession, Occupation, Pulse, Result, Session, Snapshot, SnapshotRequest};
 use super::Base;
 use super::acquire::Acquisition;
 use super::classify::Subject;
@@ -118,6 +119,13 @@ impl Snapshot for MysqlSnapshot {
 
     async fn pulse(&self, lag: bool) -> Result<Pulse> {
         super::pulse::pulse(&self.shared.base, lag).await
+    }
+
+    async fn occupations(&self) -> Result<Option<BTreeMap<u64, Occupation>>> {
+        let ours = self.shared.seats.ids();
+        super::pulse::occupations(&self.shared.base, &ours)
+            .await
+            .map(Some)
     }
 
     async fn cancel(&self) {

@@ -1,9 +1,12 @@
 //! How a server is while a run reads from it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio_postgres::types::Type;
+
 use super::super::dialect::quote_identifier;
-use super::super::{Lag, Pulse, Result};
+use super::super::{Lag, Occupation, Pulse, Result};
 use super::Base;
 use super::classify::Subject;
 
@@ -50,4 +53,32 @@ pub(super) async fn pulse(base: &Base, lag: bool) -> Result<Pulse> {
         };
     }
     Ok(pulse)
+}
+
+/// What processes of ours do, with whether each waits for its client: for a statement, or until it takes
+/// more of an answer. A server that keeps no account of activities says so by another state.
+const OCCUPATIONS: &str = "
+    SELECT a.pid, a.state <> 'active' OR coalesce(a.wait_event_type = 'Client', false)
+    FROM unnest($1::int4[]) AS ours (pid), pg_stat_get_activity(ours.pid) AS a
+    WHERE a.state IN ('active', 'idle', 'idle in transaction')";
+
+/// What these server processes do.
+pub(super) async fn occupations(base: &Base, pids: &[i32]) -> Result<BTreeMap<u64, Occupation>> {
+    let subject = Subject::catalogue(base.connector.place());
+    let link = base.link().await?;
+    let rows = link
+        .ask(&subject, OCCUPATIONS, &[(&pids, Type::INT4_ARRAY)])
+        .await?;
+    let occupation = |waits| {
+        if waits {
+            Occupation::WaitingForUs
+        } else {
+            Occupation::AtWork
+        }
+    };
+    let told = rows.iter().filter_map(|row| {
+        let number = u64::try_from(row.get::<_, i32>(0)).ok()?;
+        Some((number, occupation(row.get(1))))
+    });
+    Ok(told.collect())
 }

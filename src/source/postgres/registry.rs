@@ -66,6 +66,14 @@ impl Registry {
             .find_map(|(number, member)| Some((*number, member.export.clone()?)))
     }
 
+    /// The server process of a session.
+    fn pid(&self, number: u64) -> Option<i32> {
+        self.members()
+            .by_number
+            .get(&number)
+            .map(|member| member.pid)
+    }
+
     /// The server processes of all sessions.
     pub(super) fn pids(&self) -> Vec<i32> {
         let members = self.members();
@@ -91,6 +99,11 @@ pub(super) struct Registration {
 }
 
 impl Registration {
+    /// The session's server process; `None` once it was taken out.
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.registry.pid(self.number)
+    }
+
     /// Leaves early: the session's transaction is over.
     pub(super) fn withdraw(&self) {
         self.registry.remove(self.number);

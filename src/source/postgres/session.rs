@@ -133,6 +133,10 @@ impl PgSession {
 
 #[async_trait]
 impl Session for PgSession {
+    fn number(&self) -> Option<u64> {
+        u64::try_from(self.registration.pid()?).ok()
+    }
+
     async fn begin(&mut self, chunk: &ChunkBounds) -> Result<()> {
         if self.state != State::Idle {
             return Err(self.ended());

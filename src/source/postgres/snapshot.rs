@@ -4,6 +4,7 @@
 //! imports it, takes a lock of its own and exports the snapshot again, so that any survivor can hand
 //! it on when the coordinator is lost. The snapshot is over when nobody is left.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio_postgres::types::Type;
 
 use super::super::dialect::quote_relation;
 use super::super::{
-    BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
+    BlockedSession, Occupation, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
 };
 use super::Base;
 use super::classify::Subject;
@@ -356,6 +357,13 @@ impl Snapshot for PgSnapshot {
 
     async fn pulse(&self, lag: bool) -> Result<Pulse> {
         super::pulse::pulse(&self.shared.base, lag).await
+    }
+
+    async fn occupations(&self) -> Result<Option<BTreeMap<u64, Occupation>>> {
+        let ours = self.shared.registry.pids();
+        super::pulse::occupations(&self.shared.base, &ours)
+            .await
+            .map(Some)
     }
 
     async fn cancel(&self) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{
     Action, Activity, Anomaly, Attribution, Category, Concern, Direction, Evidence, Finding, Part,
-    Skew, Trend,
+    Skew, Trend, WaitedFor,
 };
 use crate::ui::units;
 
@@ -98,6 +98,10 @@ pub fn evidence(fact: &Evidence) -> String {
             nanos(*to_ns),
             nanos(*from_ns)
         ),
+        Evidence::Waited {
+            network_permille,
+            looks,
+        } => shared(*network_permille, *looks),
         Evidence::RowsMispredicted { predicted, rows } => {
             mispredicted(units::count(*rows) + " rows", units::count(*predicted))
         }
@@ -105,6 +109,19 @@ pub fn evidence(fact: &Evidence) -> String {
             predicted,
             throughput,
         } => mispredicted(units::rate(*throughput), units::rate(*predicted)),
+    }
+}
+
+/// Whose doing the waiting was.
+fn shared(network_permille: u32, looks: u32) -> String {
+    let share = |permille: u32| units::percent(u64::from(permille), 1000);
+    let looks = units::plural(u64::from(looks), "look");
+    if network_permille >= 500 {
+        let share = share(network_permille);
+        format!("the server waited for the network to take what it had in {share} of {looks}")
+    } else {
+        let share = share(1000 - network_permille.min(1000));
+        format!("the server was still at work in {share} of {looks}")
     }
 }
 
@@ -166,6 +183,10 @@ pub fn action(action: &Action) -> String {
                 .to_owned()
         }
         Action::ReadLess => "to be faster, ask the source for less: --columns, --where".to_owned(),
+        Action::NearerSource => {
+            "to be faster, run nearer to the source, or let the network carry less: --columns, --where"
+                .to_owned()
+        }
         Action::CheaperEncoding => {
             "to be faster, use a machine with more processors, or cheaper --compression".to_owned()
         }
@@ -176,6 +197,9 @@ pub fn action(action: &Action) -> String {
         Action::LookAtMachine => "see what else this machine did then".to_owned(),
         Action::LookAtSource => {
             "see what else the source, or the network to it, did then".to_owned()
+        }
+        Action::LookAtNetwork => {
+            "see what else the network to the source carried then".to_owned()
         }
         Action::LeaveCountOut => {
             "to be faster, leave the server's count out with --proof stream, a weaker proof"
@@ -201,30 +225,14 @@ fn smaller_chunks(chunk_rows: u64, longest_first: bool, by_density: bool) -> Str
 }
 
 /// What most of the worker time depended on, in one line.
-pub fn limit(went: &Attribution) -> String {
+pub fn limit(went: &Attribution, waits: WaitedFor) -> String {
     let Some(limit) = went.limit() else {
         return "too short to tell where the time went".to_owned();
     };
     let share = |permille: u32| units::percent(u64::from(permille), 1000);
     let whole = share(went.part_permille(limit));
     match limit {
-        Part::Source => {
-            let (rows, answer) = (
-                went.permille(Activity::Rows),
-                went.permille(Activity::Answer),
-            );
-            if rows >= answer {
-                format!(
-                    "the server was the limit: {} of worker time waited for rows",
-                    share(rows)
-                )
-            } else {
-                format!(
-                    "the server was the limit: {} of worker time waited for it to answer",
-                    share(answer)
-                )
-            }
-        }
+        Part::Source => source_limit(went, waits),
         Part::Processor => format!(
             "this machine was the limit: {whole} of worker time went into decoding and encoding"
         ),
@@ -241,6 +249,54 @@ pub fn limit(went: &Attribution) -> String {
             format!("the proof was the limit: {whole} of worker time waited for the server's count")
         }
         Part::Balance => format!("uneven work was the limit: {whole} of worker time had no chunk"),
+    }
+}
+
+/// The server, the network, or what is known of neither.
+fn source_limit(went: &Attribution, waits: WaitedFor) -> String {
+    let share = |permille: u32| units::percent(u64::from(permille), 1000);
+    let (rows, answer) = (
+        went.permille(Activity::Rows),
+        went.permille(Activity::Answer),
+    );
+    let waited = if rows >= answer {
+        format!("{} of worker time waited for rows", share(rows))
+    } else {
+        format!(
+            "{} of worker time waited for answers to begin",
+            share(answer)
+        )
+    };
+    let Some(network_permille) = waits.network_permille() else {
+        return format!("the source was the limit: {waited}");
+    };
+    let limit = if waits.is_network() {
+        "network"
+    } else {
+        "server"
+    };
+    let whose = shared(network_permille, waits.looks());
+    format!("the {limit} was the limit: {waited}; {whose}")
+}
+
+/// What is known of whose doing the waiting for the source was, as a note below the times.
+pub fn told_apart(waits: WaitedFor) -> String {
+    match waits.network_permille() {
+        Some(share) => format!(
+            "Of the waiting for the source about {} was the network's, the rest the server's: {} while \
+             workers waited found the server waiting for us {}.",
+            units::percent(u64::from(share), 1000),
+            units::plural(u64::from(waits.looks()), "look"),
+            units::plural(u64::from(waits.network), "time")
+        ),
+        None if waits.looks() > 0 => format!(
+            "{} at the server while workers waited: too few to tell it from the network.",
+            units::plural(u64::from(waits.looks()), "look")
+        ),
+        None => {
+            "While rows stream, this source and the way to it cannot be told apart from this end."
+                .to_owned()
+        }
     }
 }
 
@@ -477,15 +533,26 @@ mod tests {
             encode_ms: 100,
             ..Attribution::default()
         };
-        let says = "the server was the limit: 71% of worker time waited for rows";
-        assert_eq!(limit(&went), says);
+        let waits = |server, network| WaitedFor { server, network };
+        let says = "the source was the limit: 71% of worker time waited for rows";
+        assert_eq!(limit(&went, waits(9, 0)), says);
+        assert_eq!(
+            limit(&went, waits(30, 10)),
+            "the server was the limit: 71% of worker time waited for rows; the server was still at \
+             work in 75% of 40 looks"
+        );
+        assert_eq!(
+            limit(&went, waits(10, 30)),
+            "the network was the limit: 71% of worker time waited for rows; the server waited for \
+             the network to take what it had in 75% of 40 looks"
+        );
         let went = Attribution {
             count_ms: 900,
             ..went
         };
-        assert!(limit(&went).starts_with("the proof was the limit: 47%"));
+        assert!(limit(&went, waits(30, 10)).starts_with("the proof was the limit: 47%"));
         assert_eq!(
-            limit(&Attribution::default()),
+            limit(&Attribution::default(), WaitedFor::default()),
             "too short to tell where the time went"
         );
     }

@@ -9,6 +9,7 @@ use super::for_every_source;
 use super::subject::{ROWS, Row, Subject, keys, read, read_alone, read_of, sorted};
 
 for_every_source!(
+    what_the_simulation_promises_too,
     key_chunks_together_are_the_whole,
     block_chunks_together_are_the_whole,
     a_session_reads_one_chunk_after_another,
@@ -39,6 +40,13 @@ async fn expect_whole(snapshot: &dyn Snapshot, chunks: &[ChunkBounds]) {
         rows.extend(read(&mut *session, chunk).await);
     }
     assert_eq!(sorted(rows), whole);
+}
+
+async fn what_the_simulation_promises_too(subject: &Subject) {
+    let table = subject.table("orders").await;
+    let snapshot = subject.snapshot(&read_of(&table), 2).await;
+    let chunks = cover(&[30, 1500, 6000].map(KeyValue::Int));
+    crate::promises::of_a_snapshot(&*snapshot, &chunks, &keys(Some(-50), Some(-40))).await;
 }
 
 async fn key_chunks_together_are_the_whole(subject: &Subject) {
