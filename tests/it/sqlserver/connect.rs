@@ -138,7 +138,9 @@ fn flags_and_variables_say_the_same() {
         .by(wrong)
         .run(&[])
         .expect_code(77);
-    assert!(refused.stderr.contains("error 18456"), "{refused:#?}");
+    for part in ["error 18456", "SQLCMDPASSWORD"] {
+        assert!(refused.stderr.contains(part), "{part}: {refused:#?}");
+    }
     assert!(!refused.stderr.contains("a-wrong-secret"), "{refused:#?}");
 
     let cli = Cli::new().env("MSSQL_PASSWORD", &address.password);
