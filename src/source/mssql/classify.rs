@@ -87,6 +87,7 @@ pub(super) fn connecting(place: &Place, error: &Error) -> SourceError {
                     target: format!("{}/{}", place.target, place.database),
                     user: place.user.clone(),
                     why,
+                    secrets: "SQLCMDPASSWORD",
                 },
                 _ => SourceError::Unreachable { target, why },
             },
