@@ -86,7 +86,12 @@ fn strict_encryption_is_encrypted_from_the_first_byte_on() {
     };
     shown(&file("client.crt"), &file("client.key")).expect_code(0);
     let unknown = shown(&other, &file("other-ca.key")).expect_code(69);
-    assert!(unknown.stderr.contains("certificate"), "{unknown:#?}");
+    assert!(
+        unknown
+            .stderr
+            .contains("the server refuses the certificate"),
+        "{unknown:#?}"
+    );
     let none = shown("/nowhere/client.pem", &file("client.key")).expect_code(69);
     assert!(none.stderr.contains("/nowhere/client.pem"), "{none:#?}");
 }
