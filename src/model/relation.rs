@@ -172,8 +172,26 @@ pub struct Column {
     #[serde(default, skip_serializing_if = "OnUnrepresentable::is_fail")]
     pub on_unrepresentable: OnUnrepresentable,
     /// `--lossy`: values are rounded or cut where the output type asks for it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        default,
+        skip_serializing_if = "std::ops::Not::not",
+        deserialize_with = "allowed"
+    )]
     pub lossy: bool,
+}
+
+/// A manifest says of a column in the same place what else of its values is not written.
+fn allowed<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Said {
+        Allowed(bool),
+        Loss(String),
+    }
+    Ok(match Said::deserialize(from)? {
+        Said::Allowed(allowed) => allowed,
+        Said::Loss(loss) => loss == "true",
+    })
 }
 
 impl Column {

@@ -34,6 +34,8 @@ pub enum SourceError {
         user: String,
         /// The server's words.
         why: String,
+        /// Where else than by our own flags its clients have passwords from.
+        secrets: &'static str,
     },
     /// The database, or the SQLite file, does not exist.
     #[error("there is no database '{database}' at {target}")]
@@ -370,9 +372,9 @@ impl From<SourceError> for Failure {
                 "give the server's CA with --tls-ca FILE; --tls require encrypts without verifying the server".to_owned(),
                 ExitCode::Unreachable,
             ),
-            E::Login { why, .. } => (
+            E::Login { why, secrets, .. } => (
                 why,
-                "check the user and the password (IXTRACT_PASSWORD, --password-file, ~/.pgpass)".to_owned(),
+                format!("check the user and the password (IXTRACT_PASSWORD, --password-file, {secrets})"),
                 ExitCode::Denied,
             ),
             E::DatabaseMissing { why, .. } => {

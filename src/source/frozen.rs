@@ -6,10 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
+use super::dialect::DialectError;
 use super::seats::{Line, Seat, Seats};
 use super::{Result, SnapshotRequest, SourceError};
 use crate::model::{
-    ChunkBounds, Consistency, ConsistencyLevel, KeySum, ReadSpec, Relation, SnapshotFacts,
+    ChunkBounds, Consistency, ConsistencyLevel, Key, KeyRange, KeySum, ReadSpec, Relation,
+    SnapshotFacts,
 };
 
 /// Sessions that stand at one point in time, as far as `level` says.
@@ -139,6 +141,9 @@ pub(super) trait Frozen: Sync {
     /// Its connections.
     type Line: Line;
 
+    /// What is asked on them.
+    type Question: Send;
+
     fn seats(&self) -> &Seats<Self::Line>;
 
     /// Where it is: `host:port`, or a socket's path.
@@ -151,8 +156,23 @@ pub(super) trait Frozen: Sync {
     /// A session where each chunk has its own point in time.
     async fn open(&self) -> Result<Self::Line>;
 
-    /// What the server counts of a chunk, as it writes it.
-    async fn counted(&self, link: &mut Self::Line, chunk: &ChunkBounds) -> Result<Option<String>>;
+    /// What counts a chunk's rows.
+    fn counting(&self, chunk: &ChunkBounds) -> Result<Self::Question>;
+
+    /// What asks whether the server, too, takes a range's bounds to be in order; `None` where there is
+    /// nothing to ask.
+    fn ascending(
+        &self,
+        key: &Key,
+        range: &KeyRange,
+    ) -> std::result::Result<Option<Self::Question>, DialectError>;
+
+    /// The first value of an answer's first row.
+    async fn first(
+        &self,
+        link: &mut Self::Line,
+        question: Self::Question,
+    ) -> Result<Option<String>>;
 
     /// What it sums of a chunk's keys.
     async fn sum(
@@ -161,10 +181,6 @@ pub(super) trait Frozen: Sync {
         chunk: &ChunkBounds,
         columns: &[String],
     ) -> Result<KeySum>;
-
-    /// What the server answers to whether it, too, takes the bounds to be in order; `None` where there
-    /// is nothing to ask.
-    async fn ascends(&self, link: &mut Self::Line, chunk: &ChunkBounds) -> Result<Option<String>>;
 
     /// Whether each chunk has a point in time of its own.
     fn per_chunk(&self) -> bool {
@@ -271,7 +287,7 @@ pub(super) trait Frozen: Sync {
     }
 
     async fn count_on(&self, link: &mut Self::Line, chunk: &ChunkBounds) -> Result<u64> {
-        let count = self.counted(link, chunk).await?;
+        let count = self.first(link, self.counting(chunk)?).await?;
         count
             .and_then(|text| text.parse().ok())
             .ok_or_else(|| self.protocol("the count of rows is no number"))
@@ -280,16 +296,21 @@ pub(super) trait Frozen: Sync {
     /// Fails when the server takes a chunk's bounds to be out of order: a plan may come from another
     /// server, or from before its collation changed.
     async fn check_ascends(&self, link: &mut Self::Line, chunk: &ChunkBounds) -> Result<()> {
-        match self.ascends(link, chunk).await?.as_deref() {
-            None | Some("1") => Ok(()),
-            Some(_) => {
-                let key = self.read().key.as_ref().map(ToString::to_string);
-                Err(self.mismatch(format!(
-                    "the server orders the bounds {chunk} of {} the other way round",
-                    key.unwrap_or_default()
-                )))
-            }
+        let (ChunkBounds::Key(range), Some(key)) = (chunk, self.read().key.as_ref()) else {
+            return Ok(());
+        };
+        let question = self.ascending(key, range);
+        let question = question.map_err(|error| self.mismatch(error.to_string()))?;
+        let Some(question) = question else {
+            return Ok(());
+        };
+        // What is neither true nor false is no order.
+        if self.first(link, question).await?.as_deref() == Some("1") {
+            return Ok(());
         }
+        Err(self.mismatch(format!(
+            "the server orders the bounds {chunk} of {key} the other way round"
+        )))
     }
 }
 

@@ -223,3 +223,36 @@ pub(super) fn compared(left: &[String], operator: &str, right: &[String]) -> Str
 fn misfit(bound: &KeyValue, key: &Key) -> DialectError {
     DialectError::Misfit(bound.to_string(), key.to_string())
 }
+
+/// Keys for the tests of those who spell them.
+#[cfg(test)]
+pub(super) mod fixtures {
+    use crate::model::{Key, KeyColumn, KeyOrder};
+
+    /// The order of a type that the server orders.
+    pub(in crate::source) fn order(cast: &str, collation: Option<&str>) -> KeyOrder {
+        KeyOrder::Server {
+            cast: Some(cast.to_owned()),
+            collation: collation.map(str::to_owned),
+            operators: None,
+        }
+    }
+
+    /// A key of the columns `a`, `b` and `c`, as many as there are orders.
+    pub(in crate::source) fn key(order: KeyOrder, rest: &[KeyOrder]) -> Key {
+        let further = ["b", "c"].into_iter().zip(rest);
+        let further = further.map(|(column, order)| KeyColumn {
+            column: column.to_owned(),
+            order: order.clone(),
+        });
+        Key {
+            column: "a".to_owned(),
+            source_type: "x".to_owned(),
+            order,
+            primary: true,
+            unique: true,
+            nullable: false,
+            rest: further.collect(),
+        }
+    }
+}

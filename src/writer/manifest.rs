@@ -52,7 +52,9 @@ pub struct Manifest {
     pub filter: Option<String>,
     /// The type mapping and its version.
     pub types: TypeMapping,
-    /// The columns in order, each with the source's type and ours.
+    /// The columns in order, each with the source's type and ours, and as `lossy` what of its values is
+    /// not written, where that is not all.
+    #[serde(serialize_with = "with_losses")]
     pub schema: Vec<Column>,
     /// Format and its options.
     pub format: FormatOptions,
@@ -152,6 +154,24 @@ pub struct KeyProof {
     pub server_ms: u64,
     /// Time of reading the files back, in milliseconds.
     pub read_back_ms: u64,
+}
+
+/// Columns with what each of them loses by its very type, which no plan has to say.
+fn with_losses<S: serde::Serializer>(
+    columns: &[Column],
+    to: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        #[serde(flatten)]
+        column: &'a Column,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lossy: Option<&'static str>,
+    }
+    to.collect_seq(columns.iter().map(|column| Written {
+        column,
+        lossy: column.loss().filter(|_| !column.lossy),
+    }))
 }
 
 impl Manifest {

@@ -15,6 +15,7 @@ import itertools
 import re
 import socket
 import sqlite3
+import ssl
 import struct
 import sys
 import threading
@@ -183,7 +184,7 @@ class Session:
         self.server, self.spid, self.login, self.database, self.cord = home, spid, login, database, cord
         self.lock_timeout, self.isolation, self.open = -1, "READ COMMITTED", False
         self.blocker, self.killed, self.text, self.seen = None, False, "", False
-        self.fault = None
+        self.fault, self.only_reads = None, False
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, timeout=30)
         for name, order in types.ORDERS.items():
             self.db.create_collation(name, order)
@@ -945,7 +946,9 @@ FUNCTIONS = [
     ("DB_ID", 0, lambda s: 1), ("DB_NAME", 0, lambda s: s.database),
     ("COLLATIONPROPERTY", 2, code_page),
     ("SQL_VARIANT_PROPERTY", 2, lambda s, value, what: value and parse(value.split(types.SEPARATOR)[0]).name),
-    ("DATABASEPROPERTYEX", 2, lambda s, name, what: {"Updateability": "READ_WRITE"}.get(what)),
+    ("DATABASEPROPERTYEX", 2, lambda s, name, what: {
+        # A listener sends who only reads to a replica, and so to one that is read-only.
+        "Updateability": "READ_ONLY" if s.only_reads else "READ_WRITE"}.get(what)),
     ("HAS_PERMS_BY_NAME", 3, lambda s, *what: int(s.login == "sa")),
     ("SYSUTCDATETIME", 0, lambda s: now()), ("GETDATE", 0, lambda s: now()),
     ("MIN_ACTIVE_ROWVERSION", 0, lambda s: b"\0\0\0\0\0\0\x07\xd1"),
@@ -1035,8 +1038,18 @@ def translated(error):
 OPENING = threading.local()
 
 
+# What begins a handshake of TLS; a packet of TDS begins otherwise.
+HANDSHAKE = b"\x16"
+# Of LOGIN7: the client only reads.
+READ_ONLY_INTENT = 0x20
+
+
 class Handler(server._Handler):
     def setup(self):
+        # As the server does it: on one port both what begins in the clear and what is encrypted from its
+        # first byte on (TDS 8.0).
+        if self.request.recv(1, socket.MSG_PEEK) == HANDSHAKE:
+            self.request = self.server.secure.wrap_socket(self.request, server_side=True)
         OPENING.socket, OPENING.server = self.request, self.server
         super().setup()
 
@@ -1057,7 +1070,8 @@ class Peer(connection.Connection):
         if message is None:
             return False
         asked = connection.Prelogin.parse(message.payload)
-        if asked.encryption is not Encryption.NOT_SUPPORTED:
+        strict = isinstance(self.cord, ssl.SSLSocket)
+        if not strict and asked.encryption is not Encryption.NOT_SUPPORTED:
             return super()._step_prelogin(responses)
         del self._buffer[:message.consumed]
         answer = server_response(version=self._version, encryption=Encryption.NOT_SUPPORTED, asked=asked)
@@ -1089,9 +1103,9 @@ class Peer(connection.Connection):
             self._state = connection.ConnectionState.FAILED
             return
         super()._finish_login(responses)
-        self._session["peer"] = Session(home, self._spid, self._login.user_name, database, self.cord,
-                                        self)
-
+        session = Session(home, self._spid, self._login.user_name, database, self.cord, self)
+        session.only_reads = bool(self._login.type_flags & READ_ONLY_INTENT)
+        self._session["peer"] = session
 
     def pour(self, payload):
         """Sends as many whole packets as there are; what is left."""
@@ -1117,10 +1131,17 @@ def main():
     sqlite3.enable_callback_tracebacks(True)
     pair = Certificate(Path(certificate).read_bytes(), Path(key).read_bytes())
     state = Server(home, password)
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(certificate, key)
+    secure.set_alpn_protocols(["tds/8.0"])
+    # Who shows a certificate shows one of the tests' own authority.
+    secure.verify_mode = ssl.CERT_OPTIONAL
+    secure.load_verify_locations(Path(certificate).with_name("ca.crt"))
     listeners = []
     for number, sends_to in ((port, None), (redirecting, int(port))):
         listener = server.BridgeServer("127.0.0.1", int(number), pair, answer, logins=state)
         listener.RequestHandlerClass, listener.sends_to, listener.request_queue_size = Handler, sends_to, 128
+        listener.secure = secure
         listeners.append(listener)
     threading.Thread(target=listeners[1].serve_forever, daemon=True).start()
     listeners[0].serve_forever()

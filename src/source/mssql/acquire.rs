@@ -23,6 +23,9 @@ const SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACT
 /// What was read stays as it is to the end.
 const SERIALIZABLE: &str = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; BEGIN TRANSACTION";
 
+/// Times that a snapshot is begun when the table is altered meanwhile.
+const TRIES: u32 = 3;
+
 /// Sessions that stand at one point in time, as far as their level says.
 pub(super) struct Acquired {
     pub(super) sessions: frozen::Acquired<Link>,
@@ -83,8 +86,20 @@ impl Acquisition<'_> {
             let mut link = self.base.link().await?;
             allowed(self.base, &mut link).await?
         };
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.attempt(&allowed).await {
+                // Somebody altered the table between two of our first reads (error 3961).
+                Err(SourceError::Changed { .. }) if tries < TRIES => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn attempt(&self, allowed: &Allowed) -> Result<Acquired> {
         if self.request.consistency == Consistency::PerChunk {
-            return self.per_chunk(&allowed).await;
+            return self.per_chunk(allowed).await;
         }
         if !allowed.snapshot {
             if self.request.consistency == Consistency::Snapshot && self.request.sessions > 1 {

@@ -63,6 +63,9 @@ pub(super) fn grant_select(server: &Server, relation: &Relation, columns: &[Stri
     )
 }
 
+/// How TLS says that it is the other side that does not go on.
+const ALERT: &str = "received fatal alert";
+
 /// What went wrong while a connection was opened.
 pub(super) fn connecting(place: &Place, error: &Error) -> SourceError {
     let target = place.target.clone();
@@ -87,12 +90,13 @@ pub(super) fn connecting(place: &Place, error: &Error) -> SourceError {
                     target: format!("{}/{}", place.target, place.database),
                     user: place.user.clone(),
                     why,
+                    secrets: "SQLCMDPASSWORD",
                 },
                 _ => SourceError::Unreachable { target, why },
             },
         },
         Error::Tls(_) => SourceError::Tls { target, why },
-        Error::Io { message, .. } if message.contains("certificate") => {
+        Error::Io { message, .. } if message.contains("certificate") || message.contains(ALERT) => {
             SourceError::Tls { target, why }
         }
         Error::Io { .. } | Error::Routing { .. } => SourceError::Unreachable { target, why },
@@ -175,6 +179,10 @@ pub(super) fn words(error: &Error) -> String {
         }
         Error::Tls(text) => certificate(text),
         Error::Io { message, .. } if message.contains("certificate") => certificate(message),
+        // Only of a certificate of ours does a server that was verified still complain.
+        Error::Io { message, .. } if message.contains(ALERT) => one_line(&format!(
+            "the server refuses the certificate of --tls-cert, or wants one: {message}"
+        )),
         Error::Io {
             kind: IoErrorKind::UnexpectedEof | IoErrorKind::BrokenPipe,
             ..

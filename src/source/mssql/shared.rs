@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 
+use super::super::dialect::DialectError;
 use super::super::frozen::Frozen;
 use super::super::seats::Seats;
 use super::super::{Result, SnapshotRequest, SourceError};
@@ -13,8 +14,8 @@ use super::classify::Subject;
 use super::connect::{Link, cut};
 use super::keysum;
 use super::session::select_chunk;
-use super::sql;
-use crate::model::{ChunkBounds, ConsistencyLevel, KeySum, ReadSpec};
+use super::sql::{self, Statement};
+use crate::model::{ChunkBounds, ConsistencyLevel, Key, KeyRange, KeySum, ReadSpec};
 
 /// What a snapshot and its sessions share.
 pub(super) struct Shared {
@@ -81,6 +82,7 @@ impl Shared {
 #[async_trait]
 impl Frozen for Shared {
     type Line = Link;
+    type Question = Statement;
 
     fn seats(&self) -> &Seats<Link> {
         &self.seats
@@ -105,10 +107,21 @@ impl Frozen for Shared {
         Ok(link)
     }
 
-    async fn counted(&self, link: &mut Link, chunk: &ChunkBounds) -> Result<Option<String>> {
-        let statement = select_chunk(&["COUNT_BIG(*)".to_owned()], &self.read, chunk)?;
-        let rows = link.ask(&self.subject, &statement).await?;
-        Ok(rows.into_iter().flatten().flatten().next())
+    fn counting(&self, chunk: &ChunkBounds) -> Result<Statement> {
+        select_chunk(&["COUNT_BIG(*)".to_owned()], &self.read, chunk)
+    }
+
+    fn ascending(
+        &self,
+        key: &Key,
+        range: &KeyRange,
+    ) -> std::result::Result<Option<Statement>, DialectError> {
+        sql::ascends(key, range)
+    }
+
+    async fn first(&self, link: &mut Link, question: Statement) -> Result<Option<String>> {
+        let rows = link.ask(&self.subject, &question).await?;
+        Ok(rows.into_iter().flatten().next().flatten())
     }
 
     async fn sum(
@@ -118,20 +131,5 @@ impl Frozen for Shared {
         columns: &[String],
     ) -> Result<KeySum> {
         keysum::ask(link, self, chunk, columns).await
-    }
-
-    async fn ascends(&self, link: &mut Link, chunk: &ChunkBounds) -> Result<Option<String>> {
-        let (ChunkBounds::Key(range), Some(key)) = (chunk, self.read.key.as_ref()) else {
-            return Ok(None);
-        };
-        let question = sql::ascends(key, range);
-        let question = question.map_err(|error| self.mismatch(error.to_string()))?;
-        let Some(question) = question else {
-            return Ok(None);
-        };
-        let rows = link.ask(&self.subject, &question).await?;
-        // What is neither true nor false is no order.
-        let answer = rows.into_iter().flatten().next().flatten();
-        Ok(Some(answer.unwrap_or_default()))
     }
 }

@@ -255,34 +255,8 @@ pub(super) fn shown(name: &str, order: &KeyOrder) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{KeyColumn, ReadAs};
-
-    fn order(cast: &str, collation: Option<&str>) -> KeyOrder {
-        KeyOrder::Server {
-            cast: Some(cast.to_owned()),
-            collation: collation.map(str::to_owned),
-            operators: None,
-        }
-    }
-
-    fn key(order: KeyOrder, rest: &[KeyOrder]) -> Key {
-        Key {
-            column: "a".to_owned(),
-            source_type: "x".to_owned(),
-            order,
-            primary: true,
-            unique: true,
-            nullable: false,
-            rest: ["b", "c"]
-                .into_iter()
-                .zip(rest)
-                .map(|(column, order)| KeyColumn {
-                    column: column.to_owned(),
-                    order: order.clone(),
-                })
-                .collect(),
-        }
-    }
+    use crate::model::ReadAs;
+    use crate::source::spelt::fixtures::{key, order};
 
     fn chunk(key: &Key, lower: Option<KeyValue>, upper: Option<KeyValue>) -> Statement {
         let bounds = ChunkBounds::Key(KeyRange { lower, upper });

@@ -71,6 +71,7 @@ pub(super) fn connecting(place: &Place, error: &Error) -> SourceError {
         target: format!("{}/{}", place.target, place.database),
         user: place.user.clone(),
         why,
+        secrets: "MYSQL_PWD, ~/.my.cnf",
     };
     match error {
         Error::Server(server) => match server.code {

@@ -199,6 +199,12 @@ fn probes(key: &Key, lower: &KeyValue, upper: &KeyValue) -> Vec<Probe> {
         .map(|value| first(format!("{column} >= {value}")))
         .collect();
     probes.push(first(format!("{column} > {least}")));
+    // The last one before the upper: where all keys between begin alike, it shares more with the lower
+    // than the upper does.
+    probes.push(Probe {
+        predicate: behind(format!("{column} >= {least}")),
+        last: true,
+    });
     // Of several columns: where the lower one's own value ends.
     if at + 1 < columns.len() {
         probes.push(Probe {
@@ -315,7 +321,7 @@ mod tests {
             .into_iter()
             .map(|probe| probe.predicate)
             .collect();
-        assert_eq!(asked, ["`a` > 1", "`a` = 1"]);
+        assert_eq!(asked, ["`a` > 1", "`a` >= 1", "`a` = 1"]);
         let inner = probes(&key, &tuple(1, 5), &tuple(1, 9));
         assert!(inner[0].predicate.starts_with("`a` = 1 AND `b` >= 6"));
     }

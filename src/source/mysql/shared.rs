@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::super::dialect::DialectError;
 use super::super::frozen::Frozen;
 use super::super::seats::Seats;
 use super::super::{Result, SnapshotRequest};
@@ -13,7 +14,7 @@ use super::connect::Link;
 use super::keysum;
 use super::session::select_chunk;
 use super::sql;
-use crate::model::{ChunkBounds, ConsistencyLevel, KeySum, ReadSpec};
+use crate::model::{ChunkBounds, ConsistencyLevel, Key, KeyRange, KeySum, ReadSpec};
 
 /// What a snapshot and its sessions share.
 pub(super) struct Shared {
@@ -28,6 +29,7 @@ pub(super) struct Shared {
 #[async_trait]
 impl Frozen for Shared {
     type Line = Link;
+    type Question = String;
 
     fn seats(&self) -> &Seats<Link> {
         &self.seats
@@ -49,11 +51,23 @@ impl Frozen for Shared {
         self.base.connector.open().await
     }
 
-    async fn counted(&self, link: &mut Link, chunk: &ChunkBounds) -> Result<Option<String>> {
-        let sql = select_chunk(&["COUNT(*)".to_owned()], &self.read, chunk)?;
-        let rows = link.try_rows(&sql).await;
+    fn counting(&self, chunk: &ChunkBounds) -> Result<String> {
+        select_chunk(&["COUNT(*)".to_owned()], &self.read, chunk)
+    }
+
+    fn ascending(
+        &self,
+        key: &Key,
+        range: &KeyRange,
+    ) -> std::result::Result<Option<String>, DialectError> {
+        let condition = sql::ascends(key, range)?;
+        Ok(condition.map(|condition| format!("SELECT {condition}")))
+    }
+
+    async fn first(&self, link: &mut Link, question: String) -> Result<Option<String>> {
+        let rows = link.try_rows(&question).await;
         let rows = rows.map_err(|error| link.explain(&self.subject, &error))?;
-        Ok(rows.into_iter().flatten().flatten().next())
+        Ok(rows.into_iter().flatten().next().flatten())
     }
 
     async fn sum(
@@ -63,21 +77,5 @@ impl Frozen for Shared {
         columns: &[String],
     ) -> Result<KeySum> {
         keysum::ask(link, self, chunk, columns).await
-    }
-
-    async fn ascends(&self, link: &mut Link, chunk: &ChunkBounds) -> Result<Option<String>> {
-        let (ChunkBounds::Key(range), Some(key)) = (chunk, self.read.key.as_ref()) else {
-            return Ok(None);
-        };
-        let question = sql::ascends(key, range);
-        let question = question.map_err(|error| self.mismatch(error.to_string()))?;
-        let Some(question) = question else {
-            return Ok(None);
-        };
-        let sql = format!("SELECT {question}");
-        let rows = link.texts(&self.subject, &sql).await?;
-        // What is neither true nor false is no order.
-        let answer = rows.into_iter().flatten().next().flatten();
-        Ok(Some(answer.unwrap_or_default()))
     }
 }

@@ -175,35 +175,8 @@ pub(super) fn charset(collation: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::KeyColumn;
+    use crate::source::spelt::fixtures::{key, order};
     use proptest::prelude::*;
-
-    fn order(cast: &str, collation: Option<&str>) -> KeyOrder {
-        KeyOrder::Server {
-            cast: Some(cast.to_owned()),
-            collation: collation.map(str::to_owned),
-            operators: None,
-        }
-    }
-
-    fn key(order: KeyOrder, rest: &[KeyOrder]) -> Key {
-        Key {
-            column: "a".to_owned(),
-            source_type: "x".to_owned(),
-            order,
-            primary: true,
-            unique: true,
-            nullable: false,
-            rest: ["b", "c"]
-                .into_iter()
-                .zip(rest)
-                .map(|(column, order)| KeyColumn {
-                    column: column.to_owned(),
-                    order: order.clone(),
-                })
-                .collect(),
-        }
-    }
 
     fn chunk(key: &Key, lower: Option<KeyValue>, upper: Option<KeyValue>) -> String {
         let bounds = ChunkBounds::Key(KeyRange { lower, upper });

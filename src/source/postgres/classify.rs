@@ -78,6 +78,7 @@ pub(super) fn connecting(place: &Place, error: &tokio_postgres::Error) -> Source
                 target: format!("{target}/{}", place.database),
                 user: place.user.clone(),
                 why,
+                secrets: "~/.pgpass",
             }
         } else if *code == SqlState::INVALID_CATALOG_NAME {
             SourceError::DatabaseMissing {
@@ -110,6 +111,7 @@ pub(super) fn connecting(place: &Place, error: &tokio_postgres::Error) -> Source
                 target: format!("{target}/{}", place.database),
                 user: place.user.clone(),
                 why,
+                secrets: "~/.pgpass",
             }
         }
         kind if kind.starts_with("unexpected message") || kind.starts_with("error parsing") => {

@@ -127,6 +127,17 @@ fn encrypt(value: &str) -> Result<(TlsMode, bool), UrlError> {
     }
 }
 
+fn intent(value: &str) -> Result<bool, UrlError> {
+    match value.to_ascii_lowercase().as_str() {
+        "readonly" => Ok(true),
+        "readwrite" => Ok(false),
+        _ => Err(UrlError::Value {
+            name: "applicationIntent",
+            why: "it is ReadOnly or ReadWrite".to_owned(),
+        }),
+    }
+}
+
 fn yes(name: &'static str, value: &str) -> Result<bool, UrlError> {
     match value.to_ascii_lowercase().as_str() {
         "true" | "yes" => Ok(true),
@@ -168,7 +179,7 @@ pub(super) fn address(rest: &str) -> Result<SqlServerAddress, UrlError> {
             "servercertificate" => address.tls_ca = filled(value).map(PathBuf::from),
             "logintimeout" => address.connect_timeout = seconds("loginTimeout", &value)?,
             "applicationintent" => {
-                address.read_only = value.eq_ignore_ascii_case("ReadOnly");
+                address.read_only = intent(&value)?;
             }
             "instance" | "instancename" => return Err(UrlError::Instance(value)),
             // What this program settles by itself.

@@ -123,7 +123,9 @@ fn flags_option_file_and_variables_say_the_same() {
         .by(wrong)
         .run(&[])
         .expect_code(77);
-    assert!(refused.stderr.contains("error 1045"), "{refused:#?}");
+    for part in ["error 1045", "MYSQL_PWD, ~/.my.cnf"] {
+        assert!(refused.stderr.contains(part), "{part}: {refused:#?}");
+    }
 
     let cli = Cli::new().env("IXTRACT_PASSWORD", &address.password);
     let parts = [

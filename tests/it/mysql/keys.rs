@@ -135,15 +135,19 @@ fn large_tables_are_cut_evenly_without_reading_them() {
              INSERT INTO words SELECT CONCAT('user-', LPAD(id, 9, '0')) FROM ids;
              CREATE TABLE pairs (a INT, b INT, PRIMARY KEY (a, b));
              INSERT INTO pairs SELECT id % 4, id FROM ids;
+             CREATE TABLE mixed (w VARCHAR(30) PRIMARY KEY);
+             INSERT INTO mixed SELECT CONCAT(IF(id % 60 = 0, 'order-', 'customer-'), LPAD(id, 9, '0'))
+                 FROM ids;
              CREATE TABLE cased (w VARCHAR(30), KEY (w));
              INSERT INTO cased SELECT CONCAT(ELT(1 + id % 2, 'x', 'X'), id DIV 4) FROM ids"
         ));
         // The server does so by itself, some seconds later.
-        database.query_text("ANALYZE TABLE ids, words, pairs, cased");
+        database.query_text("ANALYZE TABLE ids, words, pairs, mixed, cased");
         for (table, columns) in [
             ("ids", "id"),
             ("words", "id"),
             ("pairs", "a, b"),
+            ("mixed", "w"),
             ("cased", "w"),
         ] {
             let extraction = Extraction::new(database.url(), table);

@@ -68,6 +68,52 @@ fn the_server_is_verified_as_far_as_was_asked_for() {
     }
 }
 
+/// TDS 8.0: the handshake comes before the protocol's first packet.
+#[test]
+fn strict_encryption_is_encrypted_from_the_first_byte_on() {
+    let database = scene();
+    let (ca, other) = (setting("IXTRACT_TEST_CA"), setting("IXTRACT_TEST_OTHER_CA"));
+    let strict = format!("{}?encrypt=strict", database.url());
+    expect_read(Cli::new(), &strict, &["--tls-ca", &ca]);
+    let wrong = Extraction::new(&strict, "t").run(&["--tls-ca", &other]);
+    let wrong = wrong.expect_code(69);
+    assert!(wrong.stderr.contains("not trusted"), "{wrong:#?}");
+    // Whoever shows a certificate shows one that the server knows, or is not let in.
+    let file = |name: &str| ca.replace("ca.crt", name);
+    let shown = |certificate: &str, key: &str| {
+        let flags = ["--tls-ca", &ca, "--tls-cert", certificate, "--tls-key", key];
+        Extraction::new(&strict, "t").run(&flags)
+    };
+    shown(&file("client.crt"), &file("client.key")).expect_code(0);
+    let unknown = shown(&other, &file("other-ca.key")).expect_code(69);
+    assert!(
+        unknown
+            .stderr
+            .contains("the server refuses the certificate"),
+        "{unknown:#?}"
+    );
+    let none = shown("/nowhere/client.pem", &file("client.key")).expect_code(69);
+    assert!(none.stderr.contains("/nowhere/client.pem"), "{none:#?}");
+}
+
+/// An availability group's listener sends it to a replica.
+#[test]
+fn who_only_reads_says_so() {
+    let database = scene();
+    for (intent, said) in [
+        ("ReadOnly", "the database is read-only here"),
+        ("ReadWrite", "the database takes writes here"),
+    ] {
+        let url = format!("{}?applicationIntent={intent}", database.url());
+        let doctor = Cli::new().run(["doctor", "t", "--source", &url, "--json"]);
+        let text = doctor.stdout;
+        assert!(text.contains(said), "{intent}: {text}");
+    }
+    let url = format!("{}?applicationIntent=Sometimes", database.url());
+    let refused = Extraction::new(url, "t").run(&[]).expect_code(64);
+    assert!(refused.stderr.contains("applicationIntent"), "{refused:#?}");
+}
+
 /// As Azure's gateway does it.
 #[test]
 fn a_gateway_leads_to_the_server() {
@@ -97,7 +143,9 @@ fn flags_and_variables_say_the_same() {
         .by(wrong)
         .run(&[])
         .expect_code(77);
-    assert!(refused.stderr.contains("error 18456"), "{refused:#?}");
+    for part in ["error 18456", "SQLCMDPASSWORD"] {
+        assert!(refused.stderr.contains(part), "{part}: {refused:#?}");
+    }
     assert!(!refused.stderr.contains("a-wrong-secret"), "{refused:#?}");
 
     let cli = Cli::new().env("MSSQL_PASSWORD", &address.password);

@@ -77,6 +77,24 @@ fn what_does_not_pass_ends_the_run_with_what_helps() {
     }
 }
 
+/// A table that is altered while a snapshot of it begins: it is begun again, and not for ever.
+#[test]
+fn what_is_altered_at_the_beginning_is_begun_again() {
+    let (database, _) = scene();
+    let query = "SELECT id FROM t WHERE dbo.fault(id) = 1";
+    let queried = Extraction::of_query(database.url(), query, "mine");
+    plan(&database, 3961, 2);
+    queried.run(&[]).expect_code(0);
+    assert_eq!(queried.count(), 1000);
+    plan(&database, 3961, 3);
+    let outcome = queried.run(&["--json"]);
+    fails(
+        outcome,
+        75,
+        ["the query mine was changed", "(error 3961)", "altered"],
+    );
+}
+
 /// The same again and again, on every session of the snapshot: what ends the run is what they died of.
 #[test]
 fn what_would_pass_and_does_not_says_what_helps() {

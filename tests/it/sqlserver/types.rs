@@ -177,6 +177,10 @@ fn seven_digits_of_a_second_are_kept_or_refused() {
         metadata.get("ixtract.lossy").map(String::as_str),
         Some("offset")
     );
+    let column = |extraction: &Extraction, at: usize| extraction.manifest()["schema"][at].clone();
+    assert_eq!(column(&native, 2)["lossy"], "offset");
+    assert_eq!(column(&native, 1).get("lossy"), None);
+    native.cli.run(["verify", "out"]).expect_code(0);
 
     let exact = ["--type", "at=timestamp(us)"];
     let refused = native.run(&exact).expect_code(1).stderr;
@@ -191,6 +195,7 @@ fn seven_digits_of_a_second_are_kept_or_refused() {
     let lossy = Extraction::new(database.url(), "t");
     let cut = ["--lossy", "at=timestamp(us)", "--exclude-columns", "o,c"];
     lossy.run(&cut).expect_code(0);
+    assert_eq!(column(&lossy, 1)["lossy"], true);
     assert_eq!(texts(&lossy), ["1", "2024-01-02T03:04:05.123456"]);
 
     database.exec("INSERT INTO t (id, at) VALUES (2, '0001-01-01 00:00:00.0000001')");
