@@ -6,6 +6,7 @@
 mod drift;
 mod groups;
 mod help;
+mod machine;
 mod parse;
 mod report;
 mod state;
@@ -20,10 +21,11 @@ use crate::estimator::curve::GRID;
 
 pub use drift::DriftArgs;
 pub use groups::{
-    Common, CostArgs, FormatArgs, HintArgs, ObjectStoreArgs, OutputArgs, ProofName, RunSelector,
-    SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
+    Common, CostArgs, FormatArgs, HintArgs, LogFormat, ObjectStoreArgs, OutputArgs, ProofName,
+    RunSelector, SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
+pub use machine::MachineArgs;
 pub use parse::ColumnNames;
 pub use report::ReportArgs;
 pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
@@ -166,6 +168,9 @@ pub struct RunArgs {
     /// Drift.
     #[command(flatten)]
     pub drift: DriftArgs,
+    /// For machines.
+    #[command(flatten)]
+    pub machine: MachineArgs,
     /// Run although the plan's verdict is NOT RECOMMENDED
     #[arg(long, help_heading = "Safety")]
     pub force: bool,
@@ -202,6 +207,9 @@ pub struct ReplayArgs {
     /// State.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// For machines.
+    #[command(flatten)]
+    pub machine: MachineArgs,
     /// Execute a plan of another version as far as this program understands it; a plan that was
     /// changed is always refused
     #[arg(long, help_heading = "Safety")]
