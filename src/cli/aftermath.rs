@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::args::MachineArgs;
+use super::args::{self, MachineArgs};
 use super::context::Context;
 use super::events::Events;
 use super::hooks::{self, Told};
@@ -95,12 +95,13 @@ pub(super) struct Watched<'a> {
 
 impl<'a> Watched<'a> {
     /// A run of what the user calls `table`, which may be known only later.
-    pub(super) fn new(context: &'a Context, args: &'a MachineArgs, table: &str) -> Self {
+    pub(super) fn new(context: &'a Context, wanted: &'a MachineArgs, table: &str) -> Self {
         Self {
             context,
-            args,
+            args: wanted,
             id: context.run_id(),
-            table: table.to_owned(),
+            // Somebody may give a URL where a table belongs.
+            table: args::redact(table),
             labels: None,
         }
     }
@@ -139,7 +140,7 @@ impl<'a> Watched<'a> {
 
     /// What is known once the settings are.
     pub(super) fn settled(&mut self, job: &Job) {
-        self.table = job.subject();
+        self.table = args::redact(&job.subject());
         self.labels = Some(prometheus::labels(&self.table, &job.source.shown()));
     }
 

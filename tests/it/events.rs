@@ -144,6 +144,17 @@ fn a_run_that_fails_before_it_starts_is_told_too() {
         (&69.into(), &told[0]["run"])
     );
     assert!(!format!("{told:?}").contains("secret-word"), "{told:#?}");
+    // Nor where a URL stands in place of a table.
+    cli.run([
+        "run",
+        gone,
+        "--source",
+        "sqlite:none.db",
+        "--events",
+        "g.jsonl",
+    ]);
+    let told = std::fs::read_to_string(cli.home().join("g.jsonl")).expect("events");
+    assert!(!told.contains("secret-word"), "{told}");
     // And one whose settings make no sense.
     cli.run(["run", "t", "--source", "nonsense", "--events", "f.jsonl"])
         .expect_code(64);
