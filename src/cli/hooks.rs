@@ -57,13 +57,14 @@ async fn ended(
     limit: Duration,
     told: Told<'_>,
 ) -> Result<(), String> {
+    // Before the command is there: a signal from then on is for the command.
+    let asked_before = context.interrupt.failure().is_some();
     let mut child = start(command, &told).map_err(|error| format!("cannot be started: {error}"))?;
     let group = child
         .id()
         .and_then(|pid| i32::try_from(pid).ok())
         .and_then(Pid::from_raw);
     let _guard = context.interrupt.takes_along(group);
-    let asked_before = context.interrupt.failure().is_some();
     let token = context.interrupt.token();
     let why = tokio::select! {
         status = fed(&mut child, &told.document) => return judged(status),
