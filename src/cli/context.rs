@@ -1,7 +1,9 @@
 //! What every command has at hand.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::OnceLock;
 
+use super::events::Events;
 use super::settings::Environment;
 use super::signals::Interrupt;
 use crate::clock::{SharedClock, System};
@@ -19,6 +21,8 @@ pub(super) struct Context {
     pub(super) clock: SharedClock,
     /// SIGINT and SIGTERM.
     pub(super) interrupt: Interrupt,
+    /// Where events go, once somebody wants them.
+    events: OnceLock<Events>,
 }
 
 impl Context {
@@ -30,7 +34,18 @@ impl Context {
             printer,
             environment,
             clock: System::shared(),
+            events: OnceLock::new(),
         })
+    }
+
+    /// Has events go there from now on, unless they go somewhere already.
+    pub(super) fn listen(&self, events: Events) {
+        self.events.get_or_init(|| events);
+    }
+
+    /// Where events go.
+    pub(super) fn events(&self) -> Events {
+        self.events.get().cloned().unwrap_or_default()
     }
 
     /// Does work that keeps a thread busy, on one of its own; a signal ends the wait for it.

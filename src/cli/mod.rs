@@ -4,6 +4,7 @@
 //! command is a file of its own, and what they share is in `context`, `survey`, `history`
 //! and, for those that look back, `postmortem`.
 
+mod aftermath;
 pub mod args;
 mod benchmark;
 mod budget;
@@ -13,7 +14,9 @@ mod dataset;
 mod demo;
 mod doctor;
 mod drift;
+mod events;
 mod history;
+mod hooks;
 mod increment;
 mod machine;
 mod panics;
@@ -33,7 +36,7 @@ use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 
-use self::args::{Cli, Command, ConfigCommand};
+use self::args::{Cli, Command, ConfigCommand, LogFormat};
 use self::config::{Refusal, Settled};
 use self::context::Context;
 use self::settings::Environment;
@@ -55,6 +58,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
                 quiet: cli.common.quiet,
                 verbose: cli.common.verbose,
                 no_color,
+                json_log: cli.common.log_format == LogFormat::Json,
             });
             let result = panics::caught(|| execute(cli, &printer, environment));
             end(&printer, result.map_err(|failure| origins.explain(failure)))
@@ -73,8 +77,15 @@ fn early_manner(words: &[OsString], no_color: bool) -> Manner {
     Manner {
         json: words.iter().any(|word| word == "--json"),
         no_color,
+        json_log: wants_json_log(words),
         ..Manner::default()
     }
+}
+
+/// Whether the words ask for a log in JSON, before anybody knows whether they make sense.
+fn wants_json_log(words: &[OsString]) -> bool {
+    let pair = |pair: &[OsString]| pair[0] == "--log-format" && pair[1] == "json";
+    words.iter().any(|word| word == "--log-format=json") || words.windows(2).any(pair)
 }
 
 /// Says how it ended and gives the exit code. A result that did not arrive on stdout is a failure.
@@ -112,7 +123,7 @@ fn refuse(printer: &Printer, error: &clap::Error) -> ExitCode {
         return end(printer, Ok(ExitCode::Success));
     }
     let nothing_asked = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if nothing_asked && !printer.manner().json {
+    if nothing_asked && !printer.manner().json && !printer.manner().json_log {
         printer.refusal(&rendered.to_string(), &rendered.ansi().to_string());
         return ExitCode::Usage;
     }

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::aftermath::{Ending, Watched};
 use super::args::ReplayArgs;
 use super::context::Context;
 use super::postmortem::Archive;
@@ -26,16 +27,28 @@ use crate::writer::manifest::Manifest;
 
 /// Executes a stored plan and compares.
 pub(super) async fn command(context: &Context, args: &ReplayArgs) -> Result<(), Failure> {
+    let mut watched = Watched::new(context, &args.machine, "");
+    let result = attempt(context, args, &mut watched).await;
+    watched.end(result).await
+}
+
+async fn attempt(
+    context: &Context,
+    args: &ReplayArgs,
+    watched: &mut Watched<'_>,
+) -> Result<Ending, Failure> {
+    watched.begin("replay").await?;
     let Stored { row, plan, chain } = stored(context, args)?;
-    let job = job(context, args, &row, &plan)?;
+    let job = Job {
+        id: watched.id.clone(),
+        ..job(context, args, &row, &plan)?
+    };
+    watched.settled(&job);
     context.printer.show(&[ui::replay::announced(&row.id)]);
     let plan_version = plan.spec.plan_version;
     let document = run::perform(context, &job).await?;
     let document = document_of(row, chain, plan_version, document);
-    context.printer.document(&document);
-    context.printer.show(&ui::replay::view(&document));
-    context.printer.excuse(run::PUBLISHED_UNTOLD);
-    Ok(())
+    Ok(Ending::Replayed(Box::new(document)))
 }
 
 /// What the history has of the run.
@@ -119,6 +132,7 @@ fn job(
     };
     let planned = &plan.spec.source;
     Ok(Job {
+        id: context.run_id(),
         source: SourceSettings::settle(&args.source, &context.environment, Some(planned))?,
         state: StateSettings {
             file: settings::state_file(args.store.state.as_deref(), &context.environment),

@@ -16,6 +16,7 @@ use self::agreement::agree;
 use self::attempt::Attempt;
 pub(super) use self::resuming::Unfinished;
 use self::taking::Listing;
+use super::aftermath::{Ending, Watched};
 use super::args::RunArgs;
 use super::context::Context;
 use super::drift;
@@ -30,23 +31,35 @@ use crate::model::{
     ExecutionPlan, OnSchemaChange, OutputOptions, Rates, Resumed, RunId, RunOpen, RunRequest, Scope,
 };
 use crate::ui;
+use crate::ui::events::RunEvent;
 use crate::ui::json::{NothingNewDocument, RunDocument};
 use crate::writer::Leftovers;
 use crate::writer::publish::Dataset;
 
-/// Runs what the command line asks for and shows what came of it.
+/// Runs what the command line asks for, and tells of it.
 pub(super) async fn command(context: &Context, args: &RunArgs) -> Result<(), Failure> {
-    let mut job = Job::of(context, args)?;
+    let asked = args.selection.subject(args.table.as_deref());
+    let mut watched = Watched::new(context, &args.machine, asked);
+    let result = attempt(context, args, &mut watched).await;
+    watched.end(result).await
+}
+
+async fn attempt(
+    context: &Context,
+    args: &RunArgs,
+    watched: &mut Watched<'_>,
+) -> Result<Ending, Failure> {
+    watched.begin("run").await?;
+    let mut job = Job {
+        id: watched.id.clone(),
+        ..Job::of(context, args)?
+    };
+    watched.settled(&job);
     if let Some(nothing) = job.fix_window(context).await? {
-        context.printer.document(&nothing);
-        context.printer.show(&ui::summary::nothing_new(&nothing));
-        return Ok(());
+        return Ok(Ending::Nothing(nothing));
     }
     let document = perform(context, &job).await?;
-    context.printer.document(&document);
-    context.printer.show(&ui::summary::view(&document));
-    context.printer.excuse(PUBLISHED_UNTOLD);
-    Ok(())
+    Ok(Ending::Published(Box::new(document)))
 }
 
 /// What is said where the summary could not be written: what is published stays published.
@@ -56,6 +69,8 @@ pub(super) const PUBLISHED_UNTOLD: &str =
 /// A run, settled.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// The run that does it.
+    pub(super) id: RunId,
     /// The database.
     pub(super) source: SourceSettings,
     /// The history.
@@ -184,6 +199,7 @@ impl Job {
             Goal::Request(_) => None,
         };
         Ok(Self {
+            id: context.run_id(),
             source: SourceSettings::settle(&args.source, &context.environment, planned)?,
             state: StateSettings::settle(&args.state, &context.environment),
             output: settings::output_options(&args.output)?,
@@ -197,6 +213,14 @@ impl Job {
             notes: Vec::new(),
             goal,
         })
+    }
+
+    /// The table as the user names it.
+    pub(super) fn subject(&self) -> String {
+        match &self.goal {
+            Goal::Request(request) => request.table.clone(),
+            Goal::Given(given) => given.plan.spec.read.relation.to_string(),
+        }
     }
 
     /// Fixes the window of an incremental extraction; what is told instead where nothing is new.
@@ -228,7 +252,7 @@ impl Job {
 
 /// Does a job. Under `--json` the document is the caller's to print.
 pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument, Failure> {
-    let id = context.run_id();
+    let id = job.id.clone();
     let started_at = context.clock.now();
     let mut history = History::open(context, &job.state)?;
     let mut survey = look(context, job, &mut history, &id).await?;
@@ -267,6 +291,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
             .for_each(|(windows, _)| windows.abandon());
         return Err(failure);
     }
+    announce(context, &open);
     let ready = Ready {
         open,
         dataset,
@@ -274,6 +299,16 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         windows,
     };
     conclude(context, job, &survey, &mut history, ready).await
+}
+
+/// Tells what is going to be done.
+fn announce(context: &Context, open: &RunOpen) {
+    let events = context.events();
+    let planned = RunEvent::planned(&open.plan, open.output.clone());
+    events.tell(&open.id, &planned);
+    if let Some(drift) = &open.drift {
+        events.tell(&open.id, &RunEvent::schema_changed(drift));
+    }
 }
 
 /// The row of a run that is about to start.
@@ -363,7 +398,12 @@ async fn conclude(
     let published = match read {
         Ok(()) => {
             let published = attempt.publish(context, survey, &open, dataset).await;
-            taking::list(context, published, windows).await
+            let published = taking::list(context, published, windows).await;
+            if let Ok(published) = &published {
+                let published = attempt::published(published);
+                context.events().tell(&open.id, &published);
+            }
+            published
         }
         Err(failure) => {
             if attempt.leaves() {

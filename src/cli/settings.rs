@@ -34,10 +34,12 @@ use crate::error::{ExitCode, Failure};
 use crate::estimator::curve;
 use crate::model::{
     Chunking, Consistency, FieldType, FormatOptions, Increment, Layout, OutputOptions, ProofLevel,
-    RunId, RunRequest, Selection, SourceIdentity, TypeOptions, TypeOverride, WorkOptions,
+    RunId, RunRequest, Selection, SourceIdentity, SourceKind, TypeOptions, TypeOverride,
+    WorkOptions,
 };
 use crate::source::ConnectOptions;
 use crate::source::secrets::PasswordSource;
+use crate::source::url::Target;
 use crate::writer::store::Address;
 
 /// Everything about the source, settled.
@@ -93,6 +95,25 @@ impl SourceSettings {
             },
             allow_row_security: args.allow_row_security,
         })
+    }
+
+    /// The database as it is told to others: its name, where it has one, else its address. No secrets, and
+    /// no user.
+    pub fn shown(&self) -> String {
+        let server = |kind: SourceKind, host: &str, port: u16, database: &str| {
+            format!("{kind}://{host}:{port}/{database}")
+        };
+        match (&self.source_name, &self.place.target) {
+            (Some(name), _) => name.clone(),
+            (None, Target::Postgres(at)) => {
+                server(SourceKind::PostgreSql, &at.host, at.port, &at.database)
+            }
+            (None, Target::Mysql(at)) => server(SourceKind::Mysql, &at.host, at.port, &at.database),
+            (None, Target::SqlServer(at)) => {
+                server(SourceKind::SqlServer, &at.host, at.port, &at.database)
+            }
+            (None, Target::Sqlite(file)) => format!("sqlite:{}", file.display()),
+        }
     }
 
     /// What a person should know of the secrets, where there is anything.

@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,18 @@ pub(super) struct Interrupt {
     token: CancellationToken,
     /// The exit code that the signal asks for; 0 before there was one.
     exit: Arc<AtomicU8>,
+    /// The process group that goes when we go at once; 0 where there is none.
+    along: Arc<AtomicI32>,
+}
+
+/// While it lives, a process group goes when we go at once.
+#[derive(Debug)]
+pub(super) struct Along(Arc<AtomicI32>);
+
+impl Drop for Along {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
 }
 
 impl Interrupt {
@@ -34,6 +47,7 @@ impl Interrupt {
         let interrupt = Self {
             token: CancellationToken::new(),
             exit: Arc::default(),
+            along: Arc::default(),
         };
         let shared = interrupt.clone();
         let printer = printer.clone();
@@ -46,6 +60,7 @@ impl Interrupt {
                 if shared.token.is_cancelled() {
                     // The user has asked twice: nothing is more important than to be gone. Staging
                     // is swept by the next run, and its look at the history marks this one crashed.
+                    shared.end_along();
                     std::process::exit(code.code().into());
                 }
                 shared.exit.store(code.code(), Ordering::SeqCst);
@@ -54,6 +69,20 @@ impl Interrupt {
             }
         });
         Ok(interrupt)
+    }
+
+    /// The second signal ends this process group too, as long as the answer is kept.
+    pub(super) fn takes_along(&self, group: Option<Pid>) -> Along {
+        let raw = group.map_or(0, |group| group.as_raw_nonzero().get());
+        self.along.store(raw, Ordering::SeqCst);
+        Along(Arc::clone(&self.along))
+    }
+
+    fn end_along(&self) {
+        if let Some(group) = Pid::from_raw(self.along.load(Ordering::SeqCst)) {
+            // Already gone is as good as ended.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 
     /// Cancelled by the first signal.

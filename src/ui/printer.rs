@@ -11,7 +11,9 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::json::ErrorDocument;
+use super::log::{self, Level};
 use super::{Line, visible};
+use crate::clock::{SharedClock, System};
 use crate::error::{ExitCode, Failure};
 use crate::model::{Check, CheckOutcome};
 
@@ -26,6 +28,8 @@ pub struct Manner {
     pub verbose: bool,
     /// `NO_COLOR` is set.
     pub no_color: bool,
+    /// `--log-format json`: what goes to stderr is one JSON object a line.
+    pub json_log: bool,
 }
 
 /// Writes what may be written. Clones share one output.
@@ -35,6 +39,7 @@ pub struct Printer {
     stdout_colour: bool,
     stderr_colour: bool,
     stderr_terminal: bool,
+    clock: SharedClock,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -42,6 +47,8 @@ pub struct Printer {
 struct Shared {
     /// The bar that notes must not be drawn over.
     bar: Option<ProgressBar>,
+    /// Stdout is somebody else's: nothing of ours goes there.
+    stdout_reserved: bool,
     /// The reader of stdout has gone.
     stdout_closed: bool,
     /// What was warned of once.
@@ -57,8 +64,9 @@ impl Printer {
         Self {
             manner,
             stdout_colour: io::stdout().is_terminal() && !manner.no_color,
-            stderr_colour: stderr_terminal && !manner.no_color,
+            stderr_colour: stderr_terminal && !manner.no_color && !manner.json_log,
             stderr_terminal,
+            clock: System::shared(),
             shared: Arc::default(),
         }
     }
@@ -68,9 +76,9 @@ impl Printer {
         self.manner
     }
 
-    /// Whether stderr is a terminal, on which a bar can be drawn.
+    /// Whether stderr is a terminal that a person looks at, on which a bar can be drawn.
     pub fn on_terminal(&self) -> bool {
-        self.stderr_terminal
+        self.stderr_terminal && !self.manner.json_log
     }
 
     /// Results for people, on stdout; nothing under `--json`.
@@ -110,21 +118,20 @@ impl Printer {
     /// Something that goes by, on stderr; nothing under `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.manner.quiet {
-            self.stderr(&paint(&clean(text), DIM, self.stderr_colour));
+            self.tell(Level::Info, text);
         }
     }
 
     /// A detail that only `--verbose` shows, on stderr.
     pub fn detail(&self, text: &str) {
-        if self.manner.verbose {
-            self.note(text);
+        if self.manner.verbose && !self.manner.quiet {
+            self.tell(Level::Debug, text);
         }
     }
 
     /// Something a person should know, on stderr, also under `--quiet`.
     pub fn warn(&self, text: &str) {
-        let label = paint("warning:", YELLOW, self.stderr_colour);
-        self.stderr(&format!("{label} {}", clean(text)));
+        self.tell(Level::Warn, text);
     }
 
     /// A warning that one command gives once, however often there is reason to.
@@ -137,6 +144,10 @@ impl Printer {
     /// A failure: three lines on stderr, and the document of `--json` on stdout.
     pub fn fail(&self, failure: &Failure) {
         self.document(&ErrorDocument::new(failure));
+        if self.manner.json_log {
+            self.stderr(&log::failure(self.clock.now(), failure));
+            return;
+        }
         let lines = format!(
             "{} {}\n  {} {}\n  {} {}",
             paint("error:", RED, self.stderr_colour),
@@ -161,9 +172,19 @@ impl Printer {
         self.stderr(text.trim_end());
     }
 
+    /// Nothing more goes to stdout but what [`Printer::reserved`] writes.
+    pub fn reserve_stdout(&self) {
+        self.shared().stdout_reserved = true;
+    }
+
+    /// A writer to the stdout that was reserved; what goes wrong is its owner's to tell.
+    pub fn reserved(&self) -> impl Write + Send + use<> {
+        io::stdout()
+    }
+
     /// Asks a person; `None` when there is nobody to ask. Blocks until the line is there.
     pub fn ask(&self, question: &str) -> Option<bool> {
-        if self.manner.json || !self.stderr_terminal || !io::stdin().is_terminal() {
+        if self.manner.json || !self.on_terminal() || !io::stdin().is_terminal() {
             return None;
         }
         self.stderr(&format!("{question} [y/N]"));
@@ -224,7 +245,7 @@ impl Printer {
     }
 
     fn stdout(&self, bytes: &[u8]) {
-        if self.shared().stdout_closed {
+        if self.shared().stdout_closed || self.shared().stdout_reserved {
             return;
         }
         let mut out = io::stdout().lock();
@@ -234,6 +255,22 @@ impl Printer {
                 self.shared().stdout_closed = true;
             }
             Err(error) => self.keep_failure(&error.to_string()),
+        }
+    }
+
+    /// A line for stderr, for a person or a machine.
+    fn tell(&self, level: Level, text: &str) {
+        if self.manner.json_log {
+            self.stderr(&log::line(self.clock.now(), level, text));
+            return;
+        }
+        let text = clean(text);
+        match level {
+            Level::Warn => {
+                let label = paint("warning:", YELLOW, self.stderr_colour);
+                self.stderr(&format!("{label} {text}"));
+            }
+            Level::Info | Level::Debug => self.stderr(&paint(&text, DIM, self.stderr_colour)),
         }
     }
 
@@ -255,8 +292,13 @@ struct Log(Printer);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .stderr(clean(String::from_utf8_lossy(bytes).trim_end()).as_str());
+        let text = String::from_utf8_lossy(bytes);
+        let line = if self.0.manner.json_log {
+            log::traced(self.0.clock.now(), text.trim())
+        } else {
+            clean(text.trim_end())
+        };
+        self.0.stderr(&line);
         Ok(bytes.len())
     }
 

@@ -33,17 +33,20 @@ mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
 mod doctor; // What would stand in a run's way, and the fix that helps.
 mod drift; // Columns that changed since the last published run.
+mod events; // What happens to runs, told line by line.
 mod explain; // Runs explained and measured from the store alone.
 mod faults; // What goes wrong outside, and what is done about it.
 mod first_release; // Files of the first version.
 mod full; // What the server has of every chunk, against the files read back.
 mod fuzz; // Bytes that nobody sane would send.
 mod hints; // What the user knows of the circumstances lowers what a run takes.
+mod hooks; // Commands that are told how a run ended.
 mod impact; // Workers make room when the source slows down, and come back.
 mod keeping; // The history backed up, checked, pruned, moved, rebuilt, and read where it is read-only.
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.
+mod metrics_file; // How runs ended, for Prometheus.
 mod mysql; // MySQL and MariaDB: types, one point in time, rights, keys, ways to a server.
 mod overlap; // Two runs of one dataset: the second says so, waits, or takes over from the dead.
 mod pieces; // Chunks that a statement does not get through are read in parts.

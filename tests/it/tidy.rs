@@ -54,7 +54,7 @@ const KNOWS: &[(&str, &[&str])] = &[
             "controller::within_run",
         ],
     ),
-    ("ui", &["model", "engine::event"]),
+    ("ui", &["model", "engine::event", "clock"]),
     (
         "report",
         &[

@@ -28,6 +28,26 @@ pub struct Common {
     /// Tell every chunk, and what the program does inside, on stderr
     #[arg(long, short, global = true, help_heading = "Common")]
     pub verbose: bool,
+    /// How notes, warnings, errors and log lines on stderr look: text, or json, one object a line
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        global = true,
+        default_value = "text",
+        help_heading = "Common"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For machines
+    Json,
 }
 
 /// Which of the table's columns and rows.

@@ -7,6 +7,7 @@ mod config;
 mod drift;
 mod groups;
 mod help;
+mod machine;
 mod parse;
 mod redact;
 mod report;
@@ -24,9 +25,10 @@ use crate::estimator::curve::GRID;
 pub use config::{ConfigArgs, ConfigCommand, ShowArgs};
 pub use drift::DriftArgs;
 pub use groups::{
-    Common, CostArgs, FormatArgs, HintArgs, ObjectStoreArgs, OutputArgs, ProofName, RunSelector,
-    SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
+    Common, CostArgs, FormatArgs, HintArgs, LogFormat, ObjectStoreArgs, OutputArgs, ProofName,
+    RunSelector, SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
+pub use machine::MachineArgs;
 pub use parse::ColumnNames;
 pub use redact::redact;
 pub use report::ReportArgs;
@@ -184,6 +186,9 @@ pub struct RunArgs {
     /// Drift.
     #[command(flatten)]
     pub drift: DriftArgs,
+    /// For machines.
+    #[command(flatten)]
+    pub machine: MachineArgs,
     /// Run although the plan's verdict is NOT RECOMMENDED
     #[arg(long, help_heading = "Safety")]
     pub force: bool,
@@ -220,6 +225,9 @@ pub struct ReplayArgs {
     /// State.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// For machines.
+    #[command(flatten)]
+    pub machine: MachineArgs,
     /// Execute a plan of another version as far as this program understands it; a plan that was
     /// changed is always refused
     #[arg(long, help_heading = "Safety")]

@@ -2,6 +2,8 @@
 
 mod telling;
 
+pub(super) use self::telling::published;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,12 +156,14 @@ impl Attempt {
             spec,
             kept: self.kept_numbers(),
         };
+        let (events, run) = (context.events(), remember.run);
         let mut execution = engine::execute(
             work,
             Arc::clone(snapshot),
             dataset.sink(&spec.format, budget),
             &settings,
             &mut |event| {
+                events.hear(run, &event);
                 remember.hear(&event);
                 progress.on_event(&event);
             },

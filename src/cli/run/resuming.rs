@@ -64,6 +64,7 @@ pub(super) fn job(context: &Context, args: &RunArgs, run: &str) -> Result<Job, F
     let (directory, layout) = place(args, &row)?;
     let planned = &plan.spec.source;
     Ok(Job {
+        id: context.run_id(),
         notes: Vec::new(),
         source: SourceSettings::settle(&args.source, &context.environment, Some(planned))?,
         output: OutputOptions {

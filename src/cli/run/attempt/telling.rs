@@ -8,6 +8,7 @@ use crate::engine::Execution;
 use crate::error::Failure;
 use crate::model::{Decisions, PlannedChunk, RunOpen, RunStatus};
 use crate::planner::{self, Executed};
+use crate::ui::events::RunEvent;
 use crate::ui::json::{KeysDocument, ProofDocument, ResumedDocument, RunDocument};
 use crate::writer::publish::Published;
 
@@ -97,6 +98,17 @@ impl Attempt {
             rows_read: self.execution.as_ref().map_or(0, |done| done.rows),
             points,
         })
+    }
+}
+
+/// That readers see the new version.
+pub(in crate::cli::run) fn published(published: &Published) -> RunEvent {
+    let manifest = &published.manifest;
+    RunEvent::Published {
+        dataset: published.dataset.to_string(),
+        files: manifest.files.len() as u64,
+        rows: manifest.rows,
+        bytes: manifest.bytes,
     }
 }
 
