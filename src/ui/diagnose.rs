@@ -255,7 +255,7 @@ fn time(went: &Attribution) -> Vec<Line> {
     vec![
         Line::Blank,
         Line::Heading("Where the workers' time went".to_owned()),
-        Line::Text(table::grid(&["", "time", "share"], rows, &[1, 2])),
+        table::grid(&["", "time", "share"], rows, &[1, 2]),
         Line::Text(
             "  While rows stream, the server and the network cannot be told apart from this end."
                 .to_owned(),
@@ -281,7 +281,7 @@ fn workers(document: &DiagnoseDocument<'_>) -> Vec<Line> {
     let header = ["worker", "chunks", "rows", "busy", "of it waiting", "idle"];
     vec![
         Line::Blank,
-        Line::Text(table::grid(&header, rows.collect(), &[0, 1, 2, 3, 4, 5])),
+        table::grid(&header, rows.collect(), &[0, 1, 2, 3, 4, 5]),
     ]
 }
 
