@@ -218,6 +218,7 @@ type Section = (&'static str, String, fn(&mut Html, &Document<'_>));
 fn sections(html: &mut Html, document: &Document<'_>) {
     let shown = document.history.runs.len() as u64;
     let lead = match document.place() {
+        Some(_) if shown == 1 => "One run.".to_owned(),
         Some(_) => format!("{}, oldest first.", units::plural(shown, "run")),
         None => format!(
             "{}, the newest of the table; the run of this report is older.",

@@ -26,14 +26,15 @@ impl Scale {
 
     /// An axis of whole numbers.
     pub(super) fn whole(most: u32, about: u32) -> Self {
-        let mut step = 1;
-        for next in [1u32, 2, 5, 10, 20, 50, 100, 200, 500] {
-            step = next;
-            if u64::from(next) * u64::from(about) >= u64::from(most) {
-                break;
+        let scale = Self::reaching(f64::from(most.max(1)), about);
+        match scale.ticks.get(1) {
+            Some(step) if step.fract() > 0.0 => {
+                // 2.5 becomes 5; what is less than one becomes one.
+                let step = if *step < 1.0 { 1.0 } else { 2.0 * step };
+                Self::by(step, f64::from(most.max(1)))
             }
+            _ => scale,
         }
-        Self::by(f64::from(step), f64::from(most.max(1)))
     }
 
     /// An axis of milliseconds, in steps that clocks have.
@@ -128,6 +129,7 @@ mod tests {
         );
         assert_eq!(Scale::whole(6, 4).ticks, [0.0, 2.0, 4.0, 6.0]);
         assert_eq!(Scale::whole(1, 4).ticks, [0.0, 1.0]);
+        assert_eq!(Scale::whole(9, 4).ticks, [0.0, 5.0, 10.0]);
         assert_eq!(Scale::whole(64, 4).ticks.last(), Some(&80.0));
         assert_eq!(Scale::time(90_000, 4).ticks.get(1), Some(&30_000.0));
         assert_eq!(Scale::time(3, 4).ticks, [0.0, 1.0, 2.0, 3.0]);
@@ -154,6 +156,14 @@ mod tests {
             prop_assert!(scale.ticks.len() as u32 <= about + 2);
             prop_assert!(scale.end() <= most * 2.6);
             prop_assert!((0.0..=1.0).contains(&scale.share(most)));
+        }
+
+        #[test]
+        fn an_axis_of_whole_numbers_has_no_others(most in 0u32..5_000_000, about in 2u32..8) {
+            let scale = Scale::whole(most, about);
+            prop_assert!(scale.end() >= f64::from(most));
+            prop_assert!(scale.ticks.len() as u32 <= about + 2);
+            prop_assert!(scale.ticks.iter().all(|tick| tick.fract() == 0.0));
         }
 
         #[test]

@@ -18,6 +18,12 @@ const SPANS: usize = 1_200;
 /// Up to so many chunks a thin line parts each from the next.
 const PARTED: usize = 160;
 
+/// What the colours of a chunk mean.
+const IN_TURN: &str = "Within a chunk the colours show shares of its time, not the order: each batch is waited for, decoded, encoded and written in turn.";
+
+/// The same where chunks are drawn together.
+const STACKED: &str = "There are too many chunks to draw each: neighbours are drawn as one, and the height of a colour is its share of their time.";
+
 /// Pixels of the bar.
 const BAR: u32 = 28;
 
@@ -43,7 +49,7 @@ fn key(html: &mut Html, went: &Attribution, failed: bool) {
         .map(|activity| (class(activity), wording::activity(activity)))
         .collect();
     if failed {
-        marks.push(("failed", "a chunk that failed"));
+        marks.push(("failed", "failed or unfinished"));
     }
     chart::key(html, &marks);
 }
@@ -170,6 +176,11 @@ pub(super) fn timeline(html: &mut Html, document: &Document<'_>) {
         spans().any(|span| span.status != ChunkStatus::Success),
     );
     let merged = spans().any(|span| span.chunks > 1);
+    let look = match chunks.len() {
+        _ if merged => Look::Stacked,
+        few if few <= PARTED => Look::Parted,
+        _ => Look::Close,
+    };
     let about = about(document, lanes.len(), merged);
     let chart = Chart {
         id: "timeline",
@@ -188,19 +199,16 @@ pub(super) fn timeline(html: &mut Html, document: &Document<'_>) {
         }
         chart::stretched(html, height, |html| {
             for (at, lane) in lanes.values().enumerate() {
-                let top = pitch * u32::try_from(at).unwrap_or(0);
-                let parted = chunks.len() <= PARTED;
-                lane_of(
-                    html,
-                    lane,
-                    &scale,
-                    (f64::from(top) + 2.0, f64::from(pitch) - 4.0, parted),
-                );
+                let place = (f64::from(pitch) * at as f64 + 2.0, f64::from(pitch) - 4.0);
+                lane_of(html, lane, &scale, place, look);
             }
         });
     });
-    let shares = "Within a chunk the colours show shares of its time, not the order: each batch is waited for, decoded, encoded and written in turn.";
-    html.leaf("p", &[("class", "note")], shares);
+    html.leaf(
+        "p",
+        &[("class", "note")],
+        if merged { STACKED } else { IN_TURN },
+    );
     table(html, document);
 }
 
@@ -229,47 +237,70 @@ fn axis(html: &mut Html, scale: &Scale, height: u32) {
     chart::horizontal(html, &ticks, true, height);
 }
 
-fn lane_of(html: &mut Html, lane: &[Span], scale: &Scale, (top, high, parted): (f64, f64, bool)) {
-    let x = |ms: f64| scale.share(ms) * WIDE;
+/// How the stretches of a lane are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Each with an edge.
+    Parted,
+    /// Side by side.
+    Close,
+    /// With the colours above each other, because some are of several chunks.
+    Stacked,
+}
+
+fn lane_of(html: &mut Html, lane: &[Span], scale: &Scale, place: (f64, f64), look: Look) {
+    let x = |ms: u64| scale.share(ms as f64) * WIDE;
     for span in lane {
-        let (from, to) = (x(span.from_ms as f64), x(span.to_ms as f64));
-        // What is shorter than a pixel is seen all the same.
-        let to = to.max(from + 0.8);
-        html.nest(
-            "g",
-            &[("class", if parted { "one parted" } else { "one" })],
-            |html| {
-                html.leaf("title", &[], &told(span));
-                match span.status {
-                    ChunkStatus::Success => shares(html, &span.went, (from, to), (top, high)),
-                    ChunkStatus::Failed | ChunkStatus::Pending => {
-                        chart::path(html, "failed", &block(from, to, (top, high)));
-                    }
-                }
-                if parted {
-                    chart::path(html, "edge", &block(from, to, (top, high)));
-                }
-            },
-        );
+        let well = span.status == ChunkStatus::Success;
+        // What is shorter than a pixel is seen all the same, and a failure well.
+        let least = if well { 0.8 } else { 3.0 };
+        let from = x(span.from_ms).min(WIDE - least);
+        let reach = (from, x(span.to_ms).max(from + least));
+        html.nest("g", &[("class", "one")], |html| {
+            html.leaf("title", &[], &told(span));
+            if !well {
+                chart::path(html, "failed", &block(reach, place));
+            } else if look == Look::Stacked {
+                stacked(html, span, reach, place);
+            } else {
+                in_turn(html, &span.went, reach, place);
+            }
+            if look == Look::Parted {
+                chart::path(html, "edge", &block(reach, place));
+            }
+        });
     }
 }
 
-/// The activities of a stretch of time, one after the other.
-fn shares(html: &mut Html, went: &Attribution, (from, to): (f64, f64), lane: (f64, f64)) {
+/// The activities of a chunk, one after the other.
+fn in_turn(html: &mut Html, went: &Attribution, (from, to): (f64, f64), place: (f64, f64)) {
     let total = went.total_ms();
     if total == 0 {
-        chart::path(html, "other", &block(from, to, lane));
+        chart::path(html, "other", &block((from, to), place));
         return;
     }
     let mut at = from;
     for activity in took(went) {
         let next = at + (to - from) * went.of(activity) as f64 / total as f64;
-        chart::path(html, class(activity), &block(at, next, lane));
+        chart::path(html, class(activity), &block((at, next), place));
         at = next;
     }
 }
 
-fn block(from: f64, to: f64, (top, high): (f64, f64)) -> String {
+/// The activities of a stretch of several chunks, one above the other; what is left of the lane's height
+/// is the time between them.
+fn stacked(html: &mut Html, span: &Span, reach: (f64, f64), (top, high): (f64, f64)) {
+    let whole = span.went.total_ms().max(span.to_ms - span.from_ms).max(1);
+    let mut ground = top + high;
+    for activity in took(&span.went) {
+        let part = high * span.went.of(activity) as f64 / whole as f64;
+        ground -= part;
+        chart::path(html, class(activity), &block(reach, (ground, part)));
+    }
+}
+
+/// A rectangle: from left to right, from a top and so high.
+fn block((from, to): (f64, f64), (top, high): (f64, f64)) -> String {
     let mut path = String::new();
     let (width, top, high) = (to - from, number(top), number(high));
     // Writing to a string cannot fail.

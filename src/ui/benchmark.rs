@@ -1,11 +1,11 @@
 //! What a benchmark found, on one screen.
 
 use super::json::BenchmarkDocument;
-use super::{Line, table, units, wording};
+use super::{Line, picture, table, units, wording};
 use crate::model::{Benchmark, CurveShape};
 
 /// Characters of the longest bar.
-const BAR: f64 = 24.0;
+const BAR: usize = 24;
 
 /// A benchmark, or why there is none.
 pub fn view(document: &BenchmarkDocument<'_>) -> Vec<Line> {
@@ -52,7 +52,7 @@ fn found(benchmark: &Benchmark) -> Vec<Line> {
                 units::plural(benchmark.probe_rows, "row")
             ),
         ),
-        Line::Text(curve(benchmark)),
+        curve(benchmark),
         Line::fact("curve", shape(benchmark.curve_shape)),
         Line::fact(
             "confidence",
@@ -65,15 +65,13 @@ fn found(benchmark: &Benchmark) -> Vec<Line> {
     ]
 }
 
-fn curve(benchmark: &Benchmark) -> String {
+fn curve(benchmark: &Benchmark) -> Line {
     let results = &benchmark.probe_results;
     let best = results
         .iter()
         .map(|result| result.avg_throughput)
         .fold(0.0, f64::max);
     let rows = results.iter().map(|result| {
-        let share = (result.avg_throughput / best).clamp(0.0, 1.0);
-        let length = (BAR * share).round() as usize;
         let mark = if result.worker_count == benchmark.optimal_workers {
             " fewest within 5 % of the fastest"
         } else {
@@ -84,7 +82,7 @@ fn curve(benchmark: &Benchmark) -> String {
             units::rate(result.avg_throughput),
             format!("{:.2}", result.cv),
             format!("{:.1}", result.effective_workers),
-            format!("{}{mark}", "█".repeat(length.max(1))),
+            format!("{}{mark}", picture::bar(result.avg_throughput, best, BAR)),
         ]
     });
     table::grid(
@@ -144,10 +142,10 @@ mod tests {
           source       postgresql://db.example:5432/shop
           read         1 range of the table, about 50,000 rows a session in each
           workers          speed  varies  busy
-                1  100.0K rows/s    0.00   1.0  ██████████
+                1  100.0K rows/s    0.00   1.0  ██████████▍
                 2  220.0K rows/s    0.00   2.0  ███████████████████████ fewest within 5 % of the fastest
                 4  230.0K rows/s    0.00   4.0  ████████████████████████
-                8  215.0K rows/s    0.00   8.0  ██████████████████████
+                8  215.0K rows/s    0.00   8.0  ██████████████████████▍
           curve        falls past the fastest
           confidence   0.70; the number of workers makes a difference of 57 %
           next plan    2 benchmarked

@@ -89,11 +89,7 @@ pub fn view(document: &ConfigDocument) -> Vec<Line> {
             from(&value.origin),
         ]);
     }
-    lines.push(Line::Text(table::grid(
-        &["key", "value", "from"],
-        rows,
-        &[],
-    )));
+    lines.push(table::grid(&["key", "value", "from"], rows, &[]));
     lines
 }
 

@@ -34,7 +34,7 @@ pub(super) fn section(price: &PriceDocument) -> Vec<Line> {
     let mut lines = vec![
         Line::Blank,
         Line::Heading("Numbers of workers that were measured, and what they would cost".to_owned()),
-        Line::Text(table::grid(&header, rows.collect(), &[0, 1, 2])),
+        table::grid(&header, rows.collect(), &[0, 1, 2]),
     ];
     if comparison.alternatives.len() == 1 {
         lines.push(Line::Text(

@@ -262,7 +262,7 @@ fn time(went: &Attribution, waits: WaitedFor) -> Vec<Line> {
     vec![
         Line::Blank,
         Line::Heading("Where the workers' time went".to_owned()),
-        Line::Text(table::grid(&["", "time", "share"], rows, &[1, 2])),
+        table::grid(&["", "time", "share"], rows, &[1, 2]),
         Line::Text(format!("  {}", wording::told_apart(waits))),
     ]
 }
@@ -285,7 +285,7 @@ fn workers(document: &DiagnoseDocument<'_>) -> Vec<Line> {
     let header = ["worker", "chunks", "rows", "busy", "of it waiting", "idle"];
     vec![
         Line::Blank,
-        Line::Text(table::grid(&header, rows.collect(), &[0, 1, 2, 3, 4, 5])),
+        table::grid(&header, rows.collect(), &[0, 1, 2, 3, 4, 5]),
     ]
 }
 

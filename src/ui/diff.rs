@@ -99,7 +99,7 @@ pub fn view(document: &DiffDocument<'_>) -> Vec<Line> {
     });
     let header = ["", "what", "first", "second", "change"];
     let grid = table::grid(&header, rows.collect(), &[4]);
-    lines.extend([Line::Blank, Line::Text(grid)]);
+    lines.extend([Line::Blank, grid]);
     lines
 }
 

@@ -94,7 +94,7 @@ pub fn full(forecast: &Forecast) -> Vec<Line> {
         forecast.method
     ))];
     if !grounds.matched.is_empty() {
-        lines.push(Line::Text(matches(&grounds.matched)));
+        lines.push(matches(&grounds.matched));
         let more = grounds.matched.len().saturating_sub(MATCHES_SHOWN);
         if more > 0 {
             lines.push(Line::Text(format!("  and {more} more")));
@@ -129,7 +129,7 @@ pub fn full(forecast: &Forecast) -> Vec<Line> {
     lines
 }
 
-fn matches(matched: &[MatchedRun]) -> String {
+fn matches(matched: &[MatchedRun]) -> Line {
     let rows = matched.iter().take(MATCHES_SHOWN).enumerate();
     let rows = rows.map(|(index, run)| {
         vec![

@@ -6,15 +6,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::json::{Measured, OutcomeDocument};
+use super::timeline::Timeline;
 use super::wording::{self, Topic};
-use super::{Line, estimate, measured, metrics, plan, resume, table, timeline, units};
+use super::{Line, estimate, measured, metrics, plan, resume, table, units};
 use crate::model::{
     ChunkRecord, ExecutionPlan, Metrics, Reason, RunId, RunRow, RunStatus, Scheduling, StoredRun,
     Strategy, WorkerMetrics,
 };
-
-/// Columns of a lane.
-const LANE: usize = 64;
 
 /// `explain`.
 #[derive(Debug, Serialize)]
@@ -260,13 +258,13 @@ fn comparison(run: &RunRow, previous: &PreviousDocument) -> [Line; 2] {
     };
     [
         Line::Heading(format!("Against {of}, {} ({workers})", previous.run)),
-        Line::Text(measured::side_by_side(
+        measured::side_by_side(
             [
                 ("before", previous.status.name(), previous.measured),
                 ("now", run.status.name(), Measured::from(run)),
             ],
             previous.change,
-        )),
+        ),
     ]
 }
 
@@ -275,7 +273,7 @@ fn evidence(document: &ExplainDocument<'_>, standard: &StandardDocument<'_>) -> 
     let mut lines = vec![
         Line::Blank,
         Line::Heading("Evidence: what was predicted and what came".to_owned()),
-        Line::Text(predicted(run)),
+        predicted(run),
         Line::Blank,
     ];
     let estimate = estimate::full(&document.plan.forecast);
@@ -284,32 +282,29 @@ fn evidence(document: &ExplainDocument<'_>, standard: &StandardDocument<'_>) -> 
         lines.push(Line::Blank);
     }
     lines.push(Line::Heading("Chunks".to_owned()));
-    lines.push(Line::Text(chunk_table(&standard.chunks)));
+    lines.push(chunk_table(&standard.chunks));
     let records: Vec<ChunkRecord> = standard
         .chunks
         .iter()
         .filter_map(|chunk| chunk.record.cloned())
         .collect();
     let total_ms = (run.duration_s.max(0.0) * 1000.0).round() as u64;
-    let lanes = timeline::lanes(&records, total_ms, LANE);
-    if !lanes.is_empty() {
-        let column = metrics::millis(total_ms.div_ceil(LANE as u64));
+    if let Some(timeline) = Timeline::of(&records, total_ms) {
         lines.push(Line::Blank);
-        lines.push(Line::Heading(format!(
-            "Timeline (a column is about {column}, a digit the last of a chunk's number)"
-        )));
-        let lanes = lanes.iter();
-        lines.extend(lanes.map(|(worker, lane)| Line::Text(format!("  {worker:>2}  {lane}"))));
+        lines.push(Line::Heading(
+            "Timeline (a digit is the last of a chunk's number)".to_owned(),
+        ));
+        lines.push(Line::Timeline(timeline));
     }
     if !standard.workers.is_empty() {
         lines.push(Line::Blank);
         lines.push(Line::Heading("Workers".to_owned()));
-        lines.push(Line::Text(metrics::workers(&standard.metrics)));
+        lines.push(metrics::workers(&standard.metrics));
     }
     lines
 }
 
-fn predicted(run: &RunRow) -> String {
+fn predicted(run: &RunRow) -> Line {
     let seconds = |seconds: f64| units::elapsed(Duration::from_secs_f64(seconds.max(0.0)));
     let expected = &run.predicted;
     let row = |what: &str, before: String, now: String| vec![what.to_owned(), before, now];
@@ -339,7 +334,7 @@ fn predicted(run: &RunRow) -> String {
     table::grid(&["", "predicted", "measured"], rows, &[1, 2])
 }
 
-fn chunk_table(chunks: &[ChunkDocument<'_>]) -> String {
+fn chunk_table(chunks: &[ChunkDocument<'_>]) -> Line {
     let rows = chunks.iter().map(|chunk| {
         let record =
             |say: &dyn Fn(&ChunkRecord) -> String| chunk.record.map_or_else(|| "-".to_owned(), say);
@@ -443,10 +438,11 @@ mod tests {
           chunk_003  [500001, 750001)     250.0K  250,000  10.0 MB       3  0ms  1.00s        0
           chunk_004  [750001, 1000001)    250.0K        -        -       -    -      -        -
 
-        Timeline (a column is about 32ms, a digit the last of a chunk's number)
+        Timeline (a digit is the last of a chunk's number)
            1  11111111111111111111111111111111································
            2  22222222222222222222222222222222································
            3  33333333333333333333333333333333································
+              0ms                                                        2.00s
 
         Workers
           worker  chunks     rows     size          speed  busy  waiting  idle

@@ -4,12 +4,19 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::table::Table;
 use super::wording::finding as wording;
-use super::{Line, table, units};
+use super::{Line, picture, units};
 use crate::model::{RunRow, RunStatus, Trend};
 
 /// A change of the speed up to this has no arrow up or down.
 const STEADY: f64 = 0.05;
+
+/// Columns of the fastest run's bar.
+const BAR: usize = 10;
+
+/// The table's column of bars, which a narrow terminal does without.
+const BARS: usize = 4;
 
 /// Where a table's runs are going.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -119,11 +126,12 @@ pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
                     "workers",
                     "speed",
                     "",
+                    "",
                     "took",
                     "status",
                     "diagnosis",
                 ],
-                &[2, 3, 5],
+                &[2, 3, 6],
             ),
             _ => (
                 "Runs".to_owned(),
@@ -141,14 +149,23 @@ pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
             ),
         };
     let one_table = document.table.is_some();
-    let rows = document.runs.iter().map(|entry| cells(one_table, entry));
+    let speeds = document.runs.iter().map(|entry| speed(entry.run));
+    let fastest = one_table.then(|| speeds.flatten().fold(0.0, f64::max));
+    let rows = document.runs.iter().map(|entry| cells(fastest, entry));
+    let table = Table::new(header, rows.collect(), numbers);
     let mut lines = vec![
         Line::Heading(heading),
-        Line::Text(table::grid(header, rows.collect(), numbers)),
+        Line::Table(if one_table {
+            table.with_spare(BARS)
+        } else {
+            table
+        }),
         Line::Blank,
     ];
     if let Some(outlook) = document.outlook {
-        lines.push(Line::fact("speed", sparkline(&document.runs)));
+        let speeds = document.runs.iter().map(|entry| speed(entry.run));
+        let speeds = speeds.map(|speed| speed.map(|speed| speed.round() as u64));
+        lines.push(Line::Course("speed", speeds.collect()));
         lines.push(Line::fact("trend", wording::trend(outlook.trend)));
         lines.push(Line::fact("workers", convergence(outlook)));
     }
@@ -165,8 +182,10 @@ pub fn convergence(outlook: Outlook) -> String {
     }
 }
 
-fn cells(one_table: bool, entry: &Entry<'_>) -> Vec<String> {
+/// A run's cells; with a bar beside the fastest's where it is one of one table's.
+fn cells(fastest: Option<f64>, entry: &Entry<'_>) -> Vec<String> {
     let run = entry.run;
+    let one_table = fastest.is_some();
     let known = speed(run);
     let only = |text: String| {
         if known.is_some() {
@@ -182,7 +201,8 @@ fn cells(one_table: bool, entry: &Entry<'_>) -> Vec<String> {
     }
     cells.push(run.workers.to_string());
     cells.push(only(units::rate(run.throughput)));
-    if one_table {
+    if let Some(fastest) = fastest {
+        cells.push(picture::bar(known.unwrap_or(0.0), fastest, BAR));
         cells.push(arrow(entry.change).to_owned());
     }
     let took = Duration::from_secs_f64(run.duration_s.max(0.0));
@@ -204,21 +224,6 @@ fn arrow(change: Option<f64>) -> &'static str {
         Some(change) if change < -STEADY => "↓",
         Some(_) => "→",
     }
-}
-
-/// A bar a run, as high as its speed is of the fastest's; a dot for a run without one.
-fn sparkline(runs: &[Entry<'_>]) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let fastest = runs
-        .iter()
-        .filter_map(|entry| speed(entry.run))
-        .fold(0.0, f64::max);
-    runs.iter()
-        .map(|entry| match speed(entry.run) {
-            None => '·',
-            Some(speed) => BARS[((speed / fastest * 8.0).ceil() as usize).clamp(1, 8) - 1],
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -244,11 +249,11 @@ mod tests {
         let document = HistoryDocument::new("state.db".to_owned(), &runs, Some(outlook));
         insta::assert_snapshot!(plain(&view(&document)), @"
         Runs of public.orders in postgresql://db.example:5432/shop
-          run       started (UTC)        workers          speed      took  status   diagnosis
-          0badcafe  2026-01-31 12:00:00        2  200.0K rows/s     1.00s  success
-          0badcafe  2026-01-31 12:00:00        4  410.0K rows/s  ↑  1.00s  success
-          0badcafe  2026-01-31 12:00:00        4              -         -  crashed
-          0badcafe  2026-01-31 12:00:00        4   90.0K rows/s  ↓  1.00s  success  constrained
+          run       started (UTC)        workers          speed                  took  status   diagnosis
+          0badcafe  2026-01-31 12:00:00        2  200.0K rows/s  ████▉          1.00s  success
+          0badcafe  2026-01-31 12:00:00        4  410.0K rows/s  ██████████  ↑  1.00s  success
+          0badcafe  2026-01-31 12:00:00        4              -                     -  crashed
+          0badcafe  2026-01-31 12:00:00        4   90.0K rows/s  ██▎         ↓  1.00s  success  constrained
 
           speed        ▄█·▂
           trend        improving (+105.0%)

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::json::{Measured, OutcomeDocument};
-use super::{table, units};
+use super::{Line, table, units};
 
 /// A grid of what two runs came to, named as given, and of the change where they can be compared.
 pub(super) fn side_by_side(
     [one, other]: [(&str, &str, Measured); 2],
     change: Option<OutcomeDocument>,
-) -> String {
+) -> Line {
     let (name, status, before) = one;
     let (other_name, other_status, after) = other;
     let seconds = |seconds: f64| units::elapsed(Duration::from_secs_f64(seconds.max(0.0)));

@@ -88,7 +88,7 @@ pub fn view(document: &MetricsDocument<'_>) -> Vec<Line> {
     ];
     lines.extend(metrics.chunks.iter().flat_map(chunks));
     if !metrics.workers.is_empty() {
-        lines.extend([Line::Blank, Line::Text(workers(metrics))]);
+        lines.extend([Line::Blank, workers(metrics)]);
     }
     lines
 }
@@ -128,7 +128,7 @@ fn chunks(chunks: &ChunkMetrics) -> [Line; 3] {
 }
 
 /// The workers, one a line.
-pub(super) fn workers(metrics: &Metrics) -> String {
+pub(super) fn workers(metrics: &Metrics) -> Line {
     let share = |permille: u32| units::percent(permille.into(), 1000);
     let rows = metrics.workers.iter().map(|worker| {
         vec![

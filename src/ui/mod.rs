@@ -23,6 +23,7 @@ pub mod json;
 mod log;
 mod measured;
 pub mod metrics;
+mod picture;
 pub mod plan;
 mod printer;
 pub mod profile;
@@ -34,6 +35,7 @@ pub mod resume;
 pub mod state;
 pub mod summary;
 mod table;
+mod text;
 mod timeline;
 pub mod units;
 
@@ -46,6 +48,9 @@ pub use progress::Progress;
 use crate::model::Check;
 
 /// One line for people, styled by what it is.
+///
+/// Tables and pictures are made to fit the terminal. Facts and sentences are not broken: a terminal
+/// does that by itself, and what it broke can be copied whole, which matters for paths and commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     /// An empty line.
@@ -56,6 +61,12 @@ pub enum Line {
     Fact(&'static str, String),
     /// Plain text.
     Text(String),
+    /// A table.
+    Table(table::Table),
+    /// A run's chunks in time.
+    Timeline(timeline::Timeline),
+    /// A named course of numbers, oldest first; `None` where there is none.
+    Course(&'static str, Vec<Option<u64>>),
     /// Something that went well, worth a look.
     Good(String),
     /// A judgement, by its name: good, or to think about.
@@ -85,7 +96,7 @@ impl Line {
 fn plain(lines: &[Line]) -> String {
     let mut text = String::new();
     for line in lines {
-        text.push_str(&printer::render(line, false));
+        text.push_str(&printer::render(line, false, None));
         text.push('\n');
     }
     text

@@ -74,10 +74,10 @@ pub fn full(document: &PlanDocument<'_>) -> Vec<Line> {
         },
         plan.spec.types.version
     )));
-    lines.push(Line::Text(mapping(plan)));
+    lines.push(mapping(plan));
     lines.push(Line::Blank);
     lines.push(Line::Heading("Chunks".to_owned()));
-    lines.push(Line::Text(chunks(plan)));
+    lines.push(chunks(plan));
     let more = plan.spec.chunks.len().saturating_sub(CHUNKS_SHOWN);
     if more > 0 {
         lines.push(Line::Text(format!("  and {more} more")));
@@ -244,7 +244,7 @@ pub fn columns(plan: &ExecutionPlan) -> Vec<ColumnDocument> {
     columns.collect()
 }
 
-fn mapping(plan: &ExecutionPlan) -> String {
+fn mapping(plan: &ExecutionPlan) -> Line {
     let rows = columns(plan).into_iter().map(|column| {
         vec![
             column.name,
@@ -267,7 +267,7 @@ fn mapping(plan: &ExecutionPlan) -> String {
     )
 }
 
-fn chunks(plan: &ExecutionPlan) -> String {
+fn chunks(plan: &ExecutionPlan) -> Line {
     let rows = plan.spec.chunks.iter().enumerate().take(CHUNKS_SHOWN);
     let rows = rows.map(|(index, chunk)| {
         let (rows, bytes) = plan

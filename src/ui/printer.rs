@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indicatif::ProgressBar;
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use super::json::ErrorDocument;
 use super::log::{self, Level};
-use super::{Line, visible};
+use super::{Line, picture, visible};
 use crate::clock::{SharedClock, System};
 use crate::error::{ExitCode, Failure};
 use crate::model::{Check, CheckOutcome};
@@ -37,6 +38,8 @@ pub struct Manner {
 pub struct Printer {
     manner: Manner,
     stdout_colour: bool,
+    /// Of the terminal that stdout is; `None` where it is none, or does not say.
+    stdout_columns: Option<usize>,
     stderr_colour: bool,
     stderr_terminal: bool,
     clock: SharedClock,
@@ -64,6 +67,7 @@ impl Printer {
         Self {
             manner,
             stdout_colour: io::stdout().is_terminal() && !manner.no_color,
+            stdout_columns: columns(&io::stdout()),
             stderr_colour: stderr_terminal && !manner.no_color && !manner.json_log,
             stderr_terminal,
             clock: System::shared(),
@@ -88,7 +92,7 @@ impl Printer {
         }
         let mut text = String::new();
         for line in lines {
-            text.push_str(&render(line, self.stdout_colour));
+            text.push_str(&render(line, self.stdout_colour, self.stdout_columns));
             text.push('\n');
         }
         self.stdout(text.as_bytes());
@@ -316,8 +320,14 @@ const RED: &str = "1;31";
 /// Width of a fact's label.
 const LABEL: usize = 12;
 
-/// A line as it is written, without its end.
-pub(super) fn render(line: &Line, colour: bool) -> String {
+/// The columns of the terminal that an output is; `None` where it is none, or does not say.
+fn columns(output: &impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(output).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// A line as it is written, without its end; tables and pictures in so many columns.
+pub(super) fn render(line: &Line, colour: bool, columns: Option<usize>) -> String {
     match line {
         Line::Blank => String::new(),
         Line::Heading(text) => paint(&clean(text), BOLD, colour),
@@ -331,6 +341,12 @@ pub(super) fn render(line: &Line, colour: bool) -> String {
             named(label, &paint(&clean(text), style, colour), colour)
         }
         Line::Text(text) => text.split('\n').map(clean).collect::<Vec<_>>().join("\n"),
+        Line::Table(table) => table.text(columns),
+        Line::Timeline(timeline) => timeline.text(columns),
+        Line::Course(label, values) => {
+            let room = columns.map(|columns| columns.saturating_sub(LABEL + 3));
+            named(label, &picture::sparkline(values, room), colour)
+        }
         Line::Good(text) => paint(&clean(text), GREEN, colour),
         Line::Warning(text) => {
             format!("  {} {}", paint("warning:", YELLOW, colour), clean(text))
@@ -391,14 +407,17 @@ mod tests {
     #[test]
     fn control_characters_of_names_do_not_reach_a_terminal() {
         let line = Line::Fact("table", "a\u{1b}[31mb\rc".to_owned());
-        assert_eq!(render(&line, false), "  table        a\u{fffd}[31mb c");
+        assert_eq!(
+            render(&line, false, None),
+            "  table        a\u{fffd}[31mb c"
+        );
     }
 
     #[test]
     fn a_fact_of_several_lines_stays_in_its_column() {
         let line = Line::Fact("why", "one\ntwo".to_owned());
         assert_eq!(
-            render(&line, false),
+            render(&line, false, None),
             "  why          one\n               two"
         );
     }
@@ -406,7 +425,7 @@ mod tests {
     #[test]
     fn colour_is_only_painted_when_asked_for() {
         let line = Line::Heading("x".to_owned());
-        assert_eq!(render(&line, false), "x");
-        assert_eq!(render(&line, true), "\u{1b}[1mx\u{1b}[0m");
+        assert_eq!(render(&line, false, None), "x");
+        assert_eq!(render(&line, true, None), "\u{1b}[1mx\u{1b}[0m");
     }
 }

@@ -41,7 +41,7 @@ pub fn view(document: &ProfileDocument<'_>) -> Vec<Line> {
         profile.table.columns.len() as u64,
         "column",
     )));
-    lines.push(Line::Text(columns(profile)));
+    lines.push(columns(profile));
     lines
 }
 
@@ -119,7 +119,7 @@ fn connections(profile: &SourceProfile) -> String {
     )
 }
 
-fn columns(profile: &SourceProfile) -> String {
+fn columns(profile: &SourceProfile) -> Line {
     let rows = profile.table.columns.iter().map(|column| {
         vec![
             column.name.clone(),

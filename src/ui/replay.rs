@@ -25,7 +25,7 @@ pub fn view(document: &ReplayDocument) -> Vec<Line> {
         ),
     ));
     lines.extend(decisions(document));
-    lines.push(Line::Text(comparison(document)));
+    lines.push(comparison(document));
     lines.push(Line::fact("data", data(document)));
     lines.push(Line::fact("guarantee", document.guarantee));
     lines
@@ -71,7 +71,7 @@ fn decisions(document: &ReplayDocument) -> Vec<Line> {
     lines
 }
 
-fn comparison(document: &ReplayDocument) -> String {
+fn comparison(document: &ReplayDocument) -> Line {
     let (original, replay) = (&document.original, &document.replay);
     measured::side_by_side(
         [

@@ -243,7 +243,7 @@ pub fn tour(demo: &DemoDocument) -> Vec<Line> {
     let header = ["table", "rows", "workers", "predicted", "took", "speed"];
     let mut lines = vec![
         Line::Heading("What was learned: each plan is made from the runs before it".to_owned()),
-        Line::Text(table::grid(&header, rows.collect(), &[1, 2, 3, 4, 5])),
+        table::grid(&header, rows.collect(), &[1, 2, 3, 4, 5]),
         Line::Blank,
     ];
     if let Some(file) = &demo.state {

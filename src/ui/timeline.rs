@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::metrics;
 use crate::model::{ChunkRecord, ChunkStatus};
 
 /// A chunk that failed.
@@ -10,37 +11,96 @@ const FAILED: char = '✗';
 /// No chunk in hand.
 const IDLE: char = '·';
 
-/// Lanes of `width` columns over `total_ms`, by worker. A chunk is its number's last digit, from the
-/// start of its last attempt; one that is shorter than a column has that column all the same, and
-/// where several fall into one the last of them is seen. Chunks that nobody took are nowhere.
-pub(super) fn lanes(chunks: &[ChunkRecord], total_ms: u64, width: usize) -> BTreeMap<u32, String> {
-    let end = |chunk: &ChunkRecord| chunk.started_ms + chunk.duration_ms;
-    let last = chunks.iter().map(end).max().unwrap_or(0);
-    let total = u128::from(total_ms.max(last).max(1));
-    let column = |ms: u64| usize::try_from(u128::from(ms) * width as u128 / total).unwrap_or(width);
-    let mut taken: Vec<&ChunkRecord> = chunks.iter().filter(|chunk| chunk.worker > 0).collect();
-    taken.sort_by_key(|chunk| chunk.started_ms);
-    let mut lanes: BTreeMap<u32, Vec<char>> = BTreeMap::new();
-    for chunk in taken {
-        let lane = lanes
-            .entry(chunk.worker)
-            .or_insert_with(|| vec![IDLE; width]);
-        let from = column(chunk.started_ms).min(width.saturating_sub(1));
-        let to = column(end(chunk)).clamp(from + 1, width.max(from + 1));
-        let mark = match chunk.status {
-            ChunkStatus::Failed => FAILED,
-            ChunkStatus::Success | ChunkStatus::Pending => {
-                char::from_digit(chunk.number % 10, 10).unwrap_or(IDLE)
-            }
-        };
-        for cell in lane.iter_mut().take(to).skip(from) {
-            *cell = mark;
-        }
+/// Columns of a lane where nobody's terminal says how many there are, and the most and fewest of any.
+const LANE: usize = 64;
+const LANE_MAX: usize = 120;
+const LANE_MIN: usize = 8;
+
+/// A run's chunks in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    total_ms: u64,
+    /// By their start.
+    stretches: Vec<Stretch>,
+}
+
+/// A chunk in a worker's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stretch {
+    worker: u32,
+    number: u32,
+    from_ms: u64,
+    to_ms: u64,
+    failed: bool,
+}
+
+impl Timeline {
+    /// Of the chunks that a worker took, from the start of their last attempt, over a run of `total_ms`;
+    /// `None` where nobody took any.
+    pub(super) fn of(chunks: &[ChunkRecord], total_ms: u64) -> Option<Self> {
+        let taken = chunks.iter().filter(|chunk| chunk.worker > 0);
+        let mut stretches: Vec<Stretch> = taken
+            .map(|chunk| Stretch {
+                worker: chunk.worker,
+                number: chunk.number,
+                from_ms: chunk.started_ms,
+                to_ms: chunk.started_ms.saturating_add(chunk.duration_ms),
+                failed: chunk.status == ChunkStatus::Failed,
+            })
+            .collect();
+        stretches.sort_by_key(|stretch| stretch.from_ms);
+        let last = stretches.iter().map(|stretch| stretch.to_ms).max()?;
+        Some(Self {
+            total_ms: total_ms.max(last).max(1),
+            stretches,
+        })
     }
-    lanes
-        .into_iter()
-        .map(|(worker, lane)| (worker, lane.into_iter().collect()))
-        .collect()
+
+    /// A line a worker, and below them the time from one end to the other; at most `width` columns wide
+    /// where that is not too few to draw.
+    pub(super) fn text(&self, width: Option<usize>) -> String {
+        let workers = self.stretches.iter().map(|stretch| stretch.worker);
+        let label = workers.max().unwrap_or(0).to_string().len().max(2);
+        let room = |width: usize| width.saturating_sub(label + 4);
+        let columns = width.map_or(LANE, |width| room(width).clamp(LANE_MIN, LANE_MAX));
+        let mut lines: Vec<String> = self
+            .lanes(columns)
+            .iter()
+            .map(|(worker, lane)| format!("  {worker:>label$}  {lane}"))
+            .collect();
+        let (from, to) = (metrics::millis(0), metrics::millis(self.total_ms));
+        let between = columns.saturating_sub(from.len() + to.len()).max(1);
+        let axis = format!("  {:label$}  {from}{:between$}{to}", "", "");
+        if axis.len() <= width.unwrap_or(usize::MAX) {
+            lines.push(axis);
+        }
+        lines.join("\n")
+    }
+
+    /// Lanes of so many columns, by worker. A chunk is its number's last digit; one that is shorter than
+    /// a column has that column all the same, and where several fall into one the last of them is seen.
+    fn lanes(&self, width: usize) -> BTreeMap<u32, String> {
+        let total = u128::from(self.total_ms);
+        let column =
+            |ms: u64| usize::try_from(u128::from(ms) * width as u128 / total).unwrap_or(width);
+        let mut lanes: BTreeMap<u32, Vec<char>> = BTreeMap::new();
+        for stretch in &self.stretches {
+            let lane = lanes
+                .entry(stretch.worker)
+                .or_insert_with(|| vec![IDLE; width]);
+            let from = column(stretch.from_ms).min(width.saturating_sub(1));
+            let to = column(stretch.to_ms).clamp(from + 1, width.max(from + 1));
+            let digit = char::from_digit(stretch.number % 10, 10).unwrap_or(IDLE);
+            let mark = if stretch.failed { FAILED } else { digit };
+            for cell in lane.iter_mut().take(to).skip(from) {
+                *cell = mark;
+            }
+        }
+        let lanes = lanes.into_iter();
+        lanes
+            .map(|(worker, lane)| (worker, lane.into_iter().collect()))
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -49,9 +109,11 @@ mod tests {
 
     use super::*;
     use crate::planner::past::stored;
+    use crate::ui::text;
 
     fn drawn(chunks: &[ChunkRecord], total_ms: u64) -> Vec<String> {
-        lanes(chunks, total_ms, 20).into_values().collect()
+        let timeline = Timeline::of(chunks, total_ms).expect("chunks that were taken");
+        timeline.lanes(20).into_values().collect()
     }
 
     #[test]
@@ -71,6 +133,24 @@ mod tests {
         // Nobody took it.
         chunks[1].worker = 0;
         assert_eq!(drawn(&chunks, 5_000).len(), 1);
+    }
+
+    #[test]
+    fn the_time_stands_below() {
+        let mut chunks = stored().chunks;
+        chunks.truncate(2);
+        chunks[1].worker = 11;
+        let timeline = Timeline::of(&chunks, 1_600).expect("chunks that were taken");
+        insta::assert_snapshot!(timeline.text(Some(24)), @"
+           1  11111111111·······
+          11  22222222222·······
+              0ms          1.60s
+        ");
+        assert_eq!(
+            timeline.text(None).lines().next().map(text::width),
+            Some(70)
+        );
+        assert_eq!(Timeline::of(&[], 5), None);
     }
 
     #[test]
@@ -97,11 +177,18 @@ mod tests {
             for (chunk, (start, took, worker)) in chunks.iter_mut().zip(&spans) {
                 (chunk.started_ms, chunk.duration_ms, chunk.worker) = (*start, *took, *worker);
             }
-            let lanes = lanes(&chunks, total, width);
-            for (worker, lane) in &lanes {
+            let Some(timeline) = Timeline::of(&chunks, total) else {
+                prop_assert!(chunks.iter().all(|chunk| chunk.worker == 0));
+                return Ok(());
+            };
+            for (worker, lane) in &timeline.lanes(width) {
                 prop_assert!(*worker > 0);
                 prop_assert_eq!(lane.chars().count(), width);
                 prop_assert!(lane.chars().any(|cell| cell != IDLE));
+            }
+            let screen = width.max(14);
+            for line in timeline.text(Some(screen)).lines() {
+                prop_assert!(text::width(line) <= screen, "{line:?}");
             }
         }
     }

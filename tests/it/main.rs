@@ -66,6 +66,7 @@ mod source_contract; // What every source promises.
 mod sqlserver; // SQL Server, by a peer that speaks its protocol: types, one point in time, rights, keys.
 mod state; // What is remembered, and for whom.
 mod stores; // Object stores: publish, race, crash, fail.
+mod terminal; // Tables and pictures fit the terminal, whatever the names.
 mod tidy; // Who may know whom, and how long a file may be.
 mod waiting; // Whose doing a wait is: the server's or the network's.
 mod windows; // Incremental windows: every row in exactly one, whatever happens from night to night.

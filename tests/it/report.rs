@@ -32,6 +32,11 @@ const NIGHT: Screen = Screen {
     dark: true,
 };
 
+/// The history's file.
+fn store(cli: &Cli) -> Connection {
+    Connection::open(cli.home().join(".local/state/ixtract/state.db")).expect("a store")
+}
+
 /// The page of a run, a history of so many more runs, and what `history --json` says of it: two thirds
 /// as fast, as fast or half as fast again, some of them failed or out of the ordinary.
 fn with_a_past(cli: &Cli, name: &str, more: u32) -> (String, Value) {
@@ -53,9 +58,7 @@ fn with_a_past(cli: &Cli, name: &str, more: u32) -> (String, Value) {
     let literal = format!("public.{table}");
     let run = extract(cli, &database.url(), &literal, "out", &flags);
     let tag = run.run().tag().to_owned();
-    let state =
-        Connection::open(cli.home().join(".local/state/ixtract/state.db")).expect("a store");
-    state
+    store(cli)
         .execute_batch(&format!(
             "CREATE TEMP TABLE past AS
                  WITH RECURSIVE day(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM day WHERE n < {more})
@@ -200,11 +203,21 @@ fn assert_rows(view: &Value, runs: &[Value]) {
 fn runs_by_the_thousand_and_one_alone_are_shown() {
     let cli = Cli::new();
     let (tag, _) = with_a_past(&cli, "t", 3_000);
+    store(&cli)
+        .execute_batch(
+            "INSERT INTO chunks (run_id, number, worker, status, started_ms, duration_ms, query_ms,
+                     answer_ms, decode_ms, write_ms, storage_ms, rows, bytes, retries, files_json)
+                 WITH RECURSIVE n(n) AS (SELECT 17 UNION ALL SELECT n + 1 FROM n WHERE n < 10000)
+                 SELECT run_id, n, 1 + n % 12, iif(n = 7000, 'failed', 'success'), n / 12 * 40,
+                        20 + n % 17, 9, 4, 5, 3, 1, 200 + n % 100, 2000, 0, '[]'
+                 FROM n, (SELECT run_id FROM chunks LIMIT 1)",
+        )
+        .expect("chunks");
     cli.run(["report", &tag, "--limit", "3001", "--html", "page.html"])
         .expect_code(0);
     cli.run(["report", &tag, "--limit", "1", "--html", "one.html"])
         .expect_code(0);
-    for (page, runs) in [("page.html", "3,001 runs"), ("one.html", "1 run,")] {
+    for (page, runs) in [("page.html", "3,001 runs"), ("one.html", "One run.")] {
         let page = cli.home().join(page);
         let lead = (
             "lead",
@@ -246,9 +259,7 @@ fn runs_that_published_nothing_have_a_page() {
     );
 
     // As a run that was killed leaves it.
-    let state =
-        Connection::open(cli.home().join(".local/state/ixtract/state.db")).expect("a store");
-    state
+    store(&cli)
         .execute_batch(
             "UPDATE runs SET status = 'crashed', error = NULL, throughput = 0;
              DELETE FROM chunks; DELETE FROM worker_metrics",
