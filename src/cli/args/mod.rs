@@ -10,6 +10,7 @@ mod help;
 mod parse;
 mod redact;
 mod report;
+mod shipping;
 mod state;
 mod window;
 
@@ -30,6 +31,7 @@ pub use help::VARIABLES;
 pub use parse::ColumnNames;
 pub use redact::redact;
 pub use report::ReportArgs;
+pub use shipping::{CompletionsArgs, ManArgs, ShellName};
 pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
 pub use window::WindowArgs;
 
@@ -118,6 +120,15 @@ pub enum Command {
     /// Show what ixtract.toml, environment and flags come to
     #[command(subcommand, long_about = config::CONFIG_ABOUT, after_help = config::CONFIG_EXAMPLES)]
     Config(ConfigCommand),
+    /// Print what makes bash, zsh or fish complete commands and flags
+    #[command(
+        long_about = shipping::COMPLETIONS_ABOUT,
+        after_help = shipping::COMPLETIONS_EXAMPLES
+    )]
+    Completions(CompletionsArgs),
+    /// Print the manual, or write it as pages for man
+    #[command(long_about = shipping::MAN_ABOUT, after_help = shipping::MAN_EXAMPLES)]
+    Man(ManArgs),
 }
 
 impl Command {
@@ -484,6 +495,8 @@ mod tests {
             "report",
             "state",
             "config",
+            "completions",
+            "man",
         ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");
