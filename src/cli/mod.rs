@@ -1,8 +1,8 @@
 //! The command line: words in, exit code out.
 //!
-//! [`args`] is the syntax, `config` what a file adds to the words, [`settings`] what flags, environment and defaults mean together; each
-//! command is a file of its own, and what they share is in `context`, `survey`, `history`
-//! and, for those that look back, `postmortem`.
+//! [`args`] is the syntax, `config` what a file adds to the words, [`settings`] what flags,
+//! environment and defaults mean together; each command is a file of its own, and what they share is
+//! in `context`, `survey`, `history` and, for those that look back, `postmortem`.
 
 mod aftermath;
 pub mod args;
@@ -27,6 +27,7 @@ mod profile;
 mod replay;
 mod run;
 pub mod settings;
+mod shipping;
 mod signals;
 mod staged;
 mod state;
@@ -201,6 +202,8 @@ fn execute(cli: Cli, printer: &Printer, environment: Environment) -> Result<Exit
             Command::History(args) => postmortem::history::command(&context, &args),
             Command::Diagnose(args) => postmortem::diagnose::command(&context, &args),
             Command::State(args) => state::command(&context, &args).await,
+            Command::Completions(args) => shipping::completions(&context, &args),
+            Command::Man(args) => shipping::man(&context, &args),
             Command::Config(ConfigCommand::Show(args)) => {
                 config::show(&context, &cli.config, &args)
             }

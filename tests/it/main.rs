@@ -60,6 +60,7 @@ mod resume; // Unfinished runs are gone on with.
 mod rotation; // A chunk's rows in files of a bounded size.
 mod roundtrip; // Every type, value by value.
 mod selections; // Queries, columns, conditions and parameters.
+mod shipping; // What comes beside the binary: completions, manual, reference, package, examples.
 mod sink_contract; // What every sink promises.
 mod soak; // Many runs with faults from a seed, while others write and read.
 mod source_contract; // What every source promises.

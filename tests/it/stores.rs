@@ -1,7 +1,7 @@
 //! Datasets on object stores: published as a whole or not at all, whoever races, dies or breaks the
 //! line, and nothing left that nobody names.
 
-mod bucket;
+pub(crate) mod bucket;
 mod crash;
 mod failures;
 mod flipped;

@@ -56,6 +56,10 @@ missing_packages() {
     command -v openssl >/dev/null || echo openssl
     [ -x /usr/bin/time ] || echo time
     [ -e /usr/share/i18n/locales/ar_KW ] || echo locales
+    command -v jq >/dev/null || echo jq
+    command -v zsh >/dev/null || echo zsh
+    command -v fish >/dev/null || echo fish
+    command -v systemd-analyze >/dev/null || echo systemd
     command -v valgrind >/dev/null || echo valgrind
     [ -x /usr/sbin/pgbouncer ] || echo pgbouncer
     # Microsoft's own client is linked to these.

@@ -87,7 +87,7 @@ Examples:
 
   Every night what is new, as a window after those before:
   $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\
-      --incremental updated_at --lag 5m
+      --incremental updated_at --lag 5m --output changes/orders
 
   To a bucket, with the credentials that AWS's own tools would use:
   $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\

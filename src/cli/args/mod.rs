@@ -11,6 +11,7 @@ mod machine;
 mod parse;
 mod redact;
 mod report;
+mod shipping;
 mod state;
 mod variables;
 mod window;
@@ -32,6 +33,7 @@ pub use machine::MachineArgs;
 pub use parse::ColumnNames;
 pub use redact::redact;
 pub use report::ReportArgs;
+pub use shipping::{CompletionsArgs, ManArgs, ShellName};
 pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
 pub use variables::VARIABLES;
 pub use window::WindowArgs;
@@ -121,6 +123,15 @@ pub enum Command {
     /// Show what ixtract.toml, environment and flags come to
     #[command(subcommand, long_about = config::CONFIG_ABOUT, after_help = config::CONFIG_EXAMPLES)]
     Config(ConfigCommand),
+    /// Print what makes bash, zsh or fish complete commands and flags
+    #[command(
+        long_about = shipping::COMPLETIONS_ABOUT,
+        after_help = shipping::COMPLETIONS_EXAMPLES
+    )]
+    Completions(CompletionsArgs),
+    /// Print the manual, or write it as pages for man
+    #[command(long_about = shipping::MAN_ABOUT, after_help = shipping::MAN_EXAMPLES)]
+    Man(ManArgs),
 }
 
 impl Command {
@@ -493,6 +504,8 @@ mod tests {
             "report",
             "state",
             "config",
+            "completions",
+            "man",
         ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");

@@ -257,6 +257,39 @@ impl Keys {
     }
 }
 
+/// A key, for whoever lists them.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct KeyRow {
+    /// Its name.
+    pub(in crate::cli) key: String,
+    /// Whether it may stand in `[sources.NAME]`, `[defaults]`, `[tables.NAME]`.
+    pub(in crate::cli) sections: [bool; 3],
+    /// What it takes.
+    pub(in crate::cli) takes: &'static str,
+}
+
+/// Every key, by name.
+pub(in crate::cli) fn rows(run: &Command) -> Vec<KeyRow> {
+    let keys = Keys::of(run);
+    let mut names: Vec<(&String, Takes)> = keys
+        .by_section
+        .iter()
+        .flat_map(|keys| keys.iter().map(|(name, key)| (name, key.takes)))
+        .collect();
+    names.sort_by_key(|(name, _)| *name);
+    // Of one name in two kinds of table there may be two meanings, such as that of `type`.
+    names.dedup();
+    let row = |(name, takes): (&String, Takes)| KeyRow {
+        key: name.clone(),
+        sections: [0, 1, 2].map(|section: usize| {
+            let key = keys.by_section[section].get(name);
+            key.is_some_and(|key| key.takes == takes)
+        }),
+        takes: takes.words(),
+    };
+    names.into_iter().map(row).collect()
+}
+
 fn is_no_key(id: &str) -> bool {
     ["help", "version"].contains(&id)
         || CONSENT.contains(&id)

@@ -18,6 +18,7 @@ use clap::FromArgMatches;
 
 use self::file::File;
 use self::keys::Keys;
+pub(super) use self::keys::rows as key_rows;
 use self::layers::{Layers, takes_keys};
 pub(super) use self::line::Origins;
 use self::line::{Added, Line, Subject};
