@@ -35,7 +35,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::seats::Line;
 use super::url::MysqlTarget;
-use super::{Capabilities, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source};
+use super::{Capabilities, Catalogue, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source};
 use crate::clock::SharedClock;
 use crate::model::{
     Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
@@ -144,6 +144,10 @@ impl Source for Mysql {
         types: &TypeOptions,
     ) -> Result<Table> {
         catalog::describe(&self.base, table, selection, types).await
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        lookup::catalogue(&self.base).await
     }
 
     async fn statistics(&self, table: &Table) -> Result<Statistics> {

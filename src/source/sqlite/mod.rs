@@ -36,7 +36,7 @@ use tokio::runtime::Handle;
 
 use super::dialect::{Dialect, from_item};
 use super::mark;
-use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError};
+use super::{Capabilities, Catalogue, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError};
 use crate::clock::SharedClock;
 use crate::model::{
     Check, ConnectionLoad, Key, KeyDensity, KeyValue, MarkKind, Newest, ReadSpec, RelationKind,
@@ -234,6 +234,11 @@ impl Source for Sqlite {
             Ok(found)
         })
         .await
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        self.ask(|connection, file| catalog::catalogue(connection, &file.name()))
+            .await
     }
 
     async fn statistics(&self, table: &Table) -> Result<Statistics> {
