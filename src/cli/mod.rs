@@ -14,6 +14,7 @@ mod doctor;
 mod history;
 mod increment;
 mod machine;
+mod many;
 mod panics;
 mod plan;
 mod postmortem;
@@ -167,7 +168,10 @@ fn execute(
         let context = Context::new(printer.clone(), environment)?;
         let mut exit = ExitCode::Success;
         let result = match command {
-            Command::Run(args) => run::command(&context, &args).await,
+            Command::Run(args) => {
+                let ended = run::command(&context, &args).await;
+                ended.map(|ended| exit = ended)
+            }
             Command::Replay(args) => replay::command(&context, &args).await,
             Command::Plan(args) => plan::command(&context, &args).await,
             Command::Profile(args) => profile::command(&context, &args).await,

@@ -6,26 +6,22 @@ use super::args::PlanArgs;
 use super::context::Context;
 use super::history::History;
 use super::increment::{self, Settled, Target};
+use super::many;
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Purpose, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::ExecutionPlan;
+use crate::model::{ExecutionPlan, RunRequest, Verdict};
 use crate::planner::verdict;
 use crate::ui;
 use crate::writer::Location;
 
 /// Shows what `run` would do.
 pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
-    let mut request = settings::request(
-        args.selection.subject(args.table.as_deref()),
-        &args.selection,
-        &args.types,
-        &args.work,
-        &args.output,
-    )?;
-    request.hints = settings::hints(&args.hints)?;
-    request.increment = settings::increment(&args.window);
+    if many::is_asked_for(&args.table, &args.many) {
+        return many::plan(context, args).await;
+    }
+    let mut request = request(args)?;
     let rates = settings::rates(&args.cost)?;
     let source_settings = SourceSettings::settle(&args.source, &context.environment, None)?;
     let state = StateSettings::settle(&args.state, &context.environment);
@@ -47,12 +43,7 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     };
     let survey = Survey::of_request(context, &mut history, source, &request, Purpose::Look).await?;
     let output = survey.output(&request.output.directory, &source_settings, context);
-    let room = match store.locate(output.clone())? {
-        Location::Local(directory) => free_bytes(&directory),
-        // It has no end, and a plan asks it nothing.
-        Location::Store(_) => None,
-    };
-    let verdict = verdict(&survey.plan, room);
+    let verdict = verdict_of(&survey, &store, &output)?;
     let shown = output.display().to_string();
     let mut document = survey.document(&shown, &verdict, history.warnings().to_vec());
     document.warnings.extend(notes);
@@ -64,6 +55,35 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     context.printer.document(&document);
     context.printer.show(&ui::plan::full(&document));
     Ok(())
+}
+
+/// What is to be planned.
+pub(super) fn request(args: &PlanArgs) -> Result<RunRequest, Failure> {
+    let table = args.table.first().map(String::as_str);
+    let mut request = settings::request(
+        args.selection.subject(table),
+        &args.selection,
+        &args.types,
+        &args.work,
+        &args.output,
+    )?;
+    request.hints = settings::hints(&args.hints)?;
+    request.increment = settings::increment(&args.window);
+    Ok(request)
+}
+
+/// A plan's verdict, by the room there is where its dataset would be made.
+pub(super) fn verdict_of(
+    survey: &Survey,
+    store: &ObjectStoreSettings,
+    output: &Path,
+) -> Result<Verdict, Failure> {
+    let room = match store.locate(output.to_owned())? {
+        Location::Local(directory) => free_bytes(&directory),
+        // It has no end, and a plan asks it nothing.
+        Location::Store(_) => None,
+    };
+    Ok(verdict(&survey.plan, room))
 }
 
 /// Writes a plan for `run --plan`: readable, and whole or not at all.

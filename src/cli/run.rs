@@ -4,48 +4,58 @@
 //! record. Whatever fails after the output was taken gives it back and closes the run's row.
 
 mod attempt;
+mod common;
 mod resuming;
+mod set;
 mod taking;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use self::attempt::Attempt;
+use self::common::Common;
 pub(super) use self::resuming::Unfinished;
+pub(super) use self::set::{Set, Wish, perform as perform_set};
 use self::taking::Listing;
 use super::args::RunArgs;
 use super::context::Context;
 use super::history::{self, History};
 use super::increment::{self, Settled, Target};
+use super::many;
 use super::plan;
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Purpose, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    ExecutionPlan, OutputOptions, Rates, Resumed, RunId, RunOpen, RunRequest, Scope, Verdict,
+    ExecutionPlan, OutputOptions, Rates, Relation, Resumed, RunId, RunOpen, RunRequest, Scope, Verdict,
 };
 use crate::planner::verdict;
+use crate::source::Source;
 use crate::ui;
 use crate::ui::json::{NothingNewDocument, RunDocument};
 use crate::writer::Leftovers;
 use crate::writer::publish::Dataset;
 
 /// Runs what the command line asks for and shows what came of it.
-pub(super) async fn command(context: &Context, args: &RunArgs) -> Result<(), Failure> {
+pub(super) async fn command(context: &Context, args: &RunArgs) -> Result<ExitCode, Failure> {
+    if many::is_asked_for(&args.table, &args.many) {
+        return many::run(context, args).await;
+    }
     let mut job = Job::of(context, args)?;
     if let Some(nothing) = job.fix_window(context).await? {
         context.printer.document(&nothing);
         context.printer.show(&ui::summary::nothing_new(&nothing));
-        return Ok(());
+        return Ok(ExitCode::Success);
     }
     let document = perform(context, &job).await?;
     context.printer.document(&document);
     context.printer.show(&ui::summary::view(&document));
     context.printer.excuse(PUBLISHED_UNTOLD);
-    Ok(())
+    Ok(ExitCode::Success)
 }
 
 /// What is said where the summary could not be written: what is published stays published.
@@ -53,7 +63,7 @@ pub(super) const PUBLISHED_UNTOLD: &str =
     "the dataset is published, but its summary did not reach standard output";
 
 /// A run, settled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Job {
     /// The database.
     pub(super) source: SourceSettings,
@@ -80,7 +90,7 @@ pub(super) struct Job {
 }
 
 /// What is to be done.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Goal {
     /// A plan is to be made.
     Request(Box<RunRequest>),
@@ -89,7 +99,7 @@ pub(super) enum Goal {
 }
 
 /// A plan that was made before.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Given {
     /// The plan.
     pub(super) plan: ExecutionPlan,
@@ -98,7 +108,7 @@ pub(super) struct Given {
 }
 
 /// Where a plan comes from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Origin {
     /// A file.
     File,
@@ -120,7 +130,7 @@ impl Given {
 }
 
 /// A run whose plan is executed again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Original {
     /// Its id.
     pub(super) id: RunId,
@@ -158,14 +168,14 @@ impl Job {
         if let Some(run) = &args.resume {
             return resuming::job(context, args, run);
         }
-        let goal = match (&args.plan, &args.table) {
+        let goal = match (&args.plan, args.table.first()) {
             (Some(file), _) => Goal::Given(Box::new(Given {
                 plan: plan::read(file)?,
                 origin: Origin::File,
             })),
             (None, table) => {
                 let mut request = settings::request(
-                    args.selection.subject(table.as_deref()),
+                    args.selection.subject(table.map(String::as_str)),
                     &args.selection,
                     &args.types,
                     &args.work,
@@ -200,19 +210,31 @@ impl Job {
         &mut self,
         context: &Context,
     ) -> Result<Option<NothingNewDocument>, Failure> {
-        let Goal::Request(request) = &mut self.goal else {
+        let Goal::Request(request) = &self.goal else {
             return Ok(None);
         };
         if request.increment.is_none() {
             return Ok(None);
         }
+        let source = survey::connect(context, &self.source, None).await?;
+        self.fix_window_on(context, source.as_ref()).await
+    }
+
+    /// The same on a source that is connected already.
+    async fn fix_window_on(
+        &mut self,
+        context: &Context,
+        source: &dyn Source,
+    ) -> Result<Option<NothingNewDocument>, Failure> {
+        let Goal::Request(request) = &mut self.goal else {
+            return Ok(None);
+        };
         let target = Target {
             directory: &self.output.directory,
             source: &self.source,
             store: &self.store,
         };
-        let source = survey::connect(context, &self.source, None).await?;
-        match increment::settle(context, source.as_ref(), request, &target).await? {
+        match increment::settle(context, source, request, &target).await? {
             Settled::Ready(notes) => {
                 self.notes = notes;
                 Ok(None)
@@ -247,10 +269,11 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         )]);
     }
     let open = opening(job, &survey, &dataset, (id, started_at), &left);
-    let agreed = match agree(context, job, &survey, &dataset, (&output, &left)).await {
-        Ok(()) => history.begin(&open),
-        refused => refused,
+    let agreed = match show(context, job, &survey, &dataset, (&output, &left)) {
+        Ok(verdict) => agree(context, job, &survey.plan.spec.read.relation, verdict).await,
+        Err(failure) => Err(failure),
     };
+    let agreed = agreed.and_then(|()| history.begin(&open));
     if let Err(failure) = agreed {
         give_back(context, dataset);
         windows
@@ -263,6 +286,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         dataset,
         left,
         windows,
+        common: None,
     };
     conclude(context, job, &survey, &mut history, ready).await
 }
@@ -290,6 +314,7 @@ fn opening(
             .as_ref()
             .map(|rates| price::expected(rates, survey).total),
         replay_of: job.goal.replays().cloned(),
+        set: None,
         resumes: job.goal.resumes().map(|unfinished| Resumed {
             run: unfinished.original.id.clone(),
             kept: left.intact.clone(),
@@ -334,6 +359,8 @@ struct Ready {
     left: Leftovers,
     /// The list that is to name the dataset, where it is that of a window.
     windows: Option<Listing>,
+    /// What it shares with other runs, where it is one of a set.
+    common: Option<Arc<Common>>,
 }
 
 /// Reads, publishes, and closes the run's row, whatever happens.
@@ -349,8 +376,9 @@ async fn conclude(
         mut dataset,
         left,
         windows,
+        common,
     } = ready;
-    let mut attempt = Attempt::new(left);
+    let mut attempt = Attempt::new(left, common);
     let read = attempt
         .read(context, job, (survey, &open), &mut dataset, history)
         .await;
@@ -408,14 +436,14 @@ async fn conclude(
     }
 }
 
-/// Shows plan and verdict; refuses what is not recommended, unless somebody says otherwise.
-async fn agree(
+/// Shows a plan, and gives its verdict.
+fn show(
     context: &Context,
     job: &Job,
     survey: &Survey,
     dataset: &Dataset,
     (output, left): (&Path, &Leftovers),
-) -> Result<(), Failure> {
+) -> Result<Verdict, Failure> {
     // What is kept need not be written again.
     let kept: u64 = left.intact.iter().map(|chunk| chunk.record.bytes).sum();
     let free = dataset.free_bytes()?;
@@ -443,6 +471,16 @@ async fn agree(
             age.as_secs()
         ));
     }
+    Ok(verdict)
+}
+
+/// Refuses what is not recommended, unless somebody says otherwise.
+async fn agree(
+    context: &Context,
+    job: &Job,
+    relation: &Relation,
+    verdict: Verdict,
+) -> Result<(), Failure> {
     let Verdict::NotRecommended(objection) = verdict else {
         return Ok(());
     };
@@ -459,10 +497,7 @@ async fn agree(
         Some(true) => Ok(()),
         answer => Err(Failure::new(
             ExitCode::Refused,
-            format!(
-                "the plan for {} is not recommended",
-                survey.plan.spec.read.relation
-            ),
+            format!("the plan for {relation} is not recommended"),
             reason,
             match answer {
                 Some(_) => "nothing was done, as you said",

@@ -253,6 +253,9 @@ pub struct RunOpen {
     /// The unfinished run that this one goes on with, and what it keeps of it. Such a run never
     /// teaches: it read only a part.
     pub resumes: Option<Resumed>,
+    /// The set that it is part of, where several tables are extracted together: an id of the same form
+    /// as a run's.
+    pub set: Option<RunId>,
     /// The source's change counters at planning; none where a given plan was executed.
     pub counters: ChangeCounters,
     /// The profile that the plan was made from, where one was made: key range, size and latency are

@@ -263,6 +263,7 @@ mod tests {
             estimated_cost: None,
             replay_of: None,
             resumes: None,
+            set: None,
             counters: ChangeCounters(
                 [("n_tup_ins".to_owned(), "7".to_owned())]
                     .into_iter()

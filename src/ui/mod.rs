@@ -24,6 +24,7 @@ pub mod profile;
 mod progress;
 pub mod replay;
 pub mod resume;
+pub mod set;
 pub mod state;
 pub mod summary;
 mod table;
@@ -32,7 +33,7 @@ pub mod units;
 pub mod wording;
 
 pub use printer::{Manner, Printer};
-pub use progress::Progress;
+pub use progress::{Overall, Progress};
 
 use crate::model::Check;
 

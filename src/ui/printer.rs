@@ -127,6 +127,11 @@ impl Printer {
     /// A failure: three lines on stderr, and the document of `--json` on stdout.
     pub fn fail(&self, failure: &Failure) {
         self.document(&ErrorDocument::new(failure));
+        self.complain(failure);
+    }
+
+    /// One failure of several: three lines on stderr.
+    pub fn complain(&self, failure: &Failure) {
         let lines = format!(
             "{} {}\n  {} {}\n  {} {}",
             paint("error:", RED, self.stderr_colour),

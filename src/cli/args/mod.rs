@@ -5,6 +5,7 @@
 
 mod groups;
 mod help;
+mod many;
 mod parse;
 mod state;
 mod window;
@@ -21,6 +22,7 @@ pub use groups::{
     SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use help::{VARIABLES, redact};
+pub use many::ManyArgs;
 pub use parse::ColumnNames;
 pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
 pub use window::WindowArgs;
@@ -106,9 +108,13 @@ pub enum Command {
 /// `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// `schema.table` or `table`; quote a part as the server does to take it literally
+    /// `schema.table` or `table`, or several; * stands for any characters and ? for one, and a part in
+    /// the server's quotes is taken literally
     #[arg(value_name = "TABLE", required_unless_present_any = ["plan", "query", "resume"])]
-    pub table: Option<String>,
+    pub table: Vec<String>,
+    /// Several tables.
+    #[command(flatten)]
+    pub many: ManyArgs,
     /// Columns and rows.
     #[command(flatten)]
     pub selection: TableArgs,
@@ -204,9 +210,13 @@ pub struct ReplayArgs {
 /// `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// `schema.table` or `table`; quote a part as the server does to take it literally
+    /// `schema.table` or `table`, or several; * stands for any characters and ? for one, and a part in
+    /// the server's quotes is taken literally
     #[arg(value_name = "TABLE", required_unless_present = "query")]
-    pub table: Option<String>,
+    pub table: Vec<String>,
+    /// Several tables.
+    #[command(flatten)]
+    pub many: ManyArgs,
     /// Columns and rows.
     #[command(flatten)]
     pub selection: TableArgs,

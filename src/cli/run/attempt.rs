@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::cli::context::{Context, entropy};
 use crate::cli::history::History;
 use crate::cli::run::Job;
+use crate::cli::run::common::Common;
 use crate::cli::survey::Survey;
 use crate::engine::event::Event;
 use crate::engine::{self, EngineError, Execution, Work, WorkerHost, budget};
@@ -23,8 +24,10 @@ use crate::writer::publish::{Dataset, Evidence, Published, Step, Sums, WriteBudg
 use crate::writer::{Leftovers, WriteError};
 
 /// What is known of an attempt, from nothing at its beginning.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Attempt {
+    /// What it shares with other runs, where it is one of a set.
+    common: Option<Arc<Common>>,
     /// What an unfinished run left: the chunks that need not be read, and why others must be.
     left: Leftovers,
     snapshot: Option<SnapshotFacts>,
@@ -41,8 +44,9 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// One that need not read what an unfinished run left whole.
-    pub(super) fn new(left: Leftovers) -> Self {
+    pub(super) fn new(left: Leftovers, common: Option<Arc<Common>>) -> Self {
         Self {
+            common,
             remembered: !left.intact.is_empty(),
             left,
             ..Self::default()
@@ -92,7 +96,7 @@ impl Attempt {
                 });
                 closed
             }
-            Err(EngineError::Cancelled) => Err(cancelled(context)),
+            Err(EngineError::Cancelled) => Err(self.stopped(context)),
             Err(error) => {
                 self.spoiled = !error.keeps_chunks();
                 Err(error.into())
@@ -111,15 +115,23 @@ impl Attempt {
         let request = SnapshotRequest {
             consistency: spec.consistency,
             sessions: spec.workers,
-            batch_bytes: share(spec).batch_bytes,
+            batch_bytes: self.share(spec).batch_bytes,
             lock_wait: job.source.lock_wait,
             allow_row_security: job.source.allow_row_security,
         };
         within_reach(job, survey)?;
         let begun = context.clock.monotonic();
-        let opening = survey.source.snapshot(&spec.read, &request);
+        let opening = async {
+            match &self.common {
+                Some(common) => common.snapshot(survey.source.as_ref(), &spec.read, &request).await,
+                None => survey.source.snapshot(&spec.read, &request).await,
+            }
+        };
         let snapshot = context.interrupt.or(opening).await.map_err(unpublished)?;
-        self.snapshot_since = begun;
+        self.snapshot_since = match &self.common {
+            Some(common) => common.since,
+            None => begun,
+        };
         self.snapshot_took = context.clock.monotonic().saturating_sub(begun);
         self.snapshot = Some(snapshot.facts());
         Ok(snapshot)
@@ -136,7 +148,7 @@ impl Attempt {
     ) -> Result<(), EngineError> {
         let spec = &survey.plan.spec;
         let budget = WriteBudget {
-            row_group_bytes_cap: share(spec).row_group_bytes,
+            row_group_bytes_cap: self.share(spec).row_group_bytes,
         };
         let settings = engine::Settings {
             clock: context.clock.clone(),
@@ -149,7 +161,17 @@ impl Attempt {
         };
         let kept_rows: u64 = self.left.intact.iter().map(|kept| kept.record.rows).sum();
         let expected = survey.plan.forecast.rows.saturating_sub(kept_rows);
-        let mut progress = Progress::new(&context.printer, expected);
+        let (mut progress, stop) = match &self.common {
+            Some(common) => {
+                let table = spec.read.relation.to_string();
+                let part = common.part(&table, context.clock.monotonic());
+                (part, common.stop.clone())
+            }
+            None => (
+                Progress::new(&context.printer, expected),
+                context.interrupt.token(),
+            ),
+        };
         let work = Work {
             spec,
             kept: self.kept_numbers(),
@@ -163,7 +185,7 @@ impl Attempt {
                 remember.hear(&event);
                 progress.on_event(&event);
             },
-            context.interrupt.token(),
+            stop,
         )
         .await;
         progress.finish();
@@ -178,6 +200,21 @@ impl Attempt {
         let result = std::mem::replace(&mut execution.result, Ok(()));
         self.execution = Some(execution);
         result
+    }
+
+    /// Why reading was stopped.
+    fn stopped(&self, context: &Context) -> Failure {
+        let why = self.common.as_ref().and_then(|common| common.why.get());
+        why.cloned().unwrap_or_else(|| cancelled(context))
+    }
+
+    /// The memory of one worker: a set's tables share that of one run.
+    fn share(&self, spec: &ExecutionSpec) -> budget::Share {
+        let sessions = self.common.as_ref().map_or(0, |common| common.sessions);
+        budget::share(budget::worker_bytes(
+            spec.memory_mb,
+            spec.workers.max(sessions),
+        ))
     }
 
     /// The chunks that are kept, by number.
@@ -372,11 +409,6 @@ impl Attempt {
 async fn close(context: &Context, snapshot: &dyn Snapshot) -> Result<(), Failure> {
     let closing = context.interrupt.or::<_, SourceError>(snapshot.close());
     closing.await.map_err(unpublished)
-}
-
-/// The memory of one worker.
-fn share(spec: &ExecutionSpec) -> budget::Share {
-    budget::share(budget::worker_bytes(spec.memory_mb, spec.workers))
 }
 
 /// Remembers chunks as they are finished.

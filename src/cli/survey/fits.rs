@@ -5,7 +5,7 @@ use crate::model::{Column, ReadAs, ReadSpec, Relation, SourceIdentity, Table, Wi
 use crate::source::SourceError;
 
 /// A relation's name with both parts in the server's quotes, so that it is taken literally.
-pub(super) fn literal(relation: &Relation) -> String {
+pub(in crate::cli) fn literal(relation: &Relation) -> String {
     let quoted = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
     format!("{}.{}", quoted(&relation.schema), quoted(&relation.name))
 }
