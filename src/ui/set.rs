@@ -75,7 +75,11 @@ pub fn view(set: &SetDocument) -> Vec<Line> {
     lines.push(Line::fact("set", set.set.to_string()));
     let of_runs = set.tables.iter().filter_map(|table| {
         let run = table.run.as_deref()?;
-        Some(run.warnings.iter().map(|text| format!("{}: {text}", table.table)))
+        Some(
+            run.warnings
+                .iter()
+                .map(|text| format!("{}: {text}", table.table)),
+        )
     });
     lines.extend(of_runs.flatten().map(Line::Warning));
     lines.extend(set.warnings.iter().cloned().map(Line::Warning));

@@ -1,22 +1,23 @@
 //! One attempt at a plan: snapshot, execution, publishing, and what is known of it at the end.
 
+mod remember;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::remember::Remember;
 use crate::cli::context::{Context, entropy};
 use crate::cli::history::History;
 use crate::cli::run::Job;
 use crate::cli::run::common::Common;
 use crate::cli::survey::Survey;
-use crate::engine::event::Event;
 use crate::engine::{self, EngineError, Execution, Work, WorkerHost, budget};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    ChunkRecord, ChunkStatus, ExecutionSpec, FinishedChunk, PartReceipt, PointInTime, RunClose,
-    RunId, RunOpen, RunStatus, SnapshotFacts, Teaching, combine, outlive,
+    ChunkRecord, ChunkStatus, ExecutionSpec, PartReceipt, PointInTime, RunClose, RunOpen,
+    RunStatus, SnapshotFacts, Teaching, combine, outlive,
 };
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
@@ -123,7 +124,11 @@ impl Attempt {
         let begun = context.clock.monotonic();
         let opening = async {
             match &self.common {
-                Some(common) => common.snapshot(survey.source.as_ref(), &spec.read, &request).await,
+                Some(common) => {
+                    common
+                        .snapshot(survey.source.as_ref(), &spec.read, &request)
+                        .await
+                }
                 None => survey.source.snapshot(&spec.read, &request).await,
             }
         };
@@ -416,44 +421,6 @@ impl Attempt {
 async fn close(context: &Context, snapshot: &dyn Snapshot) -> Result<(), Failure> {
     let closing = context.interrupt.or::<_, SourceError>(snapshot.close());
     closing.await.map_err(unpublished)
-}
-
-/// Remembers chunks as they are finished.
-struct Remember<'a> {
-    /// Where; nowhere once that failed, or where nothing could be kept.
-    history: Option<&'a mut History>,
-    run: &'a RunId,
-    facts: &'a SnapshotFacts,
-}
-
-impl Remember<'_> {
-    fn hear(&mut self, event: &Event) {
-        let Event::ChunkFinished {
-            record,
-            files,
-            key_sum,
-        } = event
-        else {
-            return;
-        };
-        let Some(history) = &mut self.history else {
-            return;
-        };
-        // What waits in memory is not there for another run.
-        if !outlive(files) {
-            return;
-        }
-        let chunk = FinishedChunk {
-            record: record.clone(),
-            files: files.clone(),
-            key_sum: *key_sum,
-            run: self.run.clone(),
-            snapshot: self.facts.clone(),
-        };
-        if !history.keep_chunk(self.run, &chunk) {
-            self.history = None;
-        }
-    }
 }
 
 /// A source that is beyond its limit before the run has begun would be left alone for a minute, and

@@ -96,7 +96,11 @@ pub(in crate::cli) async fn perform(context: &Context, set: Set) -> Result<SetDo
         snapshot: joint.map(|joint| joint.facts()),
         rows: 0,
         bytes: 0,
-        duration_s: context.clock.monotonic().saturating_sub(begun).as_secs_f64(),
+        duration_s: context
+            .clock
+            .monotonic()
+            .saturating_sub(begun)
+            .as_secs_f64(),
         manifest: None,
         tables: members.into_iter().map(Member::told).collect(),
         failure: None,
@@ -124,7 +128,9 @@ fn beside(context: &Context, set: &Set, settings: &Job) -> Result<Location, Fail
 fn separate(members: &[Member]) -> Result<(), Failure> {
     let mut places: Vec<(&Path, &str)> = members.iter().filter_map(Member::place).collect();
     places.sort_unstable();
-    let clash = places.windows(2).find(|pair| pair[1].0.starts_with(pair[0].0));
+    let clash = places
+        .windows(2)
+        .find(|pair| pair[1].0.starts_with(pair[0].0));
     match clash {
         None => Ok(()),
         Some(pair) => Err(Failure::new(
@@ -214,10 +220,7 @@ impl Together<'_> {
             Goal::Request(request) => request.work.workers.unwrap_or(u32::MAX),
             Goal::Given(_) => 0,
         };
-        machine::cpus()
-            .min(most)
-            .min(asked)
-            .saturating_mul(2)
+        machine::cpus().min(most).min(asked).saturating_mul(2)
     }
 
     /// Writes the sessions down for other processes.
@@ -367,7 +370,10 @@ async fn announce(
         source: source.identity().clone(),
         complete: document.tables.iter().all(|table| table.error.is_none())
             && document.snapshot.is_some()
-            && document.tables.iter().all(|table| table.in_snapshot || table.run.is_none()),
+            && document
+                .tables
+                .iter()
+                .all(|table| table.in_snapshot || table.run.is_none()),
         snapshot: document.snapshot.clone(),
         rows: document.rows,
         tables: document.tables.iter().map(entry).collect(),

@@ -35,7 +35,9 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::seats::Line;
 use super::url::MysqlTarget;
-use super::{Capabilities, Catalogue, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source};
+use super::{
+    Capabilities, Catalogue, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source,
+};
 use crate::clock::SharedClock;
 use crate::model::{
     Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,

@@ -125,8 +125,11 @@ impl Joint for PgJoint {
             readers: self.sessions,
             position: self.point.position.clone(),
             taken_at: self.point.taken_at.clone(),
-            held_by: "ACCESS SHARE locks, or relfilenode checks, and an exported snapshot".to_owned(),
-            notes: snapshot::standby_note(self.point.standby).into_iter().collect(),
+            held_by: "ACCESS SHARE locks, or relfilenode checks, and an exported snapshot"
+                .to_owned(),
+            notes: snapshot::standby_note(self.point.standby)
+                .into_iter()
+                .collect(),
         }
     }
 

@@ -40,7 +40,8 @@ use super::dialect::Dialect;
 use super::mark;
 use super::url::PostgresTarget;
 use super::{
-    Capabilities, Catalogue, ConnectOptions, Doubt, Joint, Result, Snapshot, SnapshotRequest, Source, SourceError,
+    Capabilities, Catalogue, ConnectOptions, Doubt, Joint, Result, Snapshot, SnapshotRequest,
+    Source, SourceError,
 };
 use crate::clock::SharedClock;
 use crate::model::{

@@ -413,9 +413,7 @@ pub(super) async fn blocked(
         WHERE pg_blocking_pids(w.pid) && $1 AND NOT w.pid = ANY ($1)
         ORDER BY w.pid";
     let link = base.link().await?;
-    let rows = link
-        .ask(subject, sql, &[(&ours, Type::INT4_ARRAY)])
-        .await?;
+    let rows = link.ask(subject, sql, &[(&ours, Type::INT4_ARRAY)]).await?;
     Ok(rows
         .iter()
         .map(|row| BlockedSession {

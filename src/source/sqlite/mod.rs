@@ -36,7 +36,9 @@ use tokio::runtime::Handle;
 
 use super::dialect::{Dialect, from_item};
 use super::mark;
-use super::{Capabilities, Catalogue, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError};
+use super::{
+    Capabilities, Catalogue, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError,
+};
 use crate::clock::SharedClock;
 use crate::model::{
     Check, ConnectionLoad, Key, KeyDensity, KeyValue, MarkKind, Newest, ReadSpec, RelationKind,

@@ -144,11 +144,20 @@ mod tests {
                 ExitCode::Terminated,
             ),
             // The signal came when everything was done.
-            (vec![None], Some(ExitCode::Interrupted), "success", ExitCode::Success),
+            (
+                vec![None],
+                Some(ExitCode::Interrupted),
+                "success",
+                ExitCode::Success,
+            ),
         ] {
             let mut document = document(&tables);
             document.judge(interrupted);
-            assert_eq!((document.status, document.exit), (status, exit), "{tables:?}");
+            assert_eq!(
+                (document.status, document.exit),
+                (status, exit),
+                "{tables:?}"
+            );
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::schedule::Task;
 use super::Wish;
+use super::schedule::Task;
 use crate::cli::context::Context;
 use crate::cli::history::History;
 use crate::cli::run::common::Common;
@@ -85,11 +85,8 @@ impl Member {
         member.job = job;
         match looked {
             Ok(survey) => {
-                let output = survey.output(
-                    &member.job.output.directory,
-                    &member.job.source,
-                    context,
-                );
+                let output =
+                    survey.output(&member.job.output.directory, &member.job.source, context);
                 member.table = survey.plan.spec.read.relation.to_string();
                 member.survey = Some((survey, output));
             }
@@ -208,9 +205,7 @@ async fn look(
             let source = Arc::clone(source);
             Survey::of_request(context, history, source, request, Purpose::Look).await
         }
-        Goal::Given(given) => {
-            Survey::of_plan(context, history, Arc::clone(source), given).await
-        }
+        Goal::Given(given) => Survey::of_plan(context, history, Arc::clone(source), given).await,
     }
 }
 
@@ -250,9 +245,9 @@ impl Held {
         set: &RunId,
         common: Arc<Common>,
     ) -> Outcome {
-        let begun = self.begin(context, job, set);
+        let begun = self.begin(context, job, set, Arc::clone(&common));
         let (survey, mut history, ready) = match begun {
-            Ok((survey, history, ready)) => (survey, history, ready(Arc::clone(&common))),
+            Ok(begun) => begun,
             Err(failure) => return Outcome::Failed(None, failure),
         };
         let id = ready.open.id.clone();
@@ -273,7 +268,8 @@ impl Held {
         context: &Context,
         job: &Job,
         set: &RunId,
-    ) -> Result<(Survey, History, impl FnOnce(Arc<Common>) -> Ready + use<>), Failure> {
+        common: Arc<Common>,
+    ) -> Result<(Survey, History, Ready), Failure> {
         let left = Leftovers::default();
         let now = (self.id.clone(), context.clock.now());
         let open = RunOpen {
@@ -289,12 +285,11 @@ impl Held {
                 return Err(failure);
             }
         };
-        let (dataset, windows) = (self.dataset, self.windows);
-        let ready = move |common| Ready {
+        let ready = Ready {
             open,
-            dataset,
+            dataset: self.dataset,
             left,
-            windows,
+            windows: self.windows,
             common: Some(common),
         };
         Ok((self.survey, history, ready))

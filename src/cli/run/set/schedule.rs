@@ -53,7 +53,10 @@ impl Schedule {
 
     /// The longest that there are sessions for; it has them from now on.
     pub(super) fn next(&mut self) -> Option<Task> {
-        let fits = self.waiting.iter().position(|task| task.sessions <= self.free)?;
+        let fits = self
+            .waiting
+            .iter()
+            .position(|task| task.sessions <= self.free)?;
         let task = self.waiting.remove(fits);
         self.free -= task.sessions;
         Some(task)
