@@ -29,9 +29,11 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<ExitCode, F
     refuse_columns(&args.selection, &args.types, &args.window)?;
     settings::check_several(args.output.place())?;
     let job = Job::of(context, args)?;
-    let source = survey::connect(context, &job.source, None).await?;
+    let id = context.run_id();
+    let source = survey::connect(context, &job.source, Some(id.clone())).await?;
     let tables = named(context, &source, &args.table, &args.many).await?;
     let set = Set {
+        id,
         beside: settings::above_tables(args.output.place()).to_owned(),
         wishes: tables.into_iter().map(|table| table.wish(&job)).collect(),
         source,

@@ -4,10 +4,10 @@
 //! record. Whatever fails after the output was taken gives it back and closes the run's row.
 
 mod attempt;
-mod common;
 mod job;
 mod resuming;
 mod set;
+mod shared;
 mod taking;
 
 use std::path::Path;
@@ -16,9 +16,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use self::attempt::Attempt;
-use self::common::Common;
 pub(super) use self::job::{Given, Goal, Job, Origin, Original};
 pub(super) use self::set::{Set, Wish, perform as perform_set};
+use self::shared::Common;
 use self::taking::Listing;
 use super::args::RunArgs;
 use super::context::Context;

@@ -11,7 +11,7 @@ use self::remember::Remember;
 use crate::cli::context::{Context, entropy};
 use crate::cli::history::History;
 use crate::cli::run::Job;
-use crate::cli::run::common::Common;
+use crate::cli::run::shared::Common;
 use crate::cli::survey::Survey;
 use crate::engine::{self, EngineError, Execution, Work, WorkerHost, budget};
 use crate::error::{ExitCode, Failure};

@@ -20,7 +20,7 @@ use crate::cli::budget::Share;
 use crate::cli::context::Context;
 use crate::cli::history::History;
 use crate::cli::machine;
-use crate::cli::run::common::Common;
+use crate::cli::run::shared::Common;
 use crate::cli::run::{Goal, Job};
 use crate::cli::survey;
 use crate::engine::{Look, until_blocking};
@@ -35,6 +35,8 @@ use crate::writer::set::{self, SET_VERSION, SetEntry, SetManifest};
 
 /// Tables that are to be extracted together, of one source and into one history.
 pub(in crate::cli) struct Set {
+    /// Its id, which the sessions of its source are named after.
+    pub(in crate::cli) id: RunId,
     /// The source of all of them, connected.
     pub(in crate::cli) source: Arc<dyn Source>,
     /// What is to be done; at least one.
@@ -56,7 +58,7 @@ pub(in crate::cli) struct Wish {
 /// # Errors
 /// What keeps every table from being begun: two of them would land in one place.
 pub(in crate::cli) async fn perform(context: &Context, set: Set) -> Result<SetDocument, Failure> {
-    let id = context.run_id();
+    let id = set.id.clone();
     let started_at = context.clock.now();
     let begun = context.clock.monotonic();
     let Some(first) = set.wishes.first() else {

@@ -7,7 +7,7 @@ use super::Wish;
 use super::schedule::Task;
 use crate::cli::context::Context;
 use crate::cli::history::History;
-use crate::cli::run::common::Common;
+use crate::cli::run::shared::Common;
 use crate::cli::run::taking::{self, Listing};
 use crate::cli::run::{self, Goal, Job, Ready, give_back, opening};
 use crate::cli::survey::{Purpose, Survey};
