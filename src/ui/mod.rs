@@ -12,6 +12,7 @@ pub mod diff;
 pub mod doctor;
 pub mod estimate;
 pub mod explain;
+mod glyph;
 pub mod hints;
 pub mod history;
 pub mod inspect;
@@ -23,6 +24,7 @@ mod printer;
 pub mod profile;
 mod progress;
 pub mod replay;
+pub mod report;
 pub mod resume;
 pub mod set;
 pub mod state;
@@ -30,8 +32,10 @@ pub mod summary;
 mod table;
 mod timeline;
 pub mod units;
+
 pub mod wording;
 
+pub use glyph::visible;
 pub use printer::{Manner, Printer};
 pub use progress::{Overall, Progress};
 

@@ -107,7 +107,7 @@ fn all_tables_are_of_one_instant_though_they_are_read_one_after_another() {
     let (database, scene) = purses();
     let gate = Gate::shut(&database);
     let more = ["--workers", "1", "--where", Gate::FILTER];
-    let mut running = scene.cli.spawn(scene.words(&["*"], &more));
+    let running = scene.cli.spawn(scene.words(&["*"], &more));
     // With one worker, the second table has not begun while the first stands at the gate.
     gate.wait_for_readers(1);
     database.exec(MOVE);
@@ -373,7 +373,7 @@ fn whoever_waits_for_the_common_locks_ends_the_set() {
         "--max-blocking-s",
         "1",
     ];
-    let mut running = scene.cli.spawn(scene.words(&["*"], &more));
+    let running = scene.cli.spawn(scene.words(&["*"], &more));
     gate.wait_for_readers(1);
     // Of the table that is not read yet, too.
     let session = database.session();
