@@ -122,6 +122,7 @@ fn store(path: &Path, runs: u32, plan: &ExecutionPlan) -> Store {
             replay_of: None,
             resumes: None,
             set: None,
+            drift: None,
             counters: ChangeCounters::default(),
             profile: None,
             context: None,

@@ -79,7 +79,7 @@ pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<(), Failu
         .collect();
     let mut plans: Vec<PlanDocument<'_>> = Vec::new();
     for ((survey, output), shown) in surveys.iter().zip(&shown) {
-        let verdict = plan::verdict_of(survey, &store, output)?;
+        let verdict = plan::verdict_at(survey, &store.locate(output.clone())?);
         let mut document = survey.document(shown, &verdict, Vec::new());
         document.cost = rates
             .as_ref()

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::args::PlanArgs;
 use super::context::Context;
+use super::drift;
 use super::history::History;
 use super::increment::{self, Settled, Target};
 use super::many;
@@ -44,10 +45,19 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     };
     let survey = Survey::of_request(context, &mut history, source, &request, Purpose::Look).await?;
     let output = survey.output(&request.output.directory, &source_settings, context);
-    let verdict = verdict_of(&survey, &store, &output)?;
+    let place = store.locate(output.clone())?;
+    let verdict = verdict_at(&survey, &place);
     let shown = output.display().to_string();
     let mut document = survey.document(&shown, &verdict, history.warnings().to_vec());
     document.warnings.extend(notes);
+    match drift::look(context, &survey, &mut history, place).await {
+        Ok(drift) => document.schema_change = drift,
+        // A plan needs nothing of the output; the run will say so if it does.
+        Err(failure) => document.warnings.push(format!(
+            "the columns are not compared with those published: {}: {}",
+            failure.what, failure.why
+        )),
+    }
     document.cost = rates.as_ref().map(|rates| price::document(rates, &survey));
     if let Some(file) = &args.out {
         write(&survey.plan, file)?;
@@ -74,17 +84,13 @@ pub(super) fn request(args: &PlanArgs) -> Result<RunRequest, Failure> {
 }
 
 /// A plan's verdict, by the room there is where its dataset would be made.
-pub(super) fn verdict_of(
-    survey: &Survey,
-    store: &ObjectStoreSettings,
-    output: &Path,
-) -> Result<Verdict, Failure> {
-    let room = match store.locate(output.to_owned())? {
-        Location::Local(directory) => free_bytes(&directory),
+pub(super) fn verdict_at(survey: &Survey, place: &Location) -> Verdict {
+    let room = match place {
+        Location::Local(directory) => free_bytes(directory),
         // It has no end, and a plan asks it nothing.
         Location::Store(_) => None,
     };
-    Ok(verdict(&survey.plan, room))
+    verdict(&survey.plan, room)
 }
 
 /// Writes a plan for `run --plan`: readable, and whole or not at all.

@@ -3,6 +3,7 @@
 //! One way for every source: settle, connect, plan, take the output, record, read, prove, publish,
 //! record. Whatever fails after the output was taken gives it back and closes the run's row.
 
+mod agreement;
 mod attempt;
 mod job;
 mod resuming;
@@ -10,11 +11,11 @@ mod set;
 mod shared;
 mod taking;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use self::agreement::agree;
 use self::attempt::Attempt;
 pub(super) use self::job::{Given, Goal, Job, Origin, Original};
 pub(super) use self::set::{Set, Wish, perform as perform_set};
@@ -22,13 +23,13 @@ use self::shared::Common;
 use self::taking::Listing;
 use super::args::RunArgs;
 use super::context::Context;
+use super::drift;
 use super::history::{self, History};
 use super::many;
 use super::price;
 use super::survey::{self, Purpose, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::{Relation, Resumed, RunId, RunOpen, Verdict};
-use crate::planner::verdict;
+use crate::model::{Resumed, RunId, RunOpen};
 use crate::ui;
 use crate::ui::json::RunDocument;
 use crate::writer::Leftovers;
@@ -63,6 +64,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
     let mut history = History::open(context, &job.state)?;
     let mut survey = look(context, job, &mut history, &id).await?;
     let output = survey.output(&job.output.directory, &job.source, context);
+    let place = job.store.locate(output.clone())?;
     let window = survey.windowed();
     let taken = taking::take(context, job, &mut history, (&output, &id), window).await?;
     if taken.waited {
@@ -80,13 +82,16 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
             (left.intact.len(), survey.plan.spec.chunks.len()),
         )]);
     }
-    let open = opening(job, &survey, &dataset, (id, started_at), &left);
-    let agreed = match show(context, job, &survey, &dataset, (&output, &left)) {
-        Ok(verdict) => agree(context, job, &survey.plan.spec.read.relation, verdict).await,
-        Err(failure) => Err(failure),
+    let mut open = opening(job, &survey, &dataset, (id, started_at), &left);
+    let compared = drift::compare(context, job.on_schema_change, &survey, &mut history, place);
+    let agreed = match compared.await {
+        Ok(drift) => {
+            open.drift = drift;
+            agree(context, job, &survey, &dataset, (&output, &left, &open)).await
+        }
+        Err(refused) => Err(refused),
     };
-    let agreed = agreed.and_then(|()| history.begin(&open));
-    if let Err(failure) = agreed {
+    if let Err(failure) = agreed.and_then(|()| history.begin(&open)) {
         give_back(context, dataset);
         windows
             .into_iter()
@@ -137,6 +142,7 @@ fn opening(
             .map(|profile| profile.statistics.counters.clone())
             .unwrap_or_default(),
         profile: survey.profile.clone(),
+        drift: None,
         output: dataset.location().to_string(),
     }
 }
@@ -245,80 +251,6 @@ async fn conclude(
             }
             Err(failure)
         }
-    }
-}
-
-/// Shows a plan, and gives its verdict.
-fn show(
-    context: &Context,
-    job: &Job,
-    survey: &Survey,
-    dataset: &Dataset,
-    (output, left): (&Path, &Leftovers),
-) -> Result<Verdict, Failure> {
-    // What is kept need not be written again.
-    let kept: u64 = left.intact.iter().map(|chunk| chunk.record.bytes).sum();
-    let free = dataset.free_bytes()?;
-    let free = free.map(|bytes| bytes.saturating_add(kept));
-    let verdict = verdict(&survey.plan, free);
-    let shown = output.display().to_string();
-    let mut document = survey.document(&shown, &verdict, job.notes.clone());
-    document.cost = job
-        .rates
-        .as_ref()
-        .map(|rates| price::document(rates, survey));
-    if job.shown_before {
-        context.printer.show(&[ui::plan::short(&document)]);
-    } else {
-        context.printer.show(&ui::plan::brief(&document));
-        context.printer.show(&[ui::Line::Blank]);
-    }
-    if let Some(age) = job.source.impact.snapshot_age
-        && survey.plan.forecast.duration_s > age.as_secs_f64()
-    {
-        context.printer.warn(&format!(
-            "the run is expected to take {:.0} s, and is stopped when its snapshot is {} s old \
-             (--max-snapshot-age)",
-            survey.plan.forecast.duration_s,
-            age.as_secs()
-        ));
-    }
-    Ok(verdict)
-}
-
-/// Refuses what is not recommended, unless somebody says otherwise.
-async fn agree(
-    context: &Context,
-    job: &Job,
-    relation: &Relation,
-    verdict: Verdict,
-) -> Result<(), Failure> {
-    let Verdict::NotRecommended(objection) = verdict else {
-        return Ok(());
-    };
-    let reason = ui::hints::objection(&objection);
-    if job.consent {
-        context
-            .printer
-            .warn(&format!("not recommended, but forced: {reason}"));
-        return Ok(());
-    }
-    let printer = context.printer.clone();
-    let ask = move || Ok(printer.ask("Run it anyway?"));
-    match context.blocking(ask).await? {
-        Some(true) => Ok(()),
-        answer => Err(Failure::new(
-            ExitCode::Refused,
-            format!("the plan for {relation} is not recommended"),
-            reason,
-            match answer {
-                Some(_) => "nothing was done, as you said",
-                None if job.goal.replays().is_some() => {
-                    "change what the reason names, or pass --yes to run it anyway"
-                }
-                None => "change what the reason names, or pass --force to run it anyway",
-            },
-        )),
     }
 }
 

@@ -90,6 +90,7 @@ impl Scene {
             replay_of: None,
             resumes: None,
             set: None,
+            drift: None,
             context: None,
             hints: None,
             estimated_cost: None,

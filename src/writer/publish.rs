@@ -30,7 +30,7 @@ use super::{PartReceipt, Result, Sink, WriteError, names, proof};
 use crate::clock::SharedClock;
 use crate::model::{
     ChunkBounds, ChunkRecord, ExecutionPlan, FinishedChunk, FormatOptions, KeySum, Layout,
-    PointInTime, RunId, SnapshotFacts, Teaching, Window, arrow_schema,
+    PointInTime, RunId, SchemaDrift, SnapshotFacts, Teaching, Window, arrow_schema,
 };
 
 /// The memory of one writer.
@@ -72,6 +72,8 @@ pub struct Evidence<'a> {
     pub points: &'a [PointInTime],
     /// Of the server's count, the rows in the range of each chunk that was kept from an unfinished run.
     pub counted_kept: &'a BTreeMap<u32, u64>,
+    /// How the columns differ from those of the published run before, where they do.
+    pub drift: Option<&'a SchemaDrift>,
     /// When the run started.
     pub started_at: Timestamp,
     /// Now.
@@ -129,7 +131,7 @@ pub(super) trait Arrangement: Send {
     fn can_leave(&self) -> bool {
         false
     }
-    /// Leaves the finished files to another run, and nothing else.
+    /// Leaves the finished files alone to another run.
     fn leave(&mut self) -> Result<()> {
         self.discard()
     }
@@ -284,8 +286,7 @@ impl Dataset {
         self.clock = Some(clock);
     }
 
-    /// Whether finished files can be left to another run: not on Azure, which does not tell which pieces
-    /// of a file it has.
+    /// Whether finished files can be left to another run: not on Azure, which does not tell a file's pieces.
     pub fn can_leave(&self) -> bool {
         self.arrangement.can_leave()
     }
@@ -448,8 +449,7 @@ impl Dataset {
         self.arrangement.leave()
     }
 
-    /// Gives the dataset up: removes what was staged and releases the lock. The old version is as
-    /// it was.
+    /// Gives the dataset up: removes what was staged, releases the lock; the old version is as it was.
     pub fn abandon(mut self) -> Result<()> {
         let outcome = self.arrangement.discard();
         drop(self.lock);
@@ -493,6 +493,7 @@ fn describe(
         extraction_window: spec.window.clone(),
         freshness: spec.window.as_ref().map(Window::newest),
         kept: Vec::new(),
+        schema_change: evidence.drift.cloned(),
         teaching: evidence.teaching.cloned(),
         checksum: String::new(),
     }

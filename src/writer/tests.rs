@@ -234,6 +234,7 @@ impl Read {
             adaptations: &[],
             nulled: &self.nulled,
             points: &[],
+            drift: None,
             counted_kept: &BTreeMap::new(),
             started_at: now,
             now,

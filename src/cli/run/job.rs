@@ -10,7 +10,7 @@ use crate::cli::plan;
 use crate::cli::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use crate::cli::survey;
 use crate::error::Failure;
-use crate::model::{ExecutionPlan, OutputOptions, Rates, RunId, RunRequest, Scope};
+use crate::model::{ExecutionPlan, OnSchemaChange, OutputOptions, Rates, RunId, RunRequest, Scope};
 use crate::source::Source;
 use crate::ui::json::NothingNewDocument;
 
@@ -35,6 +35,8 @@ pub(in crate::cli) struct Job {
     pub(in crate::cli) shown_before: bool,
     /// `--wait`: how long another run of the dataset is waited for.
     pub(in crate::cli) wait: Duration,
+    /// `--on-schema-change`.
+    pub(in crate::cli) on_schema_change: OnSchemaChange,
     /// `--discard`: what unfinished runs left is removed before reading.
     pub(in crate::cli) discard: bool,
     /// What a person should know of the window, where one is extracted.
@@ -152,6 +154,7 @@ impl Job {
             shown_before: false,
             wait: args.wait.unwrap_or_default(),
             discard: args.discard,
+            on_schema_change: args.drift.on_schema_change,
             notes: Vec::new(),
             goal,
         })

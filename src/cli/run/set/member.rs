@@ -6,13 +6,15 @@ use std::sync::Arc;
 use super::Wish;
 use super::schedule::Task;
 use crate::cli::context::Context;
+use crate::cli::drift;
 use crate::cli::history::History;
+use crate::cli::run::agreement::consent;
 use crate::cli::run::shared::Common;
 use crate::cli::run::taking::{self, Listing};
 use crate::cli::run::{self, Goal, Job, Ready, give_back, opening};
 use crate::cli::survey::{Purpose, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::{RunId, RunOpen, Verdict};
+use crate::model::{RunId, RunOpen, SchemaDrift, Verdict};
 use crate::planner::verdict;
 use crate::source::Source;
 use crate::ui;
@@ -52,6 +54,7 @@ pub(super) struct Held {
     dataset: Dataset,
     windows: Option<Listing>,
     verdict: Verdict,
+    drift: Option<SchemaDrift>,
 }
 
 impl Member {
@@ -123,7 +126,7 @@ impl Member {
             return;
         };
         let relation = &held.survey.plan.spec.read.relation;
-        let agreed = run::agree(context, &self.job, relation, held.verdict.clone()).await;
+        let agreed = consent(context, &self.job, relation, &held.verdict).await;
         if let Err(failure) = agreed {
             self.fail(failure, context);
         }
@@ -226,6 +229,17 @@ async fn take(
     let mut dataset = taken.dataset;
     dataset.measure(context.clock.clone());
     let verdict = verdict(&survey.plan, dataset.free_bytes()?);
+    let place = job.store.locate(output.clone())?;
+    let compared = drift::compare(context, job.on_schema_change, &survey, history, place).await;
+    let drift = match compared {
+        Ok(drift) => drift,
+        Err(refused) => {
+            give_back(context, dataset);
+            let windows = taken.windows.into_iter();
+            windows.for_each(|(windows, _)| windows.abandon());
+            return Err(refused);
+        }
+    };
     Ok(Held {
         survey,
         id,
@@ -233,6 +247,7 @@ async fn take(
         dataset,
         windows: taken.windows,
         verdict,
+        drift,
     })
 }
 
@@ -274,6 +289,7 @@ impl Held {
         let now = (self.id.clone(), context.clock.now());
         let open = RunOpen {
             set: Some(set.clone()),
+            drift: self.drift.clone(),
             ..opening(job, &self.survey, &self.dataset, now, &left)
         };
         let history = History::open(context, &job.state);
@@ -312,7 +328,11 @@ pub(super) fn show(context: &Context, members: &[Member]) {
         .collect();
     let documents: Vec<_> = held
         .iter()
-        .map(|(held, output)| held.survey.document(output, &held.verdict, Vec::new()))
+        .map(|(held, output)| {
+            let mut document = held.survey.document(output, &held.verdict, Vec::new());
+            document.schema_change.clone_from(&held.drift);
+            document
+        })
         .collect();
     context.printer.show(&ui::set::planned(&documents));
 }
