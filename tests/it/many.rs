@@ -1,5 +1,7 @@
 //! Several tables in one run: one point in time, a dataset each, and nobody disturbs the others.
 
+mod sources;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -383,6 +385,30 @@ fn whoever_waits_for_the_common_locks_ends_the_set() {
     assert!(outcome.stderr.contains("ALTER TABLE vault"), "{outcome:#?}");
     waiting.join().expect("the change is made");
     gate.open();
+}
+
+#[test]
+fn a_lost_point_in_time_fails_what_was_not_read_and_nothing_else() {
+    let (database, scene) = purses();
+    let gate = Gate::shut(&database);
+    let more = ["--workers", "1", "--where", Gate::FILTER];
+    let running = scene.cli.spawn(scene.words(&["*"], &more));
+    gate.wait_for_readers(1);
+    let ended = database.query_text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name LIKE 'ixtract/%'
+           AND state = 'idle in transaction' AND query LIKE '%pg_export_snapshot()%'",
+    );
+    assert_eq!(ended.len(), 1, "the one that holds the common snapshot");
+    gate.open();
+    let outcome = running.wait().expect_code(4);
+    assert_eq!(
+        told(&outcome),
+        [is("public.purse", "success"), is("public.vault", "failed")].into()
+    );
+    assert!(outcome.stderr.contains("public.vault"), "{outcome:#?}");
+    assert_eq!(scene.sum("public/purse", 1), 200_000);
+    assert!(!scene.dataset("public/vault").exists());
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod decode;
 mod density;
 mod doubts;
 mod examine;
+mod joint;
 mod keys;
 mod keysum;
 mod lookup;
@@ -36,7 +37,8 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::seats::Line;
 use super::url::MysqlTarget;
 use super::{
-    Capabilities, Catalogue, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source,
+    Capabilities, Catalogue, ConnectOptions, Doubt, Joint, Result, Snapshot, SnapshotRequest,
+    Source,
 };
 use crate::clock::SharedClock;
 use crate::model::{
@@ -194,5 +196,14 @@ impl Source for Mysql {
     ) -> Result<Arc<dyn Snapshot>> {
         let opened = snapshot::MysqlSnapshot::open(Arc::clone(&self.base), read, request).await?;
         Ok(Arc::new(opened))
+    }
+
+    async fn joint(
+        &self,
+        reads: &[ReadSpec],
+        request: &SnapshotRequest,
+    ) -> Result<Option<Arc<dyn Joint>>> {
+        let opened = joint::MysqlJoint::open(Arc::clone(&self.base), reads, request).await?;
+        Ok(opened.map(|joint| Arc::new(joint) as Arc<dyn Joint>))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::super::seats::Seats;
 use super::super::{Result, SnapshotRequest, SourceError};
 use super::Base;
@@ -16,8 +18,10 @@ pub(super) struct Shared {
     pub(super) read: ReadSpec,
     pub(super) request: SnapshotRequest,
     pub(super) subject: Subject,
-    pub(super) seats: Seats<Link>,
+    pub(super) seats: Arc<Seats<Link>>,
     pub(super) level: ConsistencyLevel,
+    /// Where sessions are looked after that other tables go on with; absent where none does.
+    pub(super) joint: Option<Handle>,
 }
 
 impl Shared {

@@ -17,15 +17,15 @@ use super::session::{MysqlSession, select_chunk};
 use super::shared::Shared;
 use super::sql::quote_text;
 use crate::error::one_line;
-use crate::model::{ChunkBounds, ReadSpec, SnapshotFacts};
+use crate::model::{ChunkBounds, ReadSpec, Relation, SnapshotFacts};
 
 /// The longest that asking the server to cancel may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(3);
 
 /// One point in time of a relation.
 pub(super) struct MysqlSnapshot {
-    shared: Arc<Shared>,
-    facts: SnapshotFacts,
+    pub(super) shared: Arc<Shared>,
+    pub(super) facts: SnapshotFacts,
 }
 
 impl MysqlSnapshot {
@@ -39,7 +39,7 @@ impl MysqlSnapshot {
         let subject = Subject::of(account, &read.relation, read.query.as_deref());
         let acquisition = Acquisition {
             base: &base,
-            read,
+            reads: std::slice::from_ref(read),
             request,
             subject: &subject,
         };
@@ -56,29 +56,88 @@ impl MysqlSnapshot {
         };
         Ok(Self {
             shared: Arc::new(Shared {
-                seats: Seats::new(acquired.links),
+                seats: Arc::new(Seats::new(acquired.links)),
                 base,
                 read: read.clone(),
                 request: request.clone(),
                 subject,
                 level: acquired.level,
+                joint: None,
             }),
             facts,
         })
     }
+}
 
-    async fn count_on(&self, link: &mut Link, chunk: &ChunkBounds) -> Result<u64> {
-        let sql = select_chunk(&["COUNT(*)".to_owned()], &self.shared.read, chunk)?;
-        let rows = link.try_rows(&sql).await;
-        let rows = rows.map_err(|error| link.explain(&self.shared.subject, &error))?;
-        let count = rows.into_iter().flatten().flatten().next();
-        count
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| SourceError::Protocol {
-                target: self.shared.target().to_owned(),
-                why: "count(*) gave no number".to_owned(),
-            })
+async fn count_on(shared: &Shared, link: &mut Link, chunk: &ChunkBounds) -> Result<u64> {
+    let sql = select_chunk(&["COUNT(*)".to_owned()], &shared.read, chunk)?;
+    let rows = link.try_rows(&sql).await;
+    let rows = rows.map_err(|error| link.explain(&shared.subject, &error))?;
+    let count = rows.into_iter().flatten().flatten().next();
+    count
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| SourceError::Protocol {
+            target: shared.target().to_owned(),
+            why: "count(*) gave no number".to_owned(),
+        })
+}
+
+/// Counts on the spare session; where it reads, or is lost, between the chunks of another.
+async fn count_in(shared: &Shared, chunk: &ChunkBounds) -> Result<u64> {
+    for seat in shared.seats.spare_first() {
+        let Some(mut held) = seat.take().await else {
+            continue;
+        };
+        let Some(link) = held.as_mut() else { continue };
+        let count = count_on(shared, link, chunk).await;
+        if count.is_err() {
+            shared.seats.lose(&seat, held);
+        }
+        return count;
     }
+    Err(shared.lost())
+}
+
+/// Sessions of others that wait for the metadata locks of these relations.
+pub(super) async fn blocked(
+    base: &Base,
+    subject: &Subject,
+    (ours, relations): (&[u32], &[&Relation]),
+) -> Result<Vec<BlockedSession>> {
+    let ours: Vec<String> = ours.iter().map(u32::to_string).collect();
+    let ours = if ours.is_empty() {
+        "0".to_owned()
+    } else {
+        ours.join(", ")
+    };
+    let named: Vec<String> = relations
+        .iter()
+        .map(|relation| {
+            format!(
+                "(LOCATE({name}, INFO) > 0 AND (DB = {schema} OR LOCATE({schema}, INFO) > 0))",
+                name = quote_text(&relation.name),
+                schema = quote_text(&relation.schema),
+            )
+        })
+        .collect();
+    // The metadata locks themselves are shown only where an administrator has switched that on.
+    let sql = format!(
+        "SELECT ID, LEFT(COALESCE(INFO, ''), 200) FROM information_schema.PROCESSLIST \
+         WHERE STATE LIKE 'Waiting for table%lock%' AND ID NOT IN ({ours}) AND ({}) ORDER BY ID",
+        named.join(" OR ")
+    );
+    let mut link = base.link().await?;
+    let rows = link.texts(subject, &sql).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let mut texts = row.into_iter().flatten();
+            Some(BlockedSession {
+                id: texts.next()?,
+                statement: one_line(&texts.next()?),
+            })
+        })
+        .collect())
 }
 
 #[async_trait]
@@ -93,6 +152,10 @@ impl Snapshot for MysqlSnapshot {
         let (place, seat) = match seats.claim() {
             Some(claimed) => claimed,
             None if shared.per_chunk() => seats.add(shared.base.connector.open().await?),
+            None if shared.joint.is_some() && seats.any_left() => {
+                // Another table has it for a little while yet.
+                seats.wait().await.ok_or_else(|| shared.lost())?
+            }
             None if seats.any_left() => {
                 return Err(SourceError::TooManyConnections {
                     target: shared.target().to_owned(),
@@ -115,23 +178,17 @@ impl Snapshot for MysqlSnapshot {
     async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
         if self.shared.per_chunk() {
             let mut link = self.shared.base.connector.open().await?;
-            let count = self.count_on(&mut link, chunk).await;
+            let count = count_on(&self.shared, &mut link, chunk).await;
             link.close().await;
             return count;
         }
-        // On the spare session; where it reads, or is lost, between the chunks of another.
-        for seat in self.shared.seats.spare_first() {
-            let Some(mut held) = seat.take().await else {
-                continue;
-            };
-            let Some(link) = held.as_mut() else { continue };
-            let count = self.count_on(link, chunk).await;
-            if count.is_err() {
-                self.shared.seats.lose(&seat, held);
-            }
-            return count;
-        }
-        Err(self.shared.lost())
+        let Some(runtime) = &self.shared.joint else {
+            return count_in(&self.shared, chunk).await;
+        };
+        // Whoever gives up waiting for it leaves the session whole, for the others.
+        let (shared, chunk) = (Arc::clone(&self.shared), chunk.clone());
+        let counting = runtime.spawn(async move { count_in(&shared, &chunk).await });
+        counting.await.unwrap_or_else(|_| Err(self.shared.lost()))
     }
 
     fn holds_each_chunk(&self) -> bool {
@@ -140,37 +197,12 @@ impl Snapshot for MysqlSnapshot {
     }
 
     async fn blocked(&self) -> Result<Vec<BlockedSession>> {
-        let relation = &self.shared.read.relation;
-        let ours: Vec<String> = self.shared.seats.ids().iter().map(u32::to_string).collect();
-        let ours = if ours.is_empty() {
-            "0".to_owned()
-        } else {
-            ours.join(", ")
-        };
-        // The metadata locks themselves are shown only where an administrator has switched that on.
-        let sql = format!(
-            "SELECT ID, LEFT(COALESCE(INFO, ''), 200) FROM information_schema.PROCESSLIST \
-             WHERE STATE LIKE 'Waiting for table%lock%' AND ID NOT IN ({ours}) \
-             AND LOCATE({name}, INFO) > 0 AND (DB = {schema} OR LOCATE({schema}, INFO) > 0) \
-             ORDER BY ID",
-            name = quote_text(&relation.name),
-            schema = quote_text(&relation.schema),
-        );
-        if self.shared.read.query.is_some() {
+        let shared = &self.shared;
+        if shared.joint.is_some() || shared.read.query.is_some() {
             return Ok(Vec::new());
         }
-        let mut link = self.shared.base.link().await?;
-        let rows = link.texts(&self.shared.subject, &sql).await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| {
-                let mut texts = row.into_iter().flatten();
-                Some(BlockedSession {
-                    id: texts.next()?,
-                    statement: one_line(&texts.next()?),
-                })
-            })
-            .collect())
+        let of = (&*shared.seats.ids(), &[&shared.read.relation][..]);
+        blocked(&shared.base, &shared.subject, of).await
     }
 
     async fn pulse(&self, lag: bool) -> Result<Pulse> {
@@ -178,6 +210,10 @@ impl Snapshot for MysqlSnapshot {
     }
 
     async fn cancel(&self) {
+        if self.shared.joint.is_some() {
+            // A statement that is cancelled ends its session, which other tables need.
+            return;
+        }
         let ids = self.shared.seats.ids();
         let requests = self.shared.base.connector.cancel(&ids);
         if tokio::time::timeout(CANCEL_LIMIT, requests).await.is_err() {
@@ -187,7 +223,9 @@ impl Snapshot for MysqlSnapshot {
 
     async fn close(&self) -> Result<()> {
         // Their locks kept the table from being changed or replaced until now.
-        self.shared.seats.close().await;
+        if self.shared.joint.is_none() {
+            self.shared.seats.close().await;
+        }
         Ok(())
     }
 }
