@@ -7,6 +7,7 @@
 mod member;
 mod schedule;
 
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -73,7 +74,8 @@ pub(in crate::cli) async fn perform(context: &Context, set: Set) -> Result<SetDo
     let beside = beside(context, &set, &settings)?;
     let mut history = History::open(context, &settings.state)?;
     let mut members = Vec::with_capacity(set.wishes.len());
-    for wish in set.wishes {
+    for mut wish in set.wishes {
+        leave_one(&mut wish.job, set.source.identity().kind);
         members.push(Member::surveyed(context, wish, &set.source, &mut history).await);
     }
     separate(&members)?;
@@ -112,6 +114,18 @@ pub(in crate::cli) async fn perform(context: &Context, set: Set) -> Result<SetDo
     let source = set.source.as_ref();
     announce(context, &mut document, (source, started_at), beside).await;
     Ok(document)
+}
+
+/// Where sessions are limited, one is left for the common snapshot, which PostgreSQL keeps on a session
+/// of its own.
+fn leave_one(job: &mut Job, kind: SourceKind) {
+    if let (Goal::Request(request), SourceKind::PostgreSql) = (&mut job.goal, kind)
+        && let Some(hints) = &mut request.hints
+        && let Some(most) = hints.max_source_connections
+    {
+        let left = NonZero::new(most.get().saturating_sub(1));
+        hints.max_source_connections = left.or(Some(most));
+    }
 }
 
 /// The place that is above all datasets.
@@ -262,7 +276,8 @@ impl Together<'_> {
             } else {
                 Consistency::Auto
             },
-            sessions: budget,
+            // One of them counts.
+            sessions: budget.saturating_sub(1).max(1),
             batch_bytes: 0,
             lock_wait: self.settings.source.lock_wait,
             allow_row_security: self.settings.source.allow_row_security,

@@ -212,7 +212,7 @@ async fn look(
     }
 }
 
-/// Takes the output of a table, and judges its plan by the room that there is.
+/// Takes the output of a table, and judges its plan by what is there.
 async fn take(
     context: &Context,
     job: &Job,
@@ -222,33 +222,41 @@ async fn take(
     let id = context.run_id();
     let window = survey.windowed();
     let taken = taking::take(context, job, history, (&output, &id), window).await?;
-    if taken.waited {
-        // What was seen of the table is as old as the wait was long.
-        survey = look(context, job, source, history).await?;
-    }
-    let mut dataset = taken.dataset;
+    let (mut dataset, windows) = (taken.dataset, taken.windows);
     dataset.measure(context.clock.clone());
-    let verdict = verdict(&survey.plan, dataset.free_bytes()?);
-    let place = job.store.locate(output.clone())?;
-    let compared = drift::compare(context, job.on_schema_change, &survey, history, place).await;
-    let drift = match compared {
-        Ok(drift) => drift,
-        Err(refused) => {
-            give_back(context, dataset);
-            let windows = taken.windows.into_iter();
-            windows.for_each(|(windows, _)| windows.abandon());
-            return Err(refused);
+    let judged = async {
+        if taken.waited {
+            // What was seen of the table is as old as the wait was long.
+            survey = look(context, job, source, history).await?;
         }
+        let verdict = verdict(&survey.plan, dataset.free_bytes()?);
+        let place = job.store.locate(output.clone())?;
+        let rule = job.on_schema_change;
+        let drift = drift::compare(context, rule, &survey, history, place).await?;
+        Ok((verdict, drift))
     };
-    Ok(Held {
-        survey,
-        id,
-        output,
-        dataset,
-        windows: taken.windows,
-        verdict,
-        drift,
-    })
+    match judged.await {
+        Ok((verdict, drift)) => Ok(Held {
+            survey,
+            id,
+            output,
+            dataset,
+            windows,
+            verdict,
+            drift,
+        }),
+        Err(failure) => {
+            let_go(context, dataset, windows);
+            Err(failure)
+        }
+    }
+}
+
+/// Gives an output back.
+fn let_go(context: &Context, dataset: Dataset, windows: Option<Listing>) {
+    give_back(context, dataset);
+    let windows = windows.into_iter();
+    windows.for_each(|(windows, _)| windows.abandon());
 }
 
 impl Held {
@@ -313,9 +321,7 @@ impl Held {
 
     /// Gives back what it held.
     fn give_back(self, context: &Context) {
-        give_back(context, self.dataset);
-        let windows = self.windows.into_iter();
-        windows.for_each(|(windows, _)| windows.abandon());
+        let_go(context, self.dataset, self.windows);
     }
 }
 
