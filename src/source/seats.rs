@@ -8,6 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
+use super::SourceError;
+use crate::error::Failure;
+use crate::model::Fault;
+
 /// Between two looks whether somebody has given a session back.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -32,6 +36,8 @@ pub(super) struct Seats<L> {
     /// Connections that were dropped in the middle of an answer: a server that works on something
     /// does not notice that nobody listens any more.
     dropped: Mutex<Vec<u32>>,
+    /// What the last session was lost of.
+    cause: Mutex<Option<(Fault, String)>>,
 }
 
 /// A session, and whether it is still there.
@@ -86,6 +92,7 @@ impl<L: Line> Seats<L> {
             free: Mutex::new(free),
             all: Mutex::new(all),
             dropped: Mutex::default(),
+            cause: Mutex::default(),
         }
     }
 
@@ -139,6 +146,19 @@ impl<L: Line> Seats<L> {
         if let Some(link) = held.take() {
             unpoisoned(&self.dropped).push(link.id());
         }
+    }
+
+    /// Remembers what a session is lost of.
+    pub(super) fn note(&self, error: &SourceError) {
+        if let Some(fault) = error.fault() {
+            let why = Failure::from(error.clone()).why;
+            *unpoisoned(&self.cause) = Some((fault, why));
+        }
+    }
+
+    /// What the last session was lost of, where the world was at fault.
+    pub(super) fn cause(&self) -> Option<(Fault, String)> {
+        unpoisoned(&self.cause).clone()
     }
 
     /// Whether any session is left.

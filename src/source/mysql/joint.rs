@@ -61,17 +61,10 @@ impl MysqlJoint {
             }
             acquired => acquired?,
         };
-        let facts = SnapshotFacts {
-            level: acquired.level,
-            readers: u32::try_from(acquired.readers).unwrap_or(u32::MAX),
-            position: acquired.position,
-            taken_at: acquired.taken_at,
-            held_by: acquired.held_by.to_owned(),
-            notes: acquired.notes,
-        };
+        let (facts, seats) = acquired.into_parts(request);
         Ok(Some(Self {
             base,
-            seats: Arc::new(Seats::new(acquired.links)),
+            seats: Arc::new(seats),
             facts,
             relations: reads.into_iter().map(|read| read.relation).collect(),
             runtime: Handle::current(),

@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::super::seats::{Line, Seats};
-use super::super::{
-    BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
-};
+use super::super::frozen::Frozen;
+use super::super::{BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest};
 use super::Base;
 use super::acquire::Acquisition;
 use super::classify::Subject;
-use super::connect::Link;
-use super::session::{MysqlSession, select_chunk};
+use super::session::MysqlSession;
 use super::shared::Shared;
 use super::sql::quote_text;
 use crate::error::one_line;
@@ -44,58 +41,21 @@ impl MysqlSnapshot {
             subject: &subject,
         };
         let acquired = acquisition.acquire().await?;
-        let facts = SnapshotFacts {
-            level: acquired.level,
-            readers: u32::try_from(acquired.readers)
-                .unwrap_or(u32::MAX)
-                .min(request.sessions.max(1)),
-            position: acquired.position,
-            taken_at: acquired.taken_at,
-            held_by: acquired.held_by.to_owned(),
-            notes: acquired.notes,
-        };
+        let level = acquired.level;
+        let (facts, seats) = acquired.into_parts(request);
         Ok(Self {
             shared: Arc::new(Shared {
-                seats: Arc::new(Seats::new(acquired.links)),
+                seats: Arc::new(seats),
                 base,
                 read: read.clone(),
                 request: request.clone(),
                 subject,
-                level: acquired.level,
+                level,
                 joint: None,
             }),
             facts,
         })
     }
-}
-
-async fn count_on(shared: &Shared, link: &mut Link, chunk: &ChunkBounds) -> Result<u64> {
-    let sql = select_chunk(&["COUNT(*)".to_owned()], &shared.read, chunk)?;
-    let rows = link.try_rows(&sql).await;
-    let rows = rows.map_err(|error| link.explain(&shared.subject, &error))?;
-    let count = rows.into_iter().flatten().flatten().next();
-    count
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| SourceError::Protocol {
-            target: shared.target().to_owned(),
-            why: "count(*) gave no number".to_owned(),
-        })
-}
-
-/// Counts on the spare session; where it reads, or is lost, between the chunks of another.
-async fn count_in(shared: &Shared, chunk: &ChunkBounds) -> Result<u64> {
-    for seat in shared.seats.spare_first() {
-        let Some(mut held) = seat.take().await else {
-            continue;
-        };
-        let Some(link) = held.as_mut() else { continue };
-        let count = count_on(shared, link, chunk).await;
-        if count.is_err() {
-            shared.seats.lose(&seat, held);
-        }
-        return count;
-    }
-    Err(shared.lost())
 }
 
 /// Sessions of others that wait for the metadata locks of these relations.
@@ -148,46 +108,26 @@ impl Snapshot for MysqlSnapshot {
 
     async fn session(&self) -> Result<Box<dyn Session>> {
         let shared = &self.shared;
-        let seats = &shared.seats;
-        let (place, seat) = match seats.claim() {
-            Some(claimed) => claimed,
-            None if shared.per_chunk() => seats.add(shared.base.connector.open().await?),
-            None if shared.joint.is_some() && seats.any_left() => {
-                // Another table has it for a little while yet.
-                seats.wait().await.ok_or_else(|| shared.lost())?
-            }
-            None if seats.any_left() => {
-                return Err(SourceError::TooManyConnections {
-                    target: shared.target().to_owned(),
-                    why: "every session of the snapshot that is left is in use".to_owned(),
-                });
-            }
-            None => return Err(shared.lost()),
+        let (place, seat) = match &shared.joint {
+            None => shared.seat().await?,
+            // Another table may have it for a little while yet.
+            Some(_) => shared.seats.wait().await.ok_or_else(|| shared.lost())?,
         };
-        Ok(Box::new(MysqlSession::new(
-            Arc::clone(shared),
-            place,
-            seat,
-        )?))
+        let session = MysqlSession::new(Arc::clone(shared), place, seat)?;
+        Ok(Box::new(session))
     }
 
     async fn count(&self) -> Result<u64> {
-        self.count_of(&ChunkBounds::All).await
+        self.shared.count(&ChunkBounds::All).await
     }
 
     async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
-        if self.shared.per_chunk() {
-            let mut link = self.shared.base.connector.open().await?;
-            let count = count_on(&self.shared, &mut link, chunk).await;
-            link.close().await;
-            return count;
-        }
         let Some(runtime) = &self.shared.joint else {
-            return count_in(&self.shared, chunk).await;
+            return self.shared.count(chunk).await;
         };
         // Whoever gives up waiting for it leaves the session whole, for the others.
         let (shared, chunk) = (Arc::clone(&self.shared), chunk.clone());
-        let counting = runtime.spawn(async move { count_in(&shared, &chunk).await });
+        let counting = runtime.spawn(async move { shared.count(&chunk).await });
         counting.await.unwrap_or_else(|_| Err(self.shared.lost()))
     }
 

@@ -96,6 +96,7 @@ impl Joint for SqliteJoint {
         let lost = || SourceError::SnapshotLost {
             object: read.relation.to_string(),
             why: "every connection that stood at it has left it".to_owned(),
+            cause: None,
         };
         let lent = self.pool.lend(wanted).await.ok_or_else(lost)?;
         let opening = self.basis.clone().opening(read, request);
