@@ -21,6 +21,7 @@ mod reader;
 mod snapshot;
 mod spread;
 mod sql;
+mod standing;
 mod statistics;
 #[cfg(test)]
 mod tests;

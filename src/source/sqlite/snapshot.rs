@@ -12,16 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::acquire::{Acquired, Wanted, acquire};
 use super::catalog;
-use super::failure::{self, one_line, translate};
+use super::failure::{self, translate};
 use super::file::{Access, DatabaseFile, Stamp};
 use super::keys;
 use super::pool::{Berth, Lent};
 use super::reader::{Answer, Command, Job, Reader};
 use super::sql;
+use super::standing::{Standing, stamp};
 use crate::clock::SharedClock;
-use crate::model::{
-    ChunkBounds, ConsistencyLevel, Key, KeySum, ReadSpec, RelationKind, SnapshotFacts,
-};
+use crate::model::{ChunkBounds, Key, KeySum, ReadSpec, RelationKind, SnapshotFacts};
 use crate::source::dialect::{Dialect, from_item};
 use crate::source::{
     Batch, BlockedSession, Result, Session, Snapshot, SnapshotRequest, SourceError,
@@ -31,41 +30,6 @@ use crate::source::{
 const HALT: Duration = Duration::from_secs(5);
 /// How often statements are interrupted until their threads have ended.
 const HALT_STEP: Duration = Duration::from_millis(2);
-
-/// How connections stand at a point in time.
-#[derive(Clone)]
-pub(super) struct Standing {
-    pub(super) level: ConsistencyLevel,
-    pub(super) held_by: &'static str,
-    pub(super) notes: Vec<String>,
-    pub(super) taken_at: String,
-    /// The file then, where only comparing tells whether it changed.
-    pub(super) stamp: Option<Stamp>,
-}
-
-impl Standing {
-    /// The facts of so many readers.
-    pub(super) fn facts(&self, readers: u32) -> SnapshotFacts {
-        SnapshotFacts {
-            level: self.level,
-            readers,
-            position: None,
-            taken_at: self.taken_at.clone(),
-            held_by: self.held_by.to_owned(),
-            notes: self.notes.clone(),
-        }
-    }
-}
-
-impl Access {
-    /// The file as it is, where only comparing tells whether it changed.
-    pub(super) fn stamp(self, file: &DatabaseFile) -> Result<Option<Stamp>> {
-        match self {
-            Self::Shared => Ok(None),
-            Self::Immutable => stamp(file).map(Some),
-        }
-    }
-}
 
 /// What a snapshot is opened from.
 pub(super) struct Opening {
@@ -207,13 +171,6 @@ pub(super) fn forbid_text_in_double_quotes(
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, allow)
         .map(|_| ())
-}
-
-fn stamp(file: &DatabaseFile) -> Result<Stamp> {
-    file.stamp().map_err(|error| SourceError::Unreachable {
-        target: file.name(),
-        why: one_line(&error),
-    })
 }
 
 /// What a snapshot and its sessions have in common; the last to go ends the readers.
