@@ -138,6 +138,7 @@ impl Scene {
             estimated_cost: None,
             replay_of: None,
             resumes: None,
+            set: None,
             drift: None,
             source_then: SourceThen::new(None, &latency),
             look_ms: self.look_ms,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::engine::event::Event;
-use crate::engine::{EngineError, WorkerHost, until_blocking};
+use crate::engine::{EngineError, WorkerHost, behind, until_blocking};
 use crate::estimator::curve::Measured;
 use crate::model::ChunkBounds;
 use crate::source::{Session, Snapshot, SourceError};
@@ -87,7 +87,7 @@ pub async fn measure(
     let stop = CancellationToken::new();
     let mut crew = Crew::start(&snapshot, probes.sessions(), settings, &stop);
     let watcher = until_blocking(
-        Arc::clone(&snapshot),
+        behind(Arc::clone(&snapshot)),
         settings.clock.clone(),
         settings.max_blocking,
         probes.object.clone(),

@@ -157,6 +157,7 @@ fn put_run(facts: &mut Facts, stored: &StoredRun) {
     put(Aspect::Hints, "", json(&run.hints));
     put(Aspect::Kind, "constrained", run.constrained.into());
     put(Aspect::Kind, "replay of", json(&run.replay_of));
+    put(Aspect::Kind, "set", json(&run.set));
     put(Aspect::Kind, "teaches", run.teaches.into());
     put(Aspect::Version, "ixtract", run.version.as_str().into());
     put(Aspect::Context, "", json(&run.context.known()));

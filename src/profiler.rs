@@ -257,7 +257,7 @@ mod tests {
         TypeOptions,
     };
     use crate::planner::fixtures;
-    use crate::source::{Capabilities, Result, Snapshot, SnapshotRequest};
+    use crate::source::{Capabilities, Catalogue, Result, Snapshot, SnapshotRequest};
 
     /// A source that answers from fields, and takes 900, 800, 700, … microseconds for a ping.
     struct Fake {
@@ -308,6 +308,14 @@ mod tests {
 
         async fn describe(&self, _: &str, _: &Selection, _: &TypeOptions) -> Result<Table> {
             Ok(table())
+        }
+
+        async fn catalogue(&self) -> Result<Catalogue> {
+            Ok(Catalogue {
+                database: "fake".to_owned(),
+                quotes: &[],
+                relations: Vec::new(),
+            })
         }
 
         async fn statistics(&self, _: &Table) -> Result<Statistics> {

@@ -19,6 +19,7 @@ mod history;
 mod hooks;
 mod increment;
 mod machine;
+mod many;
 mod panics;
 mod plan;
 mod postmortem;
@@ -183,7 +184,10 @@ fn execute(cli: Cli, printer: &Printer, environment: Environment) -> Result<Exit
         let context = Context::new(printer.clone(), environment)?;
         let mut exit = ExitCode::Success;
         let result = match cli.command {
-            Command::Run(args) => run::command(&context, &args).await,
+            Command::Run(args) => {
+                let ended = run::command(&context, &args).await;
+                ended.map(|ended| exit = ended)
+            }
             Command::Replay(args) => replay::command(&context, &args).await,
             Command::Plan(args) => plan::command(&context, &args).await,
             Command::Profile(args) => profile::command(&context, &args).await,

@@ -7,27 +7,23 @@ use super::context::Context;
 use super::drift;
 use super::history::History;
 use super::increment::{self, Settled, Target};
+use super::many;
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::staged;
 use super::survey::{self, Purpose, Survey};
 use crate::error::{ExitCode, Failure};
-use crate::model::ExecutionPlan;
+use crate::model::{ExecutionPlan, RunRequest, Verdict};
 use crate::planner::verdict;
 use crate::ui;
 use crate::writer::Location;
 
 /// Shows what `run` would do.
 pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
-    let mut request = settings::request(
-        args.selection.subject(args.table.as_deref()),
-        &args.selection,
-        &args.types,
-        &args.work,
-        &args.output,
-    )?;
-    request.hints = settings::hints(&args.hints)?;
-    request.increment = settings::increment(&args.window);
+    if many::is_asked_for(&args.table, &args.many) {
+        return many::plan(context, args).await;
+    }
+    let mut request = request(args)?;
     let rates = settings::rates(&args.cost)?;
     let source_settings = SourceSettings::settle(&args.source, &context.environment, None)?;
     let state = StateSettings::settle(&args.state, &context.environment);
@@ -50,12 +46,7 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     let survey = Survey::of_request(context, &mut history, source, &request, Purpose::Look).await?;
     let output = survey.output(&request.output.directory, &source_settings, context);
     let place = store.locate(output.clone())?;
-    let room = match &place {
-        Location::Local(directory) => free_bytes(directory),
-        // It has no end, and a plan asks it nothing.
-        Location::Store(_) => None,
-    };
-    let verdict = verdict(&survey.plan, room);
+    let verdict = verdict_at(&survey, &place);
     let shown = output.display().to_string();
     let mut document = survey.document(&shown, &verdict, history.warnings().to_vec());
     document.warnings.extend(notes);
@@ -75,6 +66,31 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     context.printer.document(&document);
     context.printer.show(&ui::plan::full(&document));
     Ok(())
+}
+
+/// What is to be planned.
+pub(super) fn request(args: &PlanArgs) -> Result<RunRequest, Failure> {
+    let table = args.table.first().map(String::as_str);
+    let mut request = settings::request(
+        args.selection.subject(table),
+        &args.selection,
+        &args.types,
+        &args.work,
+        &args.output,
+    )?;
+    request.hints = settings::hints(&args.hints)?;
+    request.increment = settings::increment(&args.window);
+    Ok(request)
+}
+
+/// A plan's verdict, by the room there is where its dataset would be made.
+pub(super) fn verdict_at(survey: &Survey, place: &Location) -> Verdict {
+    let room = match place {
+        Location::Local(directory) => free_bytes(directory),
+        // It has no end, and a plan asks it nothing.
+        Location::Store(_) => None,
+    };
+    verdict(&survey.plan, room)
 }
 
 /// Writes a plan for `run --plan`: readable, and whole or not at all.

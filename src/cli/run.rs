@@ -5,43 +5,48 @@
 
 mod agreement;
 mod attempt;
+mod job;
 mod resuming;
+mod set;
+mod shared;
 mod taking;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use self::agreement::agree;
 use self::attempt::Attempt;
-pub(super) use self::resuming::Unfinished;
+pub(super) use self::job::{Given, Goal, Job, Origin, Original};
+pub(super) use self::set::{Set, Wish, perform as perform_set};
+use self::shared::Common;
 use self::taking::Listing;
 use super::aftermath::{Ending, Watched};
 use super::args::RunArgs;
 use super::context::Context;
 use super::drift;
 use super::history::{self, History};
-use super::increment::{self, Settled, Target};
-use super::plan;
+use super::many;
 use super::price;
-use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Purpose, Survey};
-use crate::error::Failure;
-use crate::model::{
-    ExecutionPlan, OnSchemaChange, OutputOptions, Rates, Resumed, RunId, RunOpen, RunRequest, Scope,
-};
+use crate::error::{ExitCode, Failure};
+use crate::model::{Resumed, RunId, RunOpen};
 use crate::ui;
 use crate::ui::events::RunEvent;
-use crate::ui::json::{NothingNewDocument, RunDocument};
+use crate::ui::json::RunDocument;
 use crate::writer::Leftovers;
 use crate::writer::publish::Dataset;
 
 /// Runs what the command line asks for, and tells of it.
-pub(super) async fn command(context: &Context, args: &RunArgs) -> Result<(), Failure> {
-    let asked = args.selection.subject(args.table.as_deref());
+pub(super) async fn command(context: &Context, args: &RunArgs) -> Result<ExitCode, Failure> {
+    if many::is_asked_for(&args.table, &args.many) {
+        return many::run(context, args).await;
+    }
+    let table = args.table.first().map(String::as_str);
+    let asked = args.selection.subject(table);
     let mut watched = Watched::new(context, &args.machine, asked);
     let result = attempt(context, args, &mut watched).await;
-    watched.end(result).await
+    watched.end(result).await.map(|()| ExitCode::Success)
 }
 
 async fn attempt(
@@ -65,190 +70,6 @@ async fn attempt(
 /// What is said where the summary could not be written: what is published stays published.
 pub(super) const PUBLISHED_UNTOLD: &str =
     "the dataset is published, but its summary did not reach standard output";
-
-/// A run, settled.
-#[derive(Debug)]
-pub(super) struct Job {
-    /// The run that does it.
-    pub(super) id: RunId,
-    /// The database.
-    pub(super) source: SourceSettings,
-    /// The history.
-    pub(super) state: StateSettings,
-    /// What is to be done.
-    pub(super) goal: Goal,
-    /// Where the dataset goes; the directory is still a template.
-    pub(super) output: OutputOptions,
-    /// How an object store is reached.
-    pub(super) store: ObjectStoreSettings,
-    /// `--force` or `--yes`: a plan that is not recommended is run without a question.
-    pub(super) consent: bool,
-    /// What things cost, where they cost anything.
-    pub(super) rates: Option<Rates>,
-    /// The plan is like one that was shown before: one line is enough.
-    pub(super) shown_before: bool,
-    /// `--wait`: how long another run of the dataset is waited for.
-    pub(super) wait: Duration,
-    /// `--on-schema-change`.
-    pub(super) on_schema_change: OnSchemaChange,
-    /// `--discard`: what unfinished runs left is removed before reading.
-    pub(super) discard: bool,
-    /// What a person should know of the window, where one is extracted.
-    pub(super) notes: Vec<String>,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub(super) enum Goal {
-    /// A plan is to be made.
-    Request(Box<RunRequest>),
-    /// This plan is to be executed exactly.
-    Given(Box<Given>),
-}
-
-/// A plan that was made before.
-#[derive(Debug)]
-pub(super) struct Given {
-    /// The plan.
-    pub(super) plan: ExecutionPlan,
-    /// Where it comes from.
-    pub(super) origin: Origin,
-}
-
-/// Where a plan comes from.
-#[derive(Debug)]
-pub(super) enum Origin {
-    /// A file.
-    File,
-    /// A run that is executed again.
-    Replay(Original),
-    /// A run that is gone on with.
-    Resume(Unfinished),
-}
-
-impl Given {
-    /// The run whose plan it is, where it is that of one.
-    pub(super) fn original(&self) -> Option<&Original> {
-        match &self.origin {
-            Origin::File => None,
-            Origin::Replay(original) => Some(original),
-            Origin::Resume(unfinished) => Some(&unfinished.original),
-        }
-    }
-}
-
-/// A run whose plan is executed again.
-#[derive(Debug)]
-pub(super) struct Original {
-    /// Its id.
-    pub(super) id: RunId,
-    /// What it is remembered under.
-    pub(super) scope: Scope,
-}
-
-impl Goal {
-    /// The run that is executed again, where that is what is done.
-    fn replays(&self) -> Option<&RunId> {
-        match self {
-            Self::Given(given) => match &given.origin {
-                Origin::Replay(original) => Some(&original.id),
-                Origin::File | Origin::Resume(_) => None,
-            },
-            Self::Request(_) => None,
-        }
-    }
-
-    /// The run that is gone on with, where that is what is done.
-    fn resumes(&self) -> Option<&Unfinished> {
-        match self {
-            Self::Given(given) => match &given.origin {
-                Origin::Resume(unfinished) => Some(unfinished),
-                Origin::File | Origin::Replay(_) => None,
-            },
-            Self::Request(_) => None,
-        }
-    }
-}
-
-impl Job {
-    /// The job that the arguments of `run` describe.
-    pub(super) fn of(context: &Context, args: &RunArgs) -> Result<Self, Failure> {
-        if let Some(run) = &args.resume {
-            return resuming::job(context, args, run);
-        }
-        let goal = match (&args.plan, &args.table) {
-            (Some(file), _) => Goal::Given(Box::new(Given {
-                plan: plan::read(file)?,
-                origin: Origin::File,
-            })),
-            (None, table) => {
-                let mut request = settings::request(
-                    args.selection.subject(table.as_deref()),
-                    &args.selection,
-                    &args.types,
-                    &args.work,
-                    &args.output,
-                )?;
-                request.hints = settings::hints(&args.hints)?;
-                request.increment = settings::increment(&args.window);
-                Goal::Request(Box::new(request))
-            }
-        };
-        let planned = match &goal {
-            Goal::Given(given) => Some(&given.plan.spec.source),
-            Goal::Request(_) => None,
-        };
-        Ok(Self {
-            id: context.run_id(),
-            source: SourceSettings::settle(&args.source, &context.environment, planned)?,
-            state: StateSettings::settle(&args.state, &context.environment),
-            output: settings::output_options(&args.output)?,
-            store: ObjectStoreSettings::settle(&args.output.store, &context.environment),
-            consent: args.force || args.yes,
-            rates: settings::rates(&args.cost)?,
-            shown_before: false,
-            wait: args.wait.unwrap_or_default(),
-            discard: args.discard,
-            on_schema_change: args.drift.on_schema_change,
-            notes: Vec::new(),
-            goal,
-        })
-    }
-
-    /// The table as the user names it.
-    pub(super) fn subject(&self) -> String {
-        match &self.goal {
-            Goal::Request(request) => request.table.clone(),
-            Goal::Given(given) => given.plan.spec.read.relation.to_string(),
-        }
-    }
-
-    /// Fixes the window of an incremental extraction; what is told instead where nothing is new.
-    async fn fix_window(
-        &mut self,
-        context: &Context,
-    ) -> Result<Option<NothingNewDocument>, Failure> {
-        let Goal::Request(request) = &mut self.goal else {
-            return Ok(None);
-        };
-        if request.increment.is_none() {
-            return Ok(None);
-        }
-        let target = Target {
-            directory: &self.output.directory,
-            source: &self.source,
-            store: &self.store,
-        };
-        let source = survey::connect(context, &self.source, None).await?;
-        match increment::settle(context, source.as_ref(), request, &target).await? {
-            Settled::Ready(notes) => {
-                self.notes = notes;
-                Ok(None)
-            }
-            Settled::Nothing(document) => Ok(Some(document)),
-        }
-    }
-}
 
 /// Does a job. Under `--json` the document is the caller's to print.
 pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument, Failure> {
@@ -297,6 +118,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
         dataset,
         left,
         windows,
+        common: None,
     };
     conclude(context, job, &survey, &mut history, ready).await
 }
@@ -334,6 +156,7 @@ fn opening(
             .as_ref()
             .map(|rates| price::expected(rates, survey).total),
         replay_of: job.goal.replays().cloned(),
+        set: None,
         resumes: job.goal.resumes().map(|unfinished| Resumed {
             run: unfinished.original.id.clone(),
             kept: left.intact.clone(),
@@ -375,6 +198,8 @@ struct Ready {
     left: Leftovers,
     /// The list that is to name the dataset, where it is that of a window.
     windows: Option<Listing>,
+    /// What it shares with other runs, where it is one of a set.
+    common: Option<Arc<Common>>,
 }
 
 /// Reads, publishes, and closes the run's row, whatever happens.
@@ -390,8 +215,9 @@ async fn conclude(
         mut dataset,
         left,
         windows,
+        common,
     } = ready;
-    let mut attempt = Attempt::new(left);
+    let mut attempt = Attempt::new(left, common);
     let read = attempt
         .read(context, job, (survey, &open), &mut dataset, history)
         .await;

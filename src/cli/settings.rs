@@ -22,7 +22,7 @@ pub use cost::rates;
 pub use environment::Environment;
 pub use hints::hints;
 pub use store::ObjectStoreSettings;
-pub use template::{Names, check as check_output, directory, literal};
+pub use template::{Names, above_tables, check as check_output, check_several, directory, literal};
 
 use super::args::{
     BenchmarkArgs, ColumnNames, OutputArgs, ProofName, SourceArgs, StateArgs, TableArgs, TypeArgs,

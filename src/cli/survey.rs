@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub(super) use self::fits::literal;
 use self::fits::{check_source, check_table, glance, of_window};
 pub(super) use self::output::output;
 use super::budget::Share;

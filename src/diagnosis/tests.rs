@@ -91,6 +91,7 @@ impl Scene {
             constrained: self.fixed,
             replay_of: None,
             resumes: None,
+            set: None,
             drift: None,
             context: None,
             hints: None,

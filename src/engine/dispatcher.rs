@@ -134,7 +134,7 @@ impl<'a> Dispatcher<'a> {
         });
         let mut counting = self.start_counting();
         let mut blocking = watch::until_blocking(
-            self.snapshot.clone(),
+            watch::behind(self.snapshot.clone()),
             self.settings.clock.clone(),
             self.settings.max_blocking,
             self.spec.read.relation.to_string(),

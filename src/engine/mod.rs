@@ -32,7 +32,7 @@ use crate::writer::{PartReceipt, Sink};
 
 pub use error::EngineError;
 pub use host::WorkerHost;
-pub(crate) use watch::until_blocking;
+pub(crate) use watch::{Look, behind, until_blocking};
 
 /// What is to be executed.
 #[derive(Clone, Debug)]

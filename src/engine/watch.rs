@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::dispatcher::Felt;
@@ -20,12 +22,23 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often what the server does for us is looked at: seldom enough to cost it nothing.
 const LOOKS: Duration = Duration::from_millis(200);
+/// Asks who waits for us.
+pub(crate) type Look =
+    Box<dyn Fn() -> BoxFuture<'static, Result<Vec<BlockedSession>, SourceError>> + Send + Sync>;
+
+/// Asks who waits for a snapshot's sessions.
+pub(crate) fn behind(snapshot: Arc<dyn Snapshot>) -> Look {
+    Box::new(move || {
+        let snapshot = Arc::clone(&snapshot);
+        async move { snapshot.blocked().await }.boxed()
+    })
+}
 
 /// Returns when somebody has waited for us longer than `limit`, with the error that ends the run.
 ///
 /// A failing look is no reason to stop reading; it is logged and made again.
 pub(crate) async fn until_blocking(
-    snapshot: Arc<dyn Snapshot>,
+    look: Look,
     clock: SharedClock,
     limit: Duration,
     object: String,
@@ -33,7 +46,7 @@ pub(crate) async fn until_blocking(
     let mut first_seen: BTreeMap<BlockedSession, Duration> = BTreeMap::new();
     loop {
         tokio::time::sleep(INTERVAL.min(limit.max(Duration::from_millis(100)))).await;
-        let blocked = match snapshot.blocked().await {
+        let blocked = match look().await {
             Ok(blocked) => blocked,
             Err(error) => {
                 tracing::warn!(%error, "cannot see whether others wait for us");

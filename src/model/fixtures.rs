@@ -31,6 +31,7 @@ pub(crate) fn row(throughput: f64) -> RunRow {
         teaches: true,
         replay_of: None,
         resumes: None,
+        set: None,
         resumed_by: None,
         output: "out".to_owned(),
         predicted: Predicted {

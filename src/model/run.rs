@@ -258,6 +258,9 @@ pub struct RunOpen {
     /// The unfinished run that this one goes on with, and what it keeps of it. Such a run never
     /// teaches: it read only a part.
     pub resumes: Option<Resumed>,
+    /// The set that it is part of, where several tables are extracted together: an id of the same form
+    /// as a run's.
+    pub set: Option<RunId>,
     /// How its columns differ from those of the published run before it, where they do.
     pub drift: Option<SchemaDrift>,
     /// What the source looked like.

@@ -135,6 +135,9 @@ pub struct RunRow {
     /// The run that went on with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumed_by: Option<RunId>,
+    /// The set that it was part of, where several tables were extracted together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<RunId>,
     /// Where its output went.
     pub output: String,
     /// What was predicted.

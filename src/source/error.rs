@@ -65,6 +65,16 @@ pub enum SourceError {
         /// Nearest names, nearest first.
         near: Vec<String>,
     },
+    /// No table fits a name with wild characters.
+    #[error("no table of {source_name} fits '{pattern}'")]
+    NoTableFits {
+        /// As the user wrote it.
+        pattern: String,
+        /// The database.
+        source_name: String,
+        /// Nearest names, nearest first.
+        near: Vec<String>,
+    },
     /// The name fits several tables.
     #[error("the name '{table}' fits several tables")]
     TableAmbiguous {
@@ -313,6 +323,7 @@ impl SourceError {
             | Self::DatabaseMissing { .. }
             | Self::NotADatabase { .. }
             | Self::TableMissing { .. }
+            | Self::NoTableFits { .. }
             | Self::TableAmbiguous { .. }
             | Self::ColumnMissing { .. }
             | Self::Consistency { .. }
@@ -383,7 +394,7 @@ impl From<SourceError> for Failure {
             E::NotADatabase { why, .. } => {
                 (why, "give the path of a SQLite 3 database file".to_owned(), ExitCode::Failed)
             }
-            E::TableMissing { near, .. } => match near.first() {
+            E::TableMissing { near, .. } | E::NoTableFits { near, .. } => match near.first() {
                 Some(first) => (
                     format!("nearest names: {}", near.join(", ")),
                     format!("did you mean {first}?"),

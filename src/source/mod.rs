@@ -45,6 +45,7 @@ use crate::model::{
 
 pub use error::SourceError;
 pub use mark::within;
+pub use resolve::wild::{Catalogue, Listed, Meant, is_wild};
 
 /// What stands before the GRANT in a note about consistency that a missing right has cost.
 pub const BY_ADMINISTRATOR: &str = "an administrator can run ";
@@ -112,6 +113,9 @@ pub trait Source: Send + Sync {
         selection: &Selection,
         types: &TypeOptions,
     ) -> Result<Table>;
+
+    /// Every relation of the users' own, none of the system's, for names with wild characters.
+    async fn catalogue(&self) -> Result<Catalogue>;
 
     /// Rows, bytes, blocks and change counters from the catalogue or a bounded sample.
     async fn statistics(&self, table: &Table) -> Result<Statistics>;
@@ -206,6 +210,20 @@ pub trait Source: Send + Sync {
         read: &ReadSpec,
         request: &SnapshotRequest,
     ) -> Result<Arc<dyn Snapshot>>;
+
+    /// Opens one point in time of several relations, with `request.sessions` sessions for all of them
+    /// together; `None` where this kind of source, or this consistency, has none.
+    ///
+    /// # Errors
+    /// What keeps all of the relations from being read. A relation that alone is in the way is left
+    /// out, and what is wrong with it shows when it is read.
+    async fn joint(
+        &self,
+        _reads: &[ReadSpec],
+        _request: &SnapshotRequest,
+    ) -> Result<Option<Arc<dyn Joint>>> {
+        Ok(None)
+    }
 }
 
 /// A value that a column holds by the statistics, and that its output type cannot.
@@ -230,6 +248,35 @@ pub struct SnapshotRequest {
     pub lock_wait: Duration,
     /// Row security may hide rows from us (`--allow-row-security`).
     pub allow_row_security: bool,
+}
+
+/// One point in time of several relations, for reads of them one after another or side by side.
+///
+/// Dropping it, and every [`Snapshot`] of it, releases it.
+#[async_trait]
+pub trait Joint: Send + Sync {
+    /// What it achieved, for whatever is part of it. Its readers are those of all relations together.
+    fn facts(&self) -> SnapshotFacts;
+
+    /// One of its relations at this point in time, for as many readers as `request` asks for; `None`
+    /// for a relation that could not be made part of it, which has to be read at a point of its own.
+    ///
+    /// What goes wrong with one relation's snapshot, and ending it, never touches the others'. It sees
+    /// nobody who waits for us: [`Joint::blocked`] does.
+    ///
+    /// # Errors
+    /// [`SourceError::SnapshotLost`] when the point in time is over for everybody.
+    async fn snapshot(
+        &self,
+        read: &ReadSpec,
+        request: &SnapshotRequest,
+    ) -> Result<Option<Arc<dyn Snapshot>>>;
+
+    /// Sessions of others that wait for a lock of ours now, on any of the relations.
+    async fn blocked(&self) -> Result<Vec<BlockedSession>>;
+
+    /// Ends it, once nothing is read in it any more.
+    async fn close(&self);
 }
 
 /// One point in time of a relation.

@@ -1,5 +1,7 @@
 //! Table and column names as people write them: pure matching, no server.
 
+pub(super) mod wild;
+
 use std::collections::BTreeSet;
 
 use super::{Result, SourceError};

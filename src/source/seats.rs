@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
@@ -10,6 +11,9 @@ use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 use super::SourceError;
 use crate::error::Failure;
 use crate::model::Fault;
+
+/// Between two looks whether somebody has given a session back.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A connection that a session reads on.
 #[async_trait]
@@ -121,6 +125,17 @@ impl<L: Line> Seats<L> {
         None
     }
 
+    /// The same, waited for; `None` when none is left.
+    pub(super) async fn wait(&self) -> Option<(usize, Arc<Seat<L>>)> {
+        while self.any_left() {
+            if let Some(claimed) = self.claim() {
+                return Some(claimed);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        None
+    }
+
     /// Gives a session back.
     pub(super) fn release(&self, at: usize) {
         let mut free = unpoisoned(&self.free);
@@ -170,17 +185,20 @@ impl<L: Line> Seats<L> {
         ids
     }
 
-    /// Ends every session that nobody uses now, each in good order.
-    pub(super) async fn close(&self) {
+    /// Ends every session that nobody uses now, each in good order; the server's numbers of the others.
+    pub(super) async fn close(&self) -> Vec<u32> {
+        let mut busy = Vec::new();
         for seat in self.seats() {
             seat.lost.store(true, Ordering::Release);
             let Ok(mut held) = Arc::clone(&seat.link).try_lock_owned() else {
+                busy.push(seat.id);
                 continue;
             };
             if let Some(link) = held.take() {
                 link.close().await;
             }
         }
+        busy
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("teachers.sql"),
     include_str!("drift.sql"),
     include_str!("waits.sql"),
+    include_str!("sets.sql"),
 ];
 
 /// Marks a SQLite file as ours: `ixtr` in ASCII.

@@ -264,6 +264,7 @@ mod tests {
             estimated_cost: None,
             replay_of: None,
             resumes: None,
+            set: None,
             drift: None,
             source_then: SourceThen {
                 counters: ChangeCounters(

@@ -28,6 +28,12 @@ impl Store {
         self.write(|transaction| {
             let scope = scope_id(transaction, &run.scope)?;
             insert_run(transaction, run, scope)?;
+            if let Some(set) = &run.set {
+                transaction.execute(
+                    "INSERT INTO set_members VALUES (?1, ?2)",
+                    [run.id.as_str(), set.as_str()],
+                )?;
+            }
             if let Some(drift) = &run.drift {
                 drift::insert(transaction, &run.id, drift)?;
             }

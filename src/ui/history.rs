@@ -90,6 +90,7 @@ impl<'a> Entry<'a> {
         let marks = [
             ("constrained", run.constrained),
             ("replayed", run.replay_of.is_some()),
+            ("in a set", run.set.is_some()),
             ("resumed", run.resumes.is_some()),
             ("gone on with", run.resumed_by.is_some()),
             ("anomaly", run.anomaly.is_some()),

@@ -1,6 +1,7 @@
 //! The documents of `--json`: one on stdout for each command.
 
 mod replay;
+mod set;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,8 @@ use crate::model::{
     ExecutionContext, ExecutionPlan, Finding, PointInTime, ProofLevel, Rates, RunId,
     RuntimeContext, SchemaDrift, SnapshotFacts, SourceProfile, Window,
 };
+
+pub use set::{PlansDocument, SetDocument, SetTable};
 
 pub use replay::{GUARANTEE, Measured, OriginalDocument, OutcomeDocument, ReplayDocument};
 

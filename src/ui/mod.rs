@@ -32,6 +32,7 @@ pub mod prometheus;
 pub mod replay;
 pub mod report;
 pub mod resume;
+pub mod set;
 pub mod state;
 pub mod summary;
 mod table;
@@ -43,7 +44,7 @@ pub mod wording;
 
 pub use glyph::visible;
 pub use printer::{Manner, Printer};
-pub use progress::Progress;
+pub use progress::{Overall, Progress};
 
 use crate::model::Check;
 

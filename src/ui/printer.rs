@@ -148,6 +148,11 @@ impl Printer {
     /// A failure: three lines on stderr, and the document of `--json` on stdout.
     pub fn fail(&self, failure: &Failure) {
         self.document(&ErrorDocument::new(failure));
+        self.complain(failure);
+    }
+
+    /// One failure of several: three lines on stderr, or one of the log.
+    pub fn complain(&self, failure: &Failure) {
         if self.manner.json_log {
             self.stderr(&log::failure(self.clock.now(), failure));
             return;

@@ -1,5 +1,7 @@
 //! Progress of an execution: a bar on a terminal, a plain line every ten seconds elsewhere.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -28,6 +30,8 @@ enum Face {
     Bar(ProgressBar),
     /// Lines; holds when the last one was printed.
     Lines { last: Duration },
+    /// A part of something larger.
+    Part(Part),
 }
 
 impl Progress {
@@ -65,7 +69,10 @@ impl Progress {
     /// Shows what happened.
     pub fn on_event(&mut self, event: &Event) {
         if let Some(text) = remark(event) {
-            self.printer.note(&text);
+            match &self.face {
+                Face::Part(part) => self.printer.note(&format!("{}: {text}", part.table)),
+                _ => self.printer.note(&text),
+            }
         }
         match event {
             Event::Started { chunks, .. } => self.chunks = *chunks,
@@ -97,9 +104,12 @@ impl Progress {
     }
 
     fn advance(&mut self, now: &Moment) {
+        if let Face::Part(part) = &self.face {
+            return part.advance(now, self.chunks);
+        }
         let text = now.describe(self.expected_rows, self.chunks);
         match &mut self.face {
-            Face::Silent => {}
+            Face::Silent | Face::Part(_) => {}
             Face::Bar(bar) => {
                 // More rows than estimated: the bar is full, never beyond.
                 bar.set_length(self.expected_rows.max(now.rows).max(1));
@@ -118,9 +128,108 @@ impl Progress {
 
     /// Takes the bar away.
     pub fn finish(self) {
-        if let Face::Bar(bar) = &self.face {
-            bar.finish_and_clear();
-            self.printer.detach();
+        match &self.face {
+            Face::Bar(bar) => {
+                bar.finish_and_clear();
+                self.printer.detach();
+            }
+            Face::Part(part) => part.rest(),
+            Face::Silent | Face::Lines { .. } => {}
+        }
+    }
+}
+
+/// Progress of several executions together, as if they were one.
+#[derive(Clone, Debug)]
+pub struct Overall(Arc<Mutex<Whole>>);
+
+#[derive(Debug)]
+struct Whole {
+    progress: Progress,
+    /// Where each part stands, and how many chunks it has.
+    parts: BTreeMap<u64, (Moment, u32)>,
+    next: u64,
+}
+
+/// One of several.
+#[derive(Debug)]
+struct Part {
+    overall: Overall,
+    number: u64,
+    table: String,
+    begun: Duration,
+}
+
+impl Overall {
+    /// Progress towards an estimated number of rows of all together.
+    pub fn new(printer: &Printer, expected_rows: u64) -> Self {
+        Self(Arc::new(Mutex::new(Whole {
+            progress: Progress::new(printer, expected_rows),
+            parts: BTreeMap::new(),
+            next: 0,
+        })))
+    }
+
+    fn whole(&self) -> MutexGuard<'_, Whole> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The progress of one, which begins so long after all of them did.
+    pub fn part(&self, table: &str, begun: Duration) -> Progress {
+        let mut whole = self.whole();
+        whole.next += 1;
+        Progress {
+            printer: whole.progress.printer.clone(),
+            face: Face::Part(Part {
+                overall: self.clone(),
+                number: whole.next,
+                table: table.to_owned(),
+                begun,
+            }),
+            expected_rows: 0,
+            chunks: 0,
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        let mut whole = self.whole();
+        let printer = whole.progress.printer.clone();
+        let silent = Progress {
+            printer,
+            face: Face::Silent,
+            expected_rows: 0,
+            chunks: 0,
+        };
+        std::mem::replace(&mut whole.progress, silent).finish();
+    }
+}
+
+impl Part {
+    fn advance(&self, now: &Moment, chunks: u32) {
+        let mut whole = self.overall.whole();
+        whole.parts.insert(self.number, (*now, chunks));
+        let mut all = Moment {
+            elapsed: self.begun + now.elapsed,
+            ..Moment::default()
+        };
+        let mut total = 0;
+        for (part, chunks) in whole.parts.values() {
+            all.rows += part.rows;
+            all.bytes += part.bytes;
+            all.chunks_done += part.chunks_done;
+            all.busy += part.busy;
+            total += chunks;
+        }
+        whole.progress.chunks = total;
+        whole.progress.advance(&all);
+    }
+
+    /// Nobody works on it any more.
+    fn rest(&self) {
+        let mut whole = self.overall.whole();
+        if let Some((moment, _)) = whole.parts.get_mut(&self.number) {
+            moment.busy = 0;
         }
     }
 }
@@ -163,6 +272,7 @@ fn bar_style() -> ProgressStyle {
 }
 
 /// Where an execution stands.
+#[derive(Clone, Copy, Debug, Default)]
 struct Moment {
     rows: u64,
     bytes: u64,

@@ -42,7 +42,7 @@ pub fn command(run: &RunId) -> String {
     format!("ixtract run --resume {}", run.tag())
 }
 
-/// What a run kept of another, and who went on with it, for those who look back.
+/// What a run kept of another, who went on with it, and the set that it was part of, for those who look back.
 pub fn of_row(run: &RunRow) -> Vec<Line> {
     let resumes = run.resumes.as_ref().map(|resumed| {
         let kept = units::plural(u64::from(resumed.kept), "chunk");
@@ -51,7 +51,9 @@ pub fn of_row(run: &RunRow) -> Vec<Line> {
     });
     let by = run.resumed_by.as_ref();
     let by = by.map(|by| Line::fact("resumed", format!("{by} went on with it")));
-    resumes.into_iter().chain(by).collect()
+    let set = run.set.as_ref();
+    let set = set.map(|set| Line::fact("set", format!("{set}: tables extracted together")));
+    resumes.into_iter().chain(by).chain(set).collect()
 }
 
 /// What was kept and read, and at which points in time.

@@ -23,6 +23,7 @@ pub mod publish;
 mod readback;
 mod replace;
 mod runs;
+pub mod set;
 mod stable;
 mod staging;
 mod step;

@@ -46,6 +46,7 @@ mod keeping; // The history backed up, checked, pruned, moved, rebuilt, and read
 mod keys; // Every row once, whatever the keys are like.
 mod kinds; // Every kind of table, and every name.
 mod learning; // Runs teach how many workers to use.
+mod many; // Several tables at one point in time, each to its own dataset.
 mod metrics_file; // How runs ended, for Prometheus.
 mod mysql; // MySQL and MariaDB: types, one point in time, rights, keys, ways to a server.
 mod overlap; // Two runs of one dataset: the second says so, waits, or takes over from the dead.

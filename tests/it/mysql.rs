@@ -3,7 +3,7 @@
 mod connect; // TLS, option files, passwords, and what is wrong with them.
 mod consistency; // One point in time while others write, block, and kill.
 mod course; // From run to run: benchmark, replay, hints, histories; and CSV.
-mod gate; // Stops readers in the middle of their rows.
+pub(crate) mod gate; // Stops readers in the middle of their rows.
 mod history; // What is told of runs that are over.
 mod impact; // Workers are held up when the source slows down.
 mod keys; // Every row once, whatever the keys are like.

@@ -85,6 +85,10 @@ Examples:
   $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\
       --format csv --compression gzip
 
+  Every table of a schema but some, all at one point in time, each to its own dataset:
+  $ ixtract run 'public.*' 'sales.order?' --exclude '*_old' --output 'out/{schema}/{table}' \\
+      --source postgresql://etl@db.example.com/shop
+
   Every night what is new, as a window after those before:
   $ ixtract run public.orders --source postgresql://etl@db.example.com/shop \\
       --incremental updated_at --lag 5m --output changes/orders

@@ -8,6 +8,7 @@ mod drift;
 mod groups;
 mod help;
 mod machine;
+mod many;
 mod parse;
 mod redact;
 mod report;
@@ -30,6 +31,7 @@ pub use groups::{
     RunSelector, SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
 pub use machine::MachineArgs;
+pub use many::ManyArgs;
 pub use parse::ColumnNames;
 pub use redact::redact;
 pub use report::ReportArgs;
@@ -144,9 +146,13 @@ impl Command {
 /// `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// `schema.table` or `table`; quote a part as the server does to take it literally
+    /// `schema.table` or `table`, or several; * stands for any characters and ? for one, and a part in
+    /// the server's quotes is taken literally
     #[arg(value_name = "TABLE", required_unless_present_any = ["plan", "query", "resume"])]
-    pub table: Option<String>,
+    pub table: Vec<String>,
+    /// Several tables.
+    #[command(flatten)]
+    pub many: ManyArgs,
     /// Columns and rows.
     #[command(flatten)]
     pub selection: TableArgs,
@@ -251,9 +257,13 @@ pub struct ReplayArgs {
 /// `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// `schema.table` or `table`; quote a part as the server does to take it literally
+    /// `schema.table` or `table`, or several; * stands for any characters and ? for one, and a part in
+    /// the server's quotes is taken literally
     #[arg(value_name = "TABLE", required_unless_present = "query")]
-    pub table: Option<String>,
+    pub table: Vec<String>,
+    /// Several tables.
+    #[command(flatten)]
+    pub many: ManyArgs,
     /// Columns and rows.
     #[command(flatten)]
     pub selection: TableArgs,

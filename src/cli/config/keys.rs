@@ -15,7 +15,7 @@ use clap::{Arg, ArgAction, Command};
 use crate::cli::args::ColumnNames;
 
 /// Flags that no file may hold, by clap's name, and why.
-pub(super) const NOT_KEYS: [(&str, &str); 13] = [
+pub(super) const NOT_KEYS: [(&str, &str); 16] = [
     ("config", "a file does not say which file counts"),
     ("no_config", "a file does not say which file counts"),
     ("profile", "a profile is chosen when a command is started"),
@@ -31,6 +31,12 @@ pub(super) const NOT_KEYS: [(&str, &str); 13] = [
     ("from", "it is about one window"),
     ("until", "it is about one window"),
     ("name", "a query is called as its table's entry is"),
+    (
+        "exclude",
+        "it is about the tables that a command line names",
+    ),
+    ("on_success", "a file that is found must not start programs"),
+    ("on_failure", "a file that is found must not start programs"),
     (
         "password_command",
         "secrets come by password_env or password_file: a file that is found must not start programs",

@@ -122,7 +122,12 @@ fn table<'a>(
     line: &Line,
     layers: &Layers<'a>,
 ) -> Result<(Option<&'a str>, Option<Subject<'a>>), Failure> {
-    if let Some(written) = line.texts("table").pop() {
+    let mut named = line.texts("table");
+    if named.len() > 1 {
+        // An entry is about one table, and what it says would hold for all of them.
+        return Ok((None, None));
+    }
+    if let Some(written) = named.pop() {
         return Ok(match layers.table(&written)? {
             None => (None, None),
             Some((entry, true)) => (Some(entry), Some(layers.subject(entry))),

@@ -108,7 +108,7 @@ fn the_nearest_place_wins() {
     assert_eq!((args.work.workers, args.output.keep), (Some(7), 8));
     let args = run(FILE, &["else"]);
     assert_eq!(
-        (args.work.workers, args.table.as_deref()),
+        (args.work.workers, args.table.first().map(String::as_str)),
         (Some(1), Some("else"))
     );
 }
@@ -116,12 +116,15 @@ fn the_nearest_place_wins() {
 #[test]
 fn a_table_is_known_by_its_last_part_and_then_by_its_full_name() {
     let args = run(FILE, &["orders"]);
-    assert_eq!(args.table.as_deref(), Some("public.orders"));
+    assert_eq!(
+        args.table.first().map(String::as_str),
+        Some("public.orders")
+    );
     assert_eq!(args.work.workers, Some(2));
     let bare = "[tables.orders]\nworkers = 2\n";
     let args = run(bare, &["sales.orders"]);
     assert_eq!(
-        (args.table.as_deref(), args.work.workers),
+        (args.table.first().map(String::as_str), args.work.workers),
         (Some("sales.orders"), Some(2))
     );
     let two = "[tables.\"a.t\"]\n[tables.\"b.t\"]\n";
@@ -247,7 +250,7 @@ fn a_query_of_the_file_is_called_as_its_entry_is() {
     let args = run("[tables.big]\nquery = \"SELECT 1\"\n", &["big"]);
     assert_eq!(
         (args.table, args.selection.name.as_deref()),
-        (None, Some("big"))
+        (Vec::new(), Some("big"))
     );
     assert_eq!(args.selection.query.as_deref(), Some("SELECT 1"));
 }
@@ -277,7 +280,7 @@ fn words_stay_as_they_were_written() {
             "-t",
         ],
     );
-    assert_eq!(args.table.as_deref(), Some("-t"));
+    assert_eq!(args.table.first().map(String::as_str), Some("-t"));
     assert_eq!(args.output.format.csv_null.as_deref(), Some("--x"));
     assert_eq!(args.selection.columns.len(), 2);
     assert_eq!(args.work.workers, Some(2));
@@ -319,7 +322,10 @@ fn other_commands_take_only_where_things_are() {
 
 #[test]
 fn one_table_of_the_file_needs_no_name_and_several_do() {
-    assert_eq!(run("[tables.t]\n", &[]).table.as_deref(), Some("t"));
+    assert_eq!(
+        run("[tables.t]\n", &[]).table.first().map(String::as_str),
+        Some("t")
+    );
     let failure = refused("[tables.t]\n[tables.u]\n", &[]);
     assert!(failure.why.contains("t, u"), "{failure}");
     assert!(matches!(

@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::price;
 use crate::cli::survey::Survey;
 use crate::error::{ExitCode, Failure};
-use crate::model::{RunOpen, Verdict};
+use crate::model::{Relation, RunOpen, Verdict};
 use crate::planner::verdict;
 use crate::ui;
 use crate::writer::Leftovers;
@@ -49,10 +49,20 @@ pub(super) async fn agree(
             age.as_secs()
         ));
     }
+    consent(context, job, &survey.plan.spec.read.relation, &verdict).await
+}
+
+/// Refuses what is not recommended, unless somebody says otherwise.
+pub(super) async fn consent(
+    context: &Context,
+    job: &Job,
+    relation: &Relation,
+    verdict: &Verdict,
+) -> Result<(), Failure> {
     let Verdict::NotRecommended(objection) = verdict else {
         return Ok(());
     };
-    let reason = ui::hints::objection(&objection);
+    let reason = ui::hints::objection(objection);
     if job.consent {
         context
             .printer
@@ -65,10 +75,7 @@ pub(super) async fn agree(
         Some(true) => Ok(()),
         answer => Err(Failure::new(
             ExitCode::Refused,
-            format!(
-                "the plan for {} is not recommended",
-                survey.plan.spec.read.relation
-            ),
+            format!("the plan for {relation} is not recommended"),
             reason,
             match answer {
                 Some(_) => "nothing was done, as you said",

@@ -1,5 +1,6 @@
 //! One attempt at a plan: snapshot, execution, publishing, and what is known of it at the end.
 
+mod remember;
 mod telling;
 
 pub(super) use self::telling::published;
@@ -8,16 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::remember::Remember;
 use crate::cli::context::{Context, entropy};
 use crate::cli::history::History;
 use crate::cli::run::Job;
+use crate::cli::run::shared::Common;
 use crate::cli::survey::Survey;
-use crate::engine::event::Event;
 use crate::engine::{self, EngineError, Execution, Work, WorkerHost, budget};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    ChunkRecord, ChunkStatus, ExecutionSpec, FinishedChunk, PartReceipt, PointInTime, RunClose,
-    RunId, RunOpen, RunStatus, SnapshotFacts, Teaching, combine, outlive,
+    ChunkRecord, ChunkStatus, ExecutionSpec, PartReceipt, PointInTime, RunClose, RunOpen,
+    RunStatus, SnapshotFacts, Teaching, combine, outlive,
 };
 use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
@@ -25,8 +27,10 @@ use crate::writer::publish::{Dataset, Evidence, Published, Step, Sums, WriteBudg
 use crate::writer::{Leftovers, WriteError};
 
 /// What is known of an attempt, from nothing at its beginning.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Attempt {
+    /// What it shares with other runs, where it is one of a set.
+    common: Option<Arc<Common>>,
     /// What an unfinished run left: the chunks that need not be read, and why others must be.
     left: Leftovers,
     snapshot: Option<SnapshotFacts>,
@@ -43,8 +47,9 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// One that need not read what an unfinished run left whole.
-    pub(super) fn new(left: Leftovers) -> Self {
+    pub(super) fn new(left: Leftovers, common: Option<Arc<Common>>) -> Self {
         Self {
+            common,
             remembered: !left.intact.is_empty(),
             left,
             ..Self::default()
@@ -94,7 +99,7 @@ impl Attempt {
                 });
                 closed
             }
-            Err(EngineError::Cancelled) => Err(cancelled(context)),
+            Err(EngineError::Cancelled) => Err(self.stopped(context)),
             Err(error) => {
                 self.spoiled = !error.keeps_chunks();
                 Err(error.into())
@@ -113,15 +118,27 @@ impl Attempt {
         let request = SnapshotRequest {
             consistency: spec.consistency,
             sessions: spec.workers,
-            batch_bytes: share(spec).batch_bytes,
+            batch_bytes: self.share(spec).batch_bytes,
             lock_wait: job.source.lock_wait,
             allow_row_security: job.source.allow_row_security,
         };
         within_reach(job, survey)?;
         let begun = context.clock.monotonic();
-        let opening = survey.source.snapshot(&spec.read, &request);
+        let opening = async {
+            match &self.common {
+                Some(common) => {
+                    common
+                        .snapshot(survey.source.as_ref(), &spec.read, &request)
+                        .await
+                }
+                None => survey.source.snapshot(&spec.read, &request).await,
+            }
+        };
         let snapshot = context.interrupt.or(opening).await.map_err(unpublished)?;
-        self.snapshot_since = begun;
+        self.snapshot_since = match &self.common {
+            Some(common) => common.since,
+            None => begun,
+        };
         self.snapshot_took = context.clock.monotonic().saturating_sub(begun);
         self.snapshot = Some(snapshot.facts());
         Ok(snapshot)
@@ -138,7 +155,7 @@ impl Attempt {
     ) -> Result<(), EngineError> {
         let spec = &survey.plan.spec;
         let budget = WriteBudget {
-            row_group_bytes_cap: share(spec).row_group_bytes,
+            row_group_bytes_cap: self.share(spec).row_group_bytes,
         };
         let settings = engine::Settings {
             clock: context.clock.clone(),
@@ -151,7 +168,17 @@ impl Attempt {
         };
         let kept_rows: u64 = self.left.intact.iter().map(|kept| kept.record.rows).sum();
         let expected = survey.plan.forecast.rows.saturating_sub(kept_rows);
-        let mut progress = Progress::new(&context.printer, expected);
+        let (mut progress, stop) = match &self.common {
+            Some(common) => {
+                let table = spec.read.relation.to_string();
+                let part = common.part(&table, context.clock.monotonic());
+                (part, common.stop.clone())
+            }
+            None => (
+                Progress::new(&context.printer, expected),
+                context.interrupt.token(),
+            ),
+        };
         let work = Work {
             spec,
             kept: self.kept_numbers(),
@@ -167,7 +194,7 @@ impl Attempt {
                 remember.hear(&event);
                 progress.on_event(&event);
             },
-            context.interrupt.token(),
+            stop,
         )
         .await;
         progress.finish();
@@ -182,6 +209,21 @@ impl Attempt {
         let result = std::mem::replace(&mut execution.result, Ok(()));
         self.execution = Some(execution);
         result
+    }
+
+    /// Why reading was stopped.
+    fn stopped(&self, context: &Context) -> Failure {
+        let why = self.common.as_ref().and_then(|common| common.why.get());
+        why.cloned().unwrap_or_else(|| cancelled(context))
+    }
+
+    /// The memory of one worker: a set's tables share that of one run.
+    fn share(&self, spec: &ExecutionSpec) -> budget::Share {
+        let sessions = self.common.as_ref().map_or(0, |common| common.sessions);
+        budget::share(budget::worker_bytes(
+            spec.memory_mb,
+            spec.workers.max(sessions),
+        ))
     }
 
     /// The chunks that are kept, by number.
@@ -384,49 +426,6 @@ impl Attempt {
 async fn close(context: &Context, snapshot: &dyn Snapshot) -> Result<(), Failure> {
     let closing = context.interrupt.or::<_, SourceError>(snapshot.close());
     closing.await.map_err(unpublished)
-}
-
-/// The memory of one worker.
-fn share(spec: &ExecutionSpec) -> budget::Share {
-    budget::share(budget::worker_bytes(spec.memory_mb, spec.workers))
-}
-
-/// Remembers chunks as they are finished.
-struct Remember<'a> {
-    /// Where; nowhere once that failed, or where nothing could be kept.
-    history: Option<&'a mut History>,
-    run: &'a RunId,
-    facts: &'a SnapshotFacts,
-}
-
-impl Remember<'_> {
-    fn hear(&mut self, event: &Event) {
-        let Event::ChunkFinished {
-            record,
-            files,
-            key_sum,
-        } = event
-        else {
-            return;
-        };
-        let Some(history) = &mut self.history else {
-            return;
-        };
-        // What waits in memory is not there for another run.
-        if !outlive(files) {
-            return;
-        }
-        let chunk = FinishedChunk {
-            record: record.clone(),
-            files: files.clone(),
-            key_sum: *key_sum,
-            run: self.run.clone(),
-            snapshot: self.facts.clone(),
-        };
-        if !history.keep_chunk(self.run, &chunk) {
-            self.history = None;
-        }
-    }
 }
 
 /// A source that is beyond its limit before the run has begun would be left alone for a minute, and

@@ -22,7 +22,7 @@ use crate::writer::publish::Dataset;
 use crate::writer::{Leftovers, Location};
 
 /// An unfinished run to go on with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::cli) struct Unfinished {
     /// The run.
     pub(in crate::cli) original: Original,
@@ -155,7 +155,7 @@ fn last(store: &Store, context: &Context, args: &RunArgs) -> Result<RunId, Failu
     let place = place
         .map(|place| stores.locate(place.into()).map(|place| place.real()))
         .transpose()?;
-    let table = args.table.as_deref();
+    let table = args.table.first().map(String::as_str);
     let found = store.unfinished(place.as_deref(), table, history::LONG_AGO)?;
     found.into_iter().next().ok_or_else(|| {
         let of = match (table, &place) {

@@ -60,6 +60,45 @@ pub fn directory(template: &str, names: &Names<'_>) -> PathBuf {
     PathBuf::from(filled)
 }
 
+/// The template of the directory that is above those of all tables: what comes before the first part
+/// of the path that names a schema or a table.
+pub fn above_tables(template: &str) -> &str {
+    let mut at = 0;
+    let mut before = template.len();
+    for piece in split(template) {
+        match piece {
+            Piece::Name("schema" | "table") => {
+                before = at;
+                break;
+            }
+            Piece::Name(name) => at += name.len() + 2,
+            Piece::Brace(_) => at += 2,
+            Piece::Text(text) => at += text.len(),
+        }
+    }
+    match template[..before].rfind('/') {
+        Some(0) => "/",
+        Some(slash) => &template[..slash],
+        None => ".",
+    }
+}
+
+/// Checks that an output template can tell several tables apart.
+///
+/// # Errors
+/// 64 where it has no place for the table's name.
+pub fn check_several(template: &str) -> Result<(), Failure> {
+    if split(template).contains(&Piece::Name("table")) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ExitCode::Usage,
+        "--output names one place for several tables",
+        format!("{template} has no {{table}} in it"),
+        "use {schema} and {table}, such as --output 'out/{schema}/{table}'",
+    ))
+}
+
 /// The template of exactly this directory.
 pub fn literal(directory: &str) -> String {
     directory.replace('{', "{{").replace('}', "}}")

@@ -41,7 +41,7 @@ pub(super) async fn glance(
 }
 
 /// A relation's name with both parts in the server's quotes, so that it is taken literally.
-fn literal(relation: &Relation) -> String {
+pub(in crate::cli) fn literal(relation: &Relation) -> String {
     let quoted = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
     format!("{}.{}", quoted(&relation.schema), quoted(&relation.name))
 }

@@ -1,12 +1,13 @@
 //! Which relation a name means: what the catalogue has of that name, and the nearest where it has none.
 
+use super::super::resolve::wild::{Catalogue, Listed};
 use super::super::resolve::{self, Found, Known};
 use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::{self, grant_select};
 use super::connect::Link;
 use super::sql::{Parameter, Statement, quote_relation};
-use crate::model::{Relation, nearest};
+use crate::model::{Relation, RelationKind, nearest};
 
 /// How many relations are looked at for a name that resembles the one written.
 const NEAR_LIMIT: u32 = 10_000;
@@ -113,5 +114,36 @@ pub(super) async fn missing(base: &Base, link: &mut Link, table: &str) -> Result
         table: table.to_owned(),
         source_name: base.connector.place().database.clone(),
         near: nearest(table, pairs),
+    })
+}
+
+/// Every relation of the users' own that we may see, for names with wild characters.
+pub(super) async fn catalogue(base: &Base) -> Result<Catalogue> {
+    let sql = format!(
+        "SELECT s.name, o.name, o.type FROM sys.objects AS o \
+         JOIN sys.schemas AS s ON s.schema_id = o.schema_id WHERE {READABLE} ORDER BY s.name, o.name"
+    );
+    let mut link = base.link().await?;
+    let rows = link.ask(&base.catalogue(), &Statement::plain(sql)).await?;
+    let listed = rows.into_iter().filter_map(|row| {
+        let mut texts = row.into_iter().flatten();
+        let relation = Relation {
+            schema: texts.next()?,
+            name: texts.next()?,
+        };
+        Some(Listed {
+            place: (relation.schema == base.server.schema).then_some(0),
+            kind: match texts.next()?.trim() {
+                "V" => RelationKind::View,
+                _ => RelationKind::Table,
+            },
+            relation,
+            parents: Vec::new(),
+        })
+    });
+    Ok(Catalogue {
+        database: base.connector.place().database.clone(),
+        quotes: QUOTES,
+        relations: listed.collect(),
     })
 }

@@ -34,7 +34,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::seats::Line;
 use super::url::SqlServerTarget;
-use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source};
+use super::{Capabilities, Catalogue, ConnectOptions, Result, Snapshot, SnapshotRequest, Source};
 use crate::clock::SharedClock;
 use crate::model::{
     Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
@@ -139,6 +139,10 @@ impl Source for SqlServer {
         types: &TypeOptions,
     ) -> Result<Table> {
         catalog::describe(&self.base, table, selection, types).await
+    }
+
+    async fn catalogue(&self) -> Result<Catalogue> {
+        lookup::catalogue(&self.base).await
     }
 
     async fn statistics(&self, table: &Table) -> Result<Statistics> {

@@ -4,6 +4,7 @@
 //! one spare, begins its transaction; then it lets go. Beginning a transaction gives up the session's
 //! own table locks, so the one that locks is never a reader.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -21,15 +22,19 @@ use crate::model::{Consistency, ConsistencyLevel, ReadSpec, RelationKind};
 /// Tries for the lock, sharing the wait.
 const TRIES: u32 = 3;
 
+/// Tables that one statement touches.
+const AT_ONCE: usize = 50;
+
 /// Every transaction sees one point in time and can write nothing.
 const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
-type Acquired = frozen::Acquired<Link>;
+pub(super) type Acquired = frozen::Acquired<Link>;
 
 /// What is to be opened.
 pub(super) struct Acquisition<'a> {
     pub(super) base: &'a Base,
-    pub(super) read: &'a ReadSpec,
+    /// At least one; several only of engines that have snapshots.
+    pub(super) reads: &'a [ReadSpec],
     pub(super) request: &'a SnapshotRequest,
     pub(super) subject: &'a Subject,
 }
@@ -40,6 +45,34 @@ struct Gate {
     held_by: &'static str,
 }
 
+/// What a relation is; a query stands for tables of the best kind.
+///
+/// # Errors
+/// [`SourceError::PlanMismatch`] where it is gone.
+pub(super) async fn entry(base: &Base, read: &ReadSpec) -> Result<Entry> {
+    if read.query.is_some() {
+        return Ok(Entry {
+            kind: read.kind,
+            engine: None,
+        });
+    }
+    let mut link = base.link().await?;
+    let entry = catalog::entry(base, &mut link, &read.relation).await?;
+    entry.ok_or_else(|| SourceError::PlanMismatch {
+        table: read.relation.to_string(),
+        why: "the table does not exist any more".to_owned(),
+    })
+}
+
+fn from(read: &ReadSpec) -> String {
+    from_item(&read.relation, read.query.as_deref())
+}
+
+/// The statement that holds a relation, and takes no view of its rows yet.
+fn touch(read: &ReadSpec) -> String {
+    format!("SELECT 1 FROM {} LIMIT 0", from(read))
+}
+
 impl Acquisition<'_> {
     /// Opens the sessions.
     ///
@@ -47,11 +80,14 @@ impl Acquisition<'_> {
     /// [`SourceError::Consistency`] or [`SourceError::Locked`] when several readers of one point in
     /// time were demanded and cannot be had.
     pub(super) async fn acquire(&self) -> Result<Acquired> {
-        let entry = self.entry().await?;
+        let entry = match self.reads {
+            [read] => Some(entry(self.base, read).await?),
+            _ => None,
+        };
         if self.request.consistency == Consistency::PerChunk {
             return self.per_chunk().await;
         }
-        if !entry.is_transactional() {
+        if let Some(entry) = entry.filter(|entry| !entry.is_transactional()) {
             return self.locked_to_the_end(&entry).await;
         }
         if self.request.sessions <= 1 {
@@ -64,37 +100,42 @@ impl Acquisition<'_> {
         self.alone(Some(why)).await
     }
 
-    /// What the relation is; a query stands for tables of the best kind.
-    async fn entry(&self) -> Result<Entry> {
-        let unknown = Entry {
-            kind: self.read.kind,
-            engine: None,
-        };
-        if self.read.query.is_some() {
-            return Ok(unknown);
+    /// What errors name.
+    fn object(&self) -> String {
+        match self.reads {
+            [read] => read.relation.to_string(),
+            reads => format!("{} tables", reads.len()),
         }
-        let mut link = self.base.link().await?;
-        let entry = catalog::entry(self.base, &mut link, &self.read.relation).await?;
-        entry.ok_or_else(|| SourceError::PlanMismatch {
-            table: self.read.relation.to_string(),
-            why: "the table does not exist any more".to_owned(),
-        })
     }
 
-    fn from(&self) -> String {
-        from_item(&self.read.relation, self.read.query.as_deref())
+    /// Fails unless the relation is what its plan was made for; of several, each read looks for itself.
+    async fn check(&self, link: &mut Link) -> Result<()> {
+        match self.reads {
+            [read] => catalog::check_columns(self.base, link, read).await,
+            _ => Ok(()),
+        }
     }
 
-    /// Every statement that holds the relation, and takes no view of its rows yet.
-    fn touch(&self) -> String {
-        format!("SELECT 1 FROM {} LIMIT 0", self.from())
+    /// Whether somebody else has the relation locked for longer than one try may wait.
+    pub(super) async fn is_free(&self) -> Result<bool> {
+        let mut link = self.base.connector.open().await?;
+        let free = match self.lock_tables(&mut link, 1).await {
+            Err(SourceError::Locked { .. }) => false,
+            // Whatever else there is shows when it is read.
+            Ok(()) | Err(_) => true,
+        };
+        link.close().await;
+        Ok(free)
     }
 
     fn unsure(&self) -> Option<String> {
-        let what = match self.read.kind {
-            RelationKind::View => "a view",
-            RelationKind::Query => "the query",
-            _ => return None,
+        let kinds: Vec<RelationKind> = self.reads.iter().map(|read| read.kind).collect();
+        let what = if kinds.contains(&RelationKind::View) {
+            "a view"
+        } else if kinds.contains(&RelationKind::Query) {
+            "the query"
+        } else {
+            return None;
         };
         Some(format!(
             "tables behind {what} that are not InnoDB's are in no snapshot: their rows are read as they are then"
@@ -104,7 +145,7 @@ impl Acquisition<'_> {
     /// Each chunk has its own point in time: there is nothing to open yet.
     async fn per_chunk(&self) -> Result<Acquired> {
         let mut link = self.base.link().await?;
-        catalog::check_columns(self.base, &mut link, self.read).await?;
+        self.check(&mut link).await?;
         let taken_at = self.now(&mut link).await?;
         Ok(Acquired::per_chunk(self.request, taken_at, Vec::new()))
     }
@@ -133,7 +174,7 @@ impl Acquisition<'_> {
         begun.into_iter().collect::<Result<()>>()?;
         let position = match links.last_mut() {
             Some(spare) => {
-                catalog::check_columns(self.base, spare, self.read).await?;
+                self.check(spare).await?;
                 self.position(spare).await
             }
             None => None,
@@ -150,11 +191,15 @@ impl Acquisition<'_> {
         // The relation is held before the view of its rows is taken: nobody can replace it between.
         let subject = self.subject;
         link.run(subject, "START TRANSACTION READ ONLY").await?;
-        self.touched(&mut link).await?;
-        catalog::check_columns(self.base, &mut link, self.read).await?;
-        let first = format!("SELECT 1 FROM {} LIMIT 1", self.from());
-        let looked = link.try_rows(&first).await;
-        looked.map_err(|error| link.explain(subject, &error))?;
+        // One after another: what several in one statement would begin is not known.
+        for read in self.reads {
+            self.ask(&mut link, &touch(read)).await?;
+        }
+        self.check(&mut link).await?;
+        for read in self.reads.iter().take(1) {
+            let first = format!("SELECT 1 FROM {} LIMIT 1", from(read));
+            self.ask(&mut link, &first).await?;
+        }
         let taken_at = self.now(&mut link).await?;
         let position = self.position(&mut link).await;
         let mut acquired = Acquired::alone(link, "a metadata lock", taken_at);
@@ -177,13 +222,13 @@ impl Acquisition<'_> {
         };
         if let (Some(why), Consistency::Snapshot) = (&refused, self.request.consistency) {
             return Err(SourceError::Consistency {
-                object: self.read.relation.to_string(),
+                object: self.object(),
                 why: format!("{engine} has no snapshots, and the table cannot be locked: {why}"),
             });
         }
         let mut taken_at = String::new();
         if let Some(first) = links.first_mut() {
-            catalog::check_columns(self.base, first, self.read).await?;
+            self.check(first).await?;
             taken_at = self.now(first).await?;
         }
         let (level, held_by, note) = match refused {
@@ -217,7 +262,7 @@ impl Acquisition<'_> {
             tries += 1;
             let mut outcome = Ok(());
             for link in links.iter_mut() {
-                outcome = self.lock_table(link, 1).await;
+                outcome = self.lock_tables(link, 1).await;
                 if outcome.is_err() {
                     break;
                 }
@@ -240,24 +285,33 @@ impl Acquisition<'_> {
     /// Begins a reader's transaction, and holds the relation for as long as it lasts.
     async fn begin(&self, link: &mut Link) -> Result<()> {
         link.run(self.subject, BEGIN).await?;
-        self.touched(link).await
+        // Writers are kept out for as long as this takes.
+        for some in self.reads.chunks(AT_ONCE) {
+            let touches: Vec<String> = some.iter().map(touch).collect();
+            let sql = match touches.as_slice() {
+                [one] => one.clone(),
+                several => format!("({})", several.join(") UNION ALL (")),
+            };
+            self.ask(link, &sql).await?;
+        }
+        Ok(())
     }
 
-    async fn touched(&self, link: &mut Link) -> Result<()> {
+    async fn ask(&self, link: &mut Link, sql: &str) -> Result<()> {
         // The text may be the user's.
-        let touched = link.try_rows(&self.touch()).await;
-        touched
+        let asked = link.try_rows(sql).await;
+        asked
             .map(|_| ())
             .map_err(|error| link.explain(self.subject, &error))
     }
 
-    /// The lock that keeps writers out, on a session of its own: of the table, or else of the whole
+    /// The lock that keeps writers out, on a session of its own: of the tables, or else of the whole
     /// server.
     async fn gate(&self, mut link: Link) -> Result<Gate> {
-        if self.read.query.is_some() {
+        if self.reads.iter().any(|read| read.query.is_some()) {
             return self.global_lock(link, None).await;
         }
-        match self.lock_table(&mut link, TRIES).await {
+        match self.lock_tables(&mut link, TRIES).await {
             Ok(()) => Ok(Gate {
                 link,
                 held_by: "LOCK TABLES … READ while all began, metadata locks to the end",
@@ -269,19 +323,30 @@ impl Acquisition<'_> {
         }
     }
 
-    async fn lock_table(&self, link: &mut Link, tries: u32) -> Result<()> {
-        let relation = &self.read.relation;
-        let sql = format!("LOCK TABLES {} READ", quote_relation(relation));
+    async fn lock_tables(&self, link: &mut Link, tries: u32) -> Result<()> {
+        let each = self.reads.iter();
+        let each: Vec<String> = each
+            .map(|read| format!("{} READ", quote_relation(&read.relation)))
+            .collect();
+        let sql = format!("LOCK TABLES {}", each.join(", "));
+        let schemas: BTreeSet<&str> = self
+            .reads
+            .iter()
+            .map(|read| read.relation.schema.as_str())
+            .collect();
+        let grants = schemas.into_iter().map(|schema| {
+            format!(
+                "GRANT SELECT, LOCK TABLES ON {}.* TO {}",
+                quote_identifier(schema),
+                self.account()
+            )
+        });
         let locked = self.lock(link, &sql, tries).await;
         locked.map_err(|error| match error {
             SourceError::Denied { object, why, .. } => SourceError::Denied {
                 object,
                 why,
-                grant: format!(
-                    "GRANT SELECT, LOCK TABLES ON {}.* TO {}",
-                    quote_identifier(&relation.schema),
-                    self.account()
-                ),
+                grant: grants.collect::<Vec<_>>().join("; "),
             },
             other => other,
         })
@@ -301,7 +366,7 @@ impl Acquisition<'_> {
                     None => format!("{why}; {BY_ADMINISTRATOR}{reload}"),
                 };
                 SourceError::Consistency {
-                    object: self.read.relation.to_string(),
+                    object: self.object(),
                     why: format!("several sessions can begin together only under a lock: {why}"),
                 }
             }
@@ -337,7 +402,7 @@ impl Acquisition<'_> {
             // A view whose tables its definer may not lock.
             if classify::number(&error) == Some(1356) {
                 return Err(SourceError::Denied {
-                    object: self.read.relation.to_string(),
+                    object: self.object(),
                     why: classify::words(&error),
                     grant: String::new(),
                 });

@@ -42,6 +42,17 @@ impl Subject {
         }
     }
 
+    /// Several tables that are to be read at one point in time.
+    pub(super) fn several(account: &str) -> Self {
+        Self {
+            shown: "the tables of the set".to_owned(),
+            grant: format!(
+                "GRANT SELECT ON the tables of the set TO {}",
+                quote_account(account)
+            ),
+        }
+    }
+
     /// The name that errors show.
     pub(super) fn shown(&self) -> &str {
         &self.shown

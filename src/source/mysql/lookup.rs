@@ -1,12 +1,13 @@
 //! Which relation a name means: what the catalogue has of that name, and the nearest where it has none.
 
+use super::super::resolve::wild::{Catalogue, Listed};
 use super::super::resolve::{self, Found, Known};
 use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::{self, Subject, grant_select};
 use super::connect::Link;
 use super::sql::{quote_relation, quote_text};
-use crate::model::{Relation, nearest};
+use crate::model::{Relation, RelationKind, nearest};
 
 /// How many relations are looked at for a name that resembles the one written.
 const NEAR_LIMIT: u32 = 10_000;
@@ -106,5 +107,36 @@ pub(super) async fn missing(base: &Base, link: &mut Link, table: &str) -> Result
         table: table.to_owned(),
         source_name: place.database.clone(),
         near: nearest(table, pairs),
+    })
+}
+
+/// Every relation of the users' own that we may see, for names with wild characters.
+pub(super) async fn catalogue(base: &Base) -> Result<Catalogue> {
+    let place = base.connector.place();
+    let subject = Subject::catalogue(place, base.connector.account());
+    let sql = "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES \
+               WHERE TABLE_SCHEMA NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys') \
+               AND TABLE_TYPE <> 'SEQUENCE' AND TABLE_TYPE NOT LIKE 'TEMPORARY%' ORDER BY 1, 2";
+    let rows = base.link().await?.texts(&subject, sql).await?;
+    let listed = rows.into_iter().filter_map(|row| {
+        let mut texts = row.into_iter().flatten();
+        let relation = Relation {
+            schema: texts.next()?,
+            name: texts.next()?,
+        };
+        Some(Listed {
+            place: (relation.schema == place.database).then_some(0),
+            kind: match texts.next()?.as_str() {
+                "VIEW" | "SYSTEM VIEW" => RelationKind::View,
+                _ => RelationKind::Table,
+            },
+            relation,
+            parents: Vec::new(),
+        })
+    });
+    Ok(Catalogue {
+        database: place.database.clone(),
+        quotes: QUOTES,
+        relations: listed.collect(),
     })
 }

@@ -12,6 +12,7 @@ mod decode;
 mod density;
 mod doubts;
 mod examine;
+mod joint;
 mod keys;
 mod keysum;
 mod lookup;
@@ -35,7 +36,10 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::seats::Line;
 use super::url::MysqlTarget;
-use super::{Capabilities, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source};
+use super::{
+    Capabilities, Catalogue, ConnectOptions, Doubt, Joint, Result, Snapshot, SnapshotRequest,
+    Source,
+};
 use crate::clock::SharedClock;
 use crate::model::{
     Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
@@ -146,6 +150,10 @@ impl Source for Mysql {
         catalog::describe(&self.base, table, selection, types).await
     }
 
+    async fn catalogue(&self) -> Result<Catalogue> {
+        lookup::catalogue(&self.base).await
+    }
+
     async fn statistics(&self, table: &Table) -> Result<Statistics> {
         statistics::statistics(&self.base, table).await
     }
@@ -188,5 +196,14 @@ impl Source for Mysql {
     ) -> Result<Arc<dyn Snapshot>> {
         let opened = snapshot::MysqlSnapshot::open(Arc::clone(&self.base), read, request).await?;
         Ok(Arc::new(opened))
+    }
+
+    async fn joint(
+        &self,
+        reads: &[ReadSpec],
+        request: &SnapshotRequest,
+    ) -> Result<Option<Arc<dyn Joint>>> {
+        let opened = joint::MysqlJoint::open(Arc::clone(&self.base), reads, request).await?;
+        Ok(opened.map(|joint| Arc::new(joint) as Arc<dyn Joint>))
     }
 }

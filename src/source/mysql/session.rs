@@ -113,12 +113,46 @@ impl MysqlSession {
         if let Err(error) = &outcome {
             self.shared.seats.note(error);
             self.dead = true;
+            let whole = matches!(&outcome, Err(SourceError::Unrepresentable { .. }));
             if let Some(reading) = self.reading.take() {
-                self.shared.seats.lose(&self.seat, reading.held);
+                self.leave(reading, whole);
             }
         }
         outcome
     }
+
+    /// Breaks off an answer. Where the session is `whole` and other tables need it, the rest of the answer
+    /// is read by somebody else.
+    fn leave(&mut self, mut reading: Reading, whole: bool) {
+        let Some(runtime) = self.shared.joint.as_ref().filter(|_| whole) else {
+            return self.shared.seats.lose(&self.seat, reading.held);
+        };
+        self.dead = true;
+        let (shared, seat, place) = (Arc::clone(&self.shared), Arc::clone(&self.seat), self.place);
+        runtime.spawn(async move {
+            if drain(&mut reading).await {
+                drop(reading);
+                shared.seats.release(place);
+            } else {
+                shared.seats.lose(&seat, reading.held);
+            }
+        });
+    }
+}
+
+/// Reads the rest of an answer; whether the session is as good as before.
+async fn drain(reading: &mut Reading) -> bool {
+    let Some(link) = reading.held.as_mut() else {
+        return false;
+    };
+    loop {
+        match link.next_row().await {
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(_) => return false,
+        }
+    }
+    link.unprepare(reading.statement.clone()).await.is_ok()
 }
 
 /// `SELECT …` over the rows of a chunk.
@@ -195,7 +229,7 @@ impl Session for MysqlSession {
 impl Drop for MysqlSession {
     fn drop(&mut self) {
         match self.reading.take() {
-            Some(reading) => self.shared.seats.lose(&self.seat, reading.held),
+            Some(reading) => self.leave(reading, true),
             None if !self.dead => self.shared.seats.release(self.place),
             None => {}
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 
 use super::super::dialect::DialectError;
 use super::super::frozen::Frozen;
@@ -22,8 +23,10 @@ pub(super) struct Shared {
     pub(super) read: ReadSpec,
     pub(super) request: SnapshotRequest,
     pub(super) subject: Subject,
-    pub(super) seats: Seats<Link>,
+    pub(super) seats: Arc<Seats<Link>>,
     pub(super) level: ConsistencyLevel,
+    /// Where sessions are looked after that other tables go on with; absent where none does.
+    pub(super) joint: Option<Handle>,
 }
 
 #[async_trait]

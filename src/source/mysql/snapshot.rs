@@ -15,15 +15,15 @@ use super::session::MysqlSession;
 use super::shared::Shared;
 use super::sql::quote_text;
 use crate::error::one_line;
-use crate::model::{ChunkBounds, ReadSpec, SnapshotFacts};
+use crate::model::{ChunkBounds, ReadSpec, Relation, SnapshotFacts};
 
 /// The longest that asking the server to cancel may take.
 const CANCEL_LIMIT: Duration = Duration::from_secs(3);
 
 /// One point in time of a relation.
 pub(super) struct MysqlSnapshot {
-    shared: Arc<Shared>,
-    facts: SnapshotFacts,
+    pub(super) shared: Arc<Shared>,
+    pub(super) facts: SnapshotFacts,
 }
 
 impl MysqlSnapshot {
@@ -37,7 +37,7 @@ impl MysqlSnapshot {
         let subject = Subject::of(account, &read.relation, read.query.as_deref());
         let acquisition = Acquisition {
             base: &base,
-            read,
+            reads: std::slice::from_ref(read),
             request,
             subject: &subject,
         };
@@ -46,16 +46,59 @@ impl MysqlSnapshot {
         let (facts, seats) = acquired.into_parts(request);
         Ok(Self {
             shared: Arc::new(Shared {
-                seats,
+                seats: Arc::new(seats),
                 base,
                 read: read.clone(),
                 request: request.clone(),
                 subject,
                 level,
+                joint: None,
             }),
             facts,
         })
     }
+}
+
+/// Sessions of others that wait for the metadata locks of these relations.
+pub(super) async fn blocked(
+    base: &Base,
+    subject: &Subject,
+    (ours, relations): (&[u32], &[&Relation]),
+) -> Result<Vec<BlockedSession>> {
+    let ours: Vec<String> = ours.iter().map(u32::to_string).collect();
+    let ours = if ours.is_empty() {
+        "0".to_owned()
+    } else {
+        ours.join(", ")
+    };
+    let named: Vec<String> = relations
+        .iter()
+        .map(|relation| {
+            format!(
+                "(LOCATE({name}, INFO) > 0 AND (DB = {schema} OR LOCATE({schema}, INFO) > 0))",
+                name = quote_text(&relation.name),
+                schema = quote_text(&relation.schema),
+            )
+        })
+        .collect();
+    // The metadata locks themselves are shown only where an administrator has switched that on.
+    let sql = format!(
+        "SELECT ID, LEFT(COALESCE(INFO, ''), 200) FROM information_schema.PROCESSLIST \
+         WHERE STATE LIKE 'Waiting for table%lock%' AND ID NOT IN ({ours}) AND ({}) ORDER BY ID",
+        named.join(" OR ")
+    );
+    let mut link = base.link().await?;
+    let rows = link.texts(subject, &sql).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let mut texts = row.into_iter().flatten();
+            Some(BlockedSession {
+                id: texts.next()?,
+                statement: one_line(&texts.next()?),
+            })
+        })
+        .collect())
 }
 
 #[async_trait]
@@ -65,8 +108,13 @@ impl Snapshot for MysqlSnapshot {
     }
 
     async fn session(&self) -> Result<Box<dyn Session>> {
-        let (place, seat) = self.shared.seat().await?;
-        let session = MysqlSession::new(Arc::clone(&self.shared), place, seat)?;
+        let shared = &self.shared;
+        let (place, seat) = match &shared.joint {
+            None => shared.seat().await?,
+            // Another table may have it for a little while yet.
+            Some(_) => shared.seats.wait().await.ok_or_else(|| shared.lost())?,
+        };
+        let session = MysqlSession::new(Arc::clone(shared), place, seat)?;
         Ok(Box::new(session))
     }
 
@@ -75,7 +123,13 @@ impl Snapshot for MysqlSnapshot {
     }
 
     async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
-        self.shared.count(chunk).await
+        let Some(runtime) = &self.shared.joint else {
+            return self.shared.count(chunk).await;
+        };
+        // Whoever gives up waiting for it leaves the session whole, for the others.
+        let (shared, chunk) = (Arc::clone(&self.shared), chunk.clone());
+        let counting = runtime.spawn(async move { shared.count(&chunk).await });
+        counting.await.unwrap_or_else(|_| Err(self.shared.lost()))
     }
 
     fn holds_each_chunk(&self) -> bool {
@@ -84,37 +138,12 @@ impl Snapshot for MysqlSnapshot {
     }
 
     async fn blocked(&self) -> Result<Vec<BlockedSession>> {
-        let relation = &self.shared.read.relation;
-        let ours: Vec<String> = self.shared.seats.ids().iter().map(u32::to_string).collect();
-        let ours = if ours.is_empty() {
-            "0".to_owned()
-        } else {
-            ours.join(", ")
-        };
-        // The metadata locks themselves are shown only where an administrator has switched that on.
-        let sql = format!(
-            "SELECT ID, LEFT(COALESCE(INFO, ''), 200) FROM information_schema.PROCESSLIST \
-             WHERE STATE LIKE 'Waiting for table%lock%' AND ID NOT IN ({ours}) \
-             AND LOCATE({name}, INFO) > 0 AND (DB = {schema} OR LOCATE({schema}, INFO) > 0) \
-             ORDER BY ID",
-            name = quote_text(&relation.name),
-            schema = quote_text(&relation.schema),
-        );
-        if self.shared.read.query.is_some() {
+        let shared = &self.shared;
+        if shared.joint.is_some() || shared.read.query.is_some() {
             return Ok(Vec::new());
         }
-        let mut link = self.shared.base.link().await?;
-        let rows = link.texts(&self.shared.subject, &sql).await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| {
-                let mut texts = row.into_iter().flatten();
-                Some(BlockedSession {
-                    id: texts.next()?,
-                    statement: one_line(&texts.next()?),
-                })
-            })
-            .collect())
+        let of = (&*shared.seats.ids(), &[&shared.read.relation][..]);
+        blocked(&shared.base, &shared.subject, of).await
     }
 
     async fn pulse(&self, lag: bool) -> Result<Pulse> {
@@ -129,6 +158,10 @@ impl Snapshot for MysqlSnapshot {
     }
 
     async fn cancel(&self) {
+        if self.shared.joint.is_some() {
+            // A statement that is cancelled ends its session, which other tables need.
+            return;
+        }
         let ids = self.shared.seats.ids();
         let requests = self.shared.base.connector.cancel(&ids);
         if tokio::time::timeout(CANCEL_LIMIT, requests).await.is_err() {
@@ -138,7 +171,9 @@ impl Snapshot for MysqlSnapshot {
 
     async fn close(&self) -> Result<()> {
         // Their locks kept the table from being changed or replaced until now.
-        self.shared.seats.close().await;
+        if self.shared.joint.is_none() {
+            self.shared.seats.close().await;
+        }
         Ok(())
     }
 }

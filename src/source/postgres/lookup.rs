@@ -3,16 +3,19 @@
 use tokio_postgres::types::Type;
 
 use super::super::dialect::quote_relation;
+use super::super::resolve::wild::{Catalogue, Listed};
 use super::super::resolve::{self, Found, Known};
 use super::super::{Result, SourceError};
 use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
-use crate::model::Relation;
-use crate::model::nearest;
+use crate::model::{Relation, RelationKind, nearest};
 
 /// How many relations are looked at for a name that resembles the one written.
 const NEAR_LIMIT: i64 = 10_000;
+
+/// Signs that make a part of a name literal.
+const QUOTES: &[(char, char)] = &[('"', '"')];
 
 /// The schemas that the role's names are looked up in, in that order, the implied ones included.
 pub(super) async fn path(base: &Base, link: &Link) -> Result<Vec<String>> {
@@ -32,7 +35,7 @@ pub(super) async fn relation(
     path: &[String],
 ) -> Result<Relation> {
     let subject = Subject::catalogue(base.connector.place());
-    let readings = resolve::readings(table, &[('"', '"')]);
+    let readings = resolve::readings(table, QUOTES);
     let (exact, folded) = resolve::names(&readings);
     // Servers fold by their own locale and we by Unicode: the exact spelling must always do. Temporary
     // tables are of other sessions, which nobody else can read.
@@ -107,5 +110,57 @@ async fn missing(base: &Base, link: &Link, table: &str, path: &[String]) -> Resu
                 .iter()
                 .map(|(name, shown)| (name.as_str(), shown.as_str())),
         ),
+    })
+}
+
+/// Every relation of the users' own, for names with wild characters. What an extension made is its
+/// own, and temporary tables are of other sessions.
+pub(super) async fn catalogue(base: &Base) -> Result<Catalogue> {
+    const SQL: &str = "
+        SELECT n.nspname::text, c.relname::text, c.relkind::text,
+               ARRAY(SELECT pn.nspname::text FROM pg_partition_ancestors(c.oid) AS a (oid)
+                     JOIN pg_class p ON p.oid = a.oid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+                     WHERE c.relispartition AND a.oid <> c.oid ORDER BY p.oid),
+               ARRAY(SELECT p.relname::text FROM pg_partition_ancestors(c.oid) AS a (oid)
+                     JOIN pg_class p ON p.oid = a.oid
+                     WHERE c.relispartition AND a.oid <> c.oid ORDER BY p.oid)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
+          AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                          AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e')
+        ORDER BY 1, 2";
+    let link = base.link().await?;
+    let subject = Subject::catalogue(base.connector.place());
+    let path = path(base, &link).await?;
+    let rows = link
+        .look(&subject, async { link.rows(&subject, SQL, &[]).await })
+        .await?;
+    let relations = rows.iter().map(|row| {
+        let (schema, kind): (String, &str) = (row.get(0), row.get(2));
+        let (schemas, names): (Vec<String>, Vec<String>) = (row.get(3), row.get(4));
+        let parents = schemas.into_iter().zip(names);
+        Listed {
+            kind: match kind {
+                "v" => RelationKind::View,
+                "m" => RelationKind::MaterializedView,
+                "f" => RelationKind::ForeignTable,
+                "p" => RelationKind::Partitioned,
+                _ => RelationKind::Table,
+            },
+            place: path.iter().position(|listed| *listed == schema),
+            relation: Relation {
+                schema,
+                name: row.get(1),
+            },
+            parents: parents
+                .map(|(schema, name)| Relation { schema, name })
+                .collect(),
+        }
+    });
+    Ok(Catalogue {
+        database: base.connector.place().database.clone(),
+        quotes: QUOTES,
+        relations: relations.collect(),
     })
 }

@@ -11,6 +11,7 @@ mod decode;
 mod density;
 mod doubts;
 mod examine;
+mod joint;
 mod keys;
 mod keysum;
 mod leaves;
@@ -39,7 +40,8 @@ use super::dialect::Dialect;
 use super::mark;
 use super::url::PostgresTarget;
 use super::{
-    Capabilities, ConnectOptions, Doubt, Result, Snapshot, SnapshotRequest, Source, SourceError,
+    Capabilities, Catalogue, ConnectOptions, Doubt, Joint, Result, Snapshot, SnapshotRequest,
+    Source, SourceError,
 };
 use crate::clock::SharedClock;
 use crate::model::{
@@ -169,6 +171,10 @@ impl Source for Postgres {
         catalog::describe(&self.base, table, selection, types).await
     }
 
+    async fn catalogue(&self) -> Result<Catalogue> {
+        lookup::catalogue(&self.base).await
+    }
+
     async fn statistics(&self, table: &Table) -> Result<Statistics> {
         statistics::statistics(&self.base, table).await
     }
@@ -240,5 +246,14 @@ impl Source for Postgres {
     ) -> Result<Arc<dyn Snapshot>> {
         let snapshot = snapshot::PgSnapshot::open(Arc::clone(&self.base), read, request).await?;
         Ok(Arc::new(snapshot))
+    }
+
+    async fn joint(
+        &self,
+        reads: &[ReadSpec],
+        request: &SnapshotRequest,
+    ) -> Result<Option<Arc<dyn Joint>>> {
+        let opened = joint::PgJoint::open(Arc::clone(&self.base), reads, request).await?;
+        Ok(opened.map(|joint| Arc::new(joint) as Arc<dyn Joint>))
     }
 }

@@ -1,4 +1,7 @@
 //! Who is in a snapshot now: their server processes, what cancels them, and what they offer.
+//!
+//! Where several relations share a point in time they share a registry too, each with a group of its
+//! own: anybody may hand the snapshot on, but only its own sessions are cancelled with a relation's read.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,10 +18,13 @@ struct Members {
     by_number: BTreeMap<u64, Member>,
     /// What cancels sessions that were dropped, perhaps in the middle of a statement: a server that
     /// waits for something itself does not notice that nobody listens any more.
-    dropped: Vec<CancelToken>,
+    dropped: Vec<(u32, CancelToken)>,
+    /// The group that comes next.
+    groups: u32,
 }
 
 struct Member {
+    group: u32,
     pid: i32,
     export: Option<String>,
     cancel: CancelToken,
@@ -29,41 +35,19 @@ impl Registry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a session; it leaves when the registration is dropped.
-    pub(super) fn join(
-        registry: &Arc<Registry>,
-        pid: i32,
-        export: Option<String>,
-        cancel: CancelToken,
-    ) -> Registration {
+    /// A group that nobody is in yet.
+    pub(super) fn group(registry: &Arc<Registry>) -> Group {
         let mut members = registry.members();
-        let number = members.next;
-        members.next += 1;
-        members.by_number.insert(
-            number,
-            Member {
-                pid,
-                export,
-                cancel,
-            },
-        );
-        Registration {
+        members.groups += 1;
+        Group {
             registry: Arc::clone(registry),
-            number,
+            number: members.groups,
         }
     }
 
     /// Takes a session out.
-    pub(super) fn remove(&self, number: u64) {
+    fn remove(&self, number: u64) {
         self.members().by_number.remove(&number);
-    }
-
-    /// The oldest export that is still on offer.
-    pub(super) fn offer(&self) -> Option<(u64, String)> {
-        self.members()
-            .by_number
-            .iter()
-            .find_map(|(number, member)| Some((*number, member.export.clone()?)))
     }
 
     /// The server process of a session.
@@ -74,7 +58,7 @@ impl Registry {
             .map(|member| member.pid)
     }
 
-    /// The server processes of all sessions.
+    /// The server processes of all sessions, of every group.
     pub(super) fn pids(&self) -> Vec<i32> {
         let members = self.members();
         members
@@ -83,12 +67,69 @@ impl Registry {
             .map(|member| member.pid)
             .collect()
     }
+}
 
-    /// What cancels all sessions, those that were dropped included.
+/// The sessions of one relation's read.
+pub(super) struct Group {
+    registry: Arc<Registry>,
+    number: u32,
+}
+
+impl Group {
+    /// Enters a session; it leaves when the registration is dropped.
+    pub(super) fn join(
+        &self,
+        pid: i32,
+        export: Option<String>,
+        cancel: CancelToken,
+    ) -> Registration {
+        let mut members = self.registry.members();
+        let number = members.next;
+        members.next += 1;
+        members.by_number.insert(
+            number,
+            Member {
+                group: self.number,
+                pid,
+                export,
+                cancel,
+            },
+        );
+        Registration {
+            registry: Arc::clone(&self.registry),
+            number,
+        }
+    }
+
+    /// Takes a session out.
+    pub(super) fn remove(&self, number: u64) {
+        self.registry.remove(number);
+    }
+
+    /// The oldest export that is still on offer, whosever it is.
+    pub(super) fn offer(&self) -> Option<(u64, String)> {
+        self.registry
+            .members()
+            .by_number
+            .iter()
+            .find_map(|(number, member)| Some((*number, member.export.clone()?)))
+    }
+
+    /// The server processes of all sessions of the point in time.
+    pub(super) fn pids(&self) -> Vec<i32> {
+        self.registry.pids()
+    }
+
+    /// What cancels the group's sessions, those that were dropped included.
     pub(super) fn cancel_tokens(&self) -> Vec<CancelToken> {
-        let members = self.members();
-        let living = members.by_number.values().map(|member| &member.cancel);
-        living.chain(&members.dropped).cloned().collect()
+        let members = self.registry.members();
+        let living = members.by_number.values();
+        let living = living.filter(|member| member.group == self.number);
+        let living = living.map(|member| &member.cancel);
+        let dropped = members.dropped.iter();
+        let dropped = dropped.filter(|(group, _)| *group == self.number);
+        let dropped = dropped.map(|(_, cancel)| cancel);
+        living.chain(dropped).cloned().collect()
     }
 }
 
@@ -114,7 +155,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let mut members = self.registry.members();
         if let Some(member) = members.by_number.remove(&self.number) {
-            members.dropped.push(member.cancel);
+            members.dropped.push((member.group, member.cancel));
         }
     }
 }

@@ -12,7 +12,7 @@ use super::super::{Result, SnapshotRequest, SourceError};
 use super::Base;
 use super::classify::Subject;
 use super::connect::{Link, NAMES_OF_ROLE, OWN_NAMES};
-use super::registry::{Registration, Registry};
+use super::registry::{Group, Registration};
 use crate::clock::SharedClock;
 use crate::error::one_line;
 use crate::model::{Consistency, ReadSpec, RelationKind};
@@ -29,6 +29,18 @@ pub(super) enum Hold {
     Touch,
 }
 
+impl Hold {
+    /// The better way, by what the relation is.
+    pub(super) fn of(kind: RelationKind) -> Self {
+        match kind {
+            RelationKind::Table | RelationKind::Partitioned | RelationKind::View => Self::Lock,
+            RelationKind::MaterializedView | RelationKind::ForeignTable | RelationKind::Query => {
+                Self::Touch
+            }
+        }
+    }
+}
+
 /// What a snapshot and its sessions share.
 pub(super) struct Shared {
     pub(super) base: Arc<Base>,
@@ -38,10 +50,33 @@ pub(super) struct Shared {
     pub(super) hold: Hold,
     /// The server is a standby.
     pub(super) standby: bool,
-    pub(super) registry: Arc<Registry>,
+    /// This read's sessions among those that stand at its point in time.
+    pub(super) group: Group,
 }
 
 impl Shared {
+    /// What a read's snapshot and its sessions, which are to be of `group`, share.
+    pub(super) fn new(
+        base: Arc<Base>,
+        read: &ReadSpec,
+        request: &SnapshotRequest,
+        group: Group,
+    ) -> Self {
+        Self {
+            subject: Subject::of(
+                base.connector.place(),
+                &read.relation,
+                read.query.as_deref(),
+            ),
+            base,
+            read: read.clone(),
+            request: request.clone(),
+            hold: Hold::of(read.kind),
+            standby: false,
+            group,
+        }
+    }
+
     /// What is read.
     pub(super) fn read(&self) -> &ReadSpec {
         &self.read
@@ -81,12 +116,7 @@ impl Shared {
 
     /// The statements that open a reader's transaction: begin, import, pins, lock.
     pub(super) fn opening(&self, import: Option<&str>) -> String {
-        let snapshot = import.map_or_else(String::new, |id| {
-            format!(
-                "SET TRANSACTION SNAPSHOT {};",
-                quote_literal(Dialect::PostgreSql, id)
-            )
-        });
+        let snapshot = import.map_or_else(String::new, standing_at);
         // Zero is no limit at all, whatever the role's or the database's own is.
         let limit = self.base.statement_timeout.as_millis();
         // Last: what is held may be a query. An importer has questions of its own first.
@@ -108,16 +138,7 @@ impl Shared {
 
     /// The pins of this snapshot's transactions.
     pub(super) fn pins(&self) -> String {
-        let mut sql = pins(
-            self.base.version,
-            self.request.lock_wait / TRIES,
-            self.request.allow_row_security,
-        );
-        if self.base.bytes_as_text {
-            // Asked for UTF-8, such a server fails at the first byte that is none, and says not where.
-            sql.push_str("SET LOCAL client_encoding = 'SQL_ASCII';");
-        }
-        sql
+        pins_of(&self.base, &self.request)
     }
 
     /// The statement that keeps the relation from being replaced.
@@ -203,18 +224,35 @@ impl Shared {
         let row = link
             .row(&self.subject, "SELECT pg_catalog.pg_backend_pid()", &[])
             .await?;
-        let registration = Registry::join(&self.registry, row.get(0), None, link.cancel_token());
+        let registration = self.group.join(row.get(0), None, link.cancel_token());
         Ok((link, registration))
     }
 
-    /// A session of this snapshot: imported from whoever still offers it, held, and on offer itself.
+    /// A reader of this snapshot: imported from whoever still offers it, held, and on offer itself.
     pub(super) async fn import(&self) -> Result<(Link, Registration)> {
+        let entered = self.enter(|id| self.opening(Some(id))).await?;
+        if self.by_role() {
+            entered.0.execute(&self.subject, NAMES_OF_ROLE).await?;
+        }
+        Ok(entered)
+    }
+
+    /// A coordinator of this snapshot, entered as readers enter it.
+    pub(super) async fn coordinate(&self) -> Result<(Link, Registration)> {
+        let opening = |id: &str| {
+            let (pins, holding) = (self.pins(), self.holding());
+            format!("{BEGIN}{}{pins}{holding}{OWN_NAMES}", standing_at(id))
+        };
+        self.enter(opening).await
+    }
+
+    async fn enter(&self, opening: impl Fn(&str) -> String) -> Result<(Link, Registration)> {
         loop {
-            let Some((number, id)) = self.registry.offer() else {
+            let Some((number, id)) = self.group.offer() else {
                 return Err(self.lost());
             };
             let link = self.base.connector.open().await?;
-            match link.attempt(&self.opening(Some(&id))).await {
+            match link.attempt(&opening(&id)).await {
                 Ok(()) => {
                     self.check_files(&link).await?;
                     let row = link
@@ -224,15 +262,11 @@ impl Shared {
                             &[],
                         )
                         .await?;
-                    if self.by_role() {
-                        link.execute(&self.subject, NAMES_OF_ROLE).await?;
-                    }
                     let export = Some(row.get::<_, String>(1));
-                    let registration =
-                        Registry::join(&self.registry, row.get(0), export, link.cancel_token());
+                    let registration = self.group.join(row.get(0), export, link.cancel_token());
                     return Ok((link, registration));
                 }
-                Err(error) if is_stale(&error) => self.registry.remove(number),
+                Err(error) if is_stale(&error) => self.group.remove(number),
                 Err(error) => return Err(self.explain(&link, &error).await),
             }
         }
@@ -251,6 +285,14 @@ const CHANGED_FILES: &str = "
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)";
 
+/// The statement that puts a transaction at the point in time of an exported snapshot.
+fn standing_at(id: &str) -> String {
+    format!(
+        "SET TRANSACTION SNAPSHOT {};",
+        quote_literal(Dialect::PostgreSql, id)
+    )
+}
+
 /// Whether an import failed because the exporter is gone: the message's code differs by version.
 fn is_stale(error: &tokio_postgres::Error) -> bool {
     [
@@ -266,6 +308,17 @@ fn is_stale(error: &tokio_postgres::Error) -> bool {
 pub(super) const OUTPUT: &str = "\
     SET LOCAL DateStyle = ISO;SET LOCAL IntervalStyle = iso_8601;SET LOCAL TimeZone = 'UTC';\
     SET LOCAL bytea_output = hex;SET LOCAL extra_float_digits = 3;SET LOCAL client_encoding = 'UTF8';";
+
+/// What the transactions of a snapshot fix.
+pub(super) fn pins_of(base: &Base, request: &SnapshotRequest) -> String {
+    let wait = request.lock_wait / TRIES;
+    let mut sql = pins(base.version, wait, request.allow_row_security);
+    if base.bytes_as_text {
+        // Asked for UTF-8, such a server fails at the first byte that is none, and says not where.
+        sql.push_str("SET LOCAL client_encoding = 'SQL_ASCII';");
+    }
+    sql
+}
 
 /// What every transaction of ours fixes, whatever the role's or database's settings are. `SET LOCAL`,
 /// so that a transaction pooler hands no setting on.

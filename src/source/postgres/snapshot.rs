@@ -56,6 +56,16 @@ pub(super) struct PgSnapshot {
     facts: SnapshotFacts,
     /// Absent when each chunk has its own point in time, and when it was lost or closed.
     coordinator: Mutex<Option<Coordinator>>,
+    /// Others stand at this point in time, and somebody else sees who waits for all of us.
+    joint: bool,
+}
+
+/// A point in time, as the server tells it.
+pub(super) struct Point {
+    pub(super) position: Option<String>,
+    pub(super) taken_at: String,
+    /// The server is a standby.
+    pub(super) standby: bool,
 }
 
 impl PgSnapshot {
@@ -65,39 +75,41 @@ impl PgSnapshot {
         read: &ReadSpec,
         request: &SnapshotRequest,
     ) -> Result<Self> {
-        let hold = match read.kind {
-            RelationKind::Table | RelationKind::Partitioned | RelationKind::View => Hold::Lock,
-            RelationKind::MaterializedView | RelationKind::ForeignTable | RelationKind::Query => {
-                Hold::Touch
-            }
-        };
-        let mut shared = Shared {
-            subject: Subject::of(
-                base.connector.place(),
-                &read.relation,
-                read.query.as_deref(),
-            ),
-            base,
-            read: read.clone(),
-            request: request.clone(),
-            hold,
-            standby: false,
-            registry: Arc::default(),
-        };
+        let group = Registry::group(&Arc::default());
+        let mut shared = Shared::new(base, read, request, group);
         let link = freeze(&mut shared).await?;
-        let (facts, registration) = examine(&shared, &link).await?;
+        let exports = !shared.per_chunk();
+        let (facts, pid, export) = examine(&shared, &link, exports).await?;
         shared.standby = facts.notes.iter().any(|note| note == FROM_A_STANDBY);
-        let coordinator = if shared.per_chunk() {
-            drop(registration);
+        let coordinator = if exports {
+            let registration = shared.group.join(pid, export, link.cancel_token());
+            Some(Coordinator::new(link, registration))
+        } else {
             link.close().await;
             None
-        } else {
-            Some(Coordinator::new(link, registration))
         };
         Ok(Self {
             shared: Arc::new(shared),
             facts,
             coordinator: Mutex::new(coordinator),
+            joint: false,
+        })
+    }
+
+    /// Enters a point in time that is there already, with a coordinator of its own.
+    pub(super) async fn enter(shared: Shared, point: &Point) -> Result<Self> {
+        let (link, registration) = shared.coordinate().await?;
+        let (facts, _, _) = examine(&shared, &link, false).await?;
+        let facts = SnapshotFacts {
+            position: point.position.clone(),
+            taken_at: point.taken_at.clone(),
+            ..facts
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            facts,
+            coordinator: Mutex::new(Some(Coordinator::new(link, registration))),
+            joint: true,
         })
     }
 
@@ -155,7 +167,8 @@ async fn freeze(shared: &mut Shared) -> Result<Link> {
     }))
 }
 
-fn may_touch(error: &tokio_postgres::Error) -> bool {
+/// Whether a relation that cannot be locked may still be read.
+pub(super) fn may_touch(error: &tokio_postgres::Error) -> bool {
     let row_security = error
         .as_db_error()
         .is_some_and(|db| db.routine() == Some("check_enable_rls"));
@@ -170,6 +183,11 @@ fn may_touch(error: &tokio_postgres::Error) -> bool {
 
 /// What a person should know of a standby's snapshot.
 const FROM_A_STANDBY: &str = "read from a standby";
+
+/// It, of a standby.
+pub(super) fn standby_note(standby: bool) -> Option<String> {
+    standby.then(|| FROM_A_STANDBY.to_owned())
+}
 
 /// The facts of a snapshot that is open, and what keeps them from being all there is.
 const FACTS: &str = "
@@ -187,13 +205,16 @@ const FACTS: &str = "
             AND c.oid IN (SELECT l.relation FROM pg_locks l
                           WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'))";
 
-/// Checks that the relation is what the plan was made for, and learns the snapshot's facts.
-async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registration)> {
-    let per_chunk = shared.per_chunk();
+/// Checks that the relation is what the plan was made for, and learns the snapshot's facts, the server
+/// process, and what it exported where it was to export.
+async fn examine(
+    shared: &Shared,
+    link: &Link,
+    exports: bool,
+) -> Result<(SnapshotFacts, i32, Option<String>)> {
     let is_query = shared.read.kind == RelationKind::Query;
     // A table may have the query's name.
     let name = (!is_query).then(|| quote_relation(&shared.read.relation));
-    let exports = !per_chunk;
     let row = link
         .row(
             &shared.subject,
@@ -233,12 +254,6 @@ async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registr
         )
     }));
     super::catalog::check_columns(shared.base.as_ref(), link, &shared.read).await?;
-    let registration = Registry::join(
-        &shared.registry,
-        row.get(0),
-        row.get(1),
-        link.cancel_token(),
-    );
     let facts = SnapshotFacts {
         level,
         readers: shared.request.sessions,
@@ -251,7 +266,7 @@ async fn examine(shared: &Shared, link: &Link) -> Result<(SnapshotFacts, Registr
         .to_owned(),
         notes,
     };
-    Ok((facts, registration))
+    Ok((facts, row.get(0), row.get(1)))
 }
 
 /// What is achieved: foreign tables are in no snapshot of this server's, so that two readers of one
@@ -309,7 +324,7 @@ impl Snapshot for PgSnapshot {
         {
             // Lost: a session that still has the snapshot hands it on to a new coordinator.
             *coordinator = None;
-            let (link, registration) = self.shared.import().await?;
+            let (link, registration) = self.shared.coordinate().await?;
             *coordinator = Some(Coordinator::new(link, registration));
         }
         let Some(held) = coordinator.as_mut() else {
@@ -335,24 +350,11 @@ impl Snapshot for PgSnapshot {
     }
 
     async fn blocked(&self) -> Result<Vec<BlockedSession>> {
-        let sql = "
-            SELECT w.pid, left(coalesce(a.query, ''), 200)
-            FROM (SELECT DISTINCT pid FROM pg_locks WHERE NOT granted) w
-            LEFT JOIN pg_stat_activity a ON a.pid = w.pid
-            WHERE pg_blocking_pids(w.pid) && $1 AND NOT w.pid = ANY ($1)
-            ORDER BY w.pid";
-        let ours = self.shared.registry.pids();
-        let link = self.shared.base.link().await?;
-        let rows = link
-            .ask(&self.shared.subject, sql, &[(&ours, Type::INT4_ARRAY)])
-            .await?;
-        Ok(rows
-            .iter()
-            .map(|row| BlockedSession {
-                id: row.get::<_, i32>(0).to_string(),
-                statement: one_line(row.get(1)),
-            })
-            .collect())
+        if self.joint {
+            return Ok(Vec::new());
+        }
+        let shared = &self.shared;
+        blocked(&shared.base, &shared.subject, &shared.group.pids()).await
     }
 
     async fn pulse(&self, lag: bool) -> Result<Pulse> {
@@ -360,7 +362,7 @@ impl Snapshot for PgSnapshot {
     }
 
     async fn occupations(&self) -> Result<Option<BTreeMap<u64, Occupation>>> {
-        let ours = self.shared.registry.pids();
+        let ours = self.shared.group.pids();
         super::pulse::occupations(&self.shared.base, &ours)
             .await
             .map(Some)
@@ -368,7 +370,7 @@ impl Snapshot for PgSnapshot {
 
     async fn cancel(&self) {
         let connector = &self.shared.base.connector;
-        let tokens = self.shared.registry.cancel_tokens();
+        let tokens = self.shared.group.cancel_tokens();
         let requests = join_all(tokens.iter().map(|token| connector.cancel(token)));
         if tokio::time::timeout(CANCEL_LIMIT, requests).await.is_err() {
             tracing::debug!("cancel requests took longer than {CANCEL_LIMIT:?}");
@@ -404,4 +406,27 @@ impl Snapshot for PgSnapshot {
         link.close().await;
         Ok(())
     }
+}
+
+/// Sessions of others that wait for a lock of one of our server processes.
+pub(super) async fn blocked(
+    base: &Base,
+    subject: &Subject,
+    ours: &[i32],
+) -> Result<Vec<BlockedSession>> {
+    let sql = "
+        SELECT w.pid, left(coalesce(a.query, ''), 200)
+        FROM (SELECT DISTINCT pid FROM pg_locks WHERE NOT granted) w
+        LEFT JOIN pg_stat_activity a ON a.pid = w.pid
+        WHERE pg_blocking_pids(w.pid) && $1 AND NOT w.pid = ANY ($1)
+        ORDER BY w.pid";
+    let link = base.link().await?;
+    let rows = link.ask(subject, sql, &[(&ours, Type::INT4_ARRAY)]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| BlockedSession {
+            id: row.get::<_, i32>(0).to_string(),
+            statement: one_line(row.get(1)),
+        })
+        .collect())
 }

@@ -12,6 +12,7 @@ use crate::model::{
     Column, ColumnOptions, FieldType, Key, QUERY_SCHEMA, ReadAs, ReadSpec, Relation, RelationKind,
     Selection, Table, TypeOptions,
 };
+use crate::source::resolve::wild::{self, Catalogue};
 use crate::source::{Result, SourceError};
 
 /// The only schema a database file has: temporary tables belong to connections.
@@ -22,6 +23,8 @@ const SCHEMA: &str = "main";
 pub(super) struct Listed {
     name: String,
     kind: RelationKind,
+    /// What a virtual table keeps its rows in.
+    shadow: bool,
     pub(super) without_rowid: bool,
     pub(super) strict: bool,
 }
@@ -145,6 +148,27 @@ fn columns_and_keys(
     Ok((columns, keys))
 }
 
+/// Every relation of the users' own, for names with wild characters.
+pub(super) fn catalogue(connection: &Connection, database: &str) -> Result<Catalogue> {
+    let listed = list(connection, database)?.into_iter();
+    // Those are SQLite's own, and what virtual tables keep their rows in.
+    let own = |listed: &Listed| !listed.name.starts_with("sqlite_") && !listed.shadow;
+    let relations = listed.filter(own).map(|listed| wild::Listed {
+        relation: Relation {
+            schema: SCHEMA.to_owned(),
+            name: listed.name,
+        },
+        kind: listed.kind,
+        place: Some(0),
+        parents: Vec::new(),
+    });
+    Ok(Catalogue {
+        database: database.to_owned(),
+        quotes: &[('"', '"'), ('`', '`'), ('[', ']')],
+        relations: relations.collect(),
+    })
+}
+
 fn list(connection: &Connection, object: &str) -> Result<Vec<Listed>> {
     let ask = || {
         let mut statement = connection.prepare(
@@ -154,6 +178,7 @@ fn list(connection: &Connection, object: &str) -> Result<Vec<Listed>> {
             let kind: String = row.get(1)?;
             Ok(Listed {
                 name: row.get(0)?,
+                shadow: kind == "shadow",
                 kind: match kind.as_str() {
                     "view" => RelationKind::View,
                     // What answers is a module, not a b-tree of this file.

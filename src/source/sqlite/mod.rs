@@ -10,15 +10,18 @@ mod decode;
 mod examine;
 mod failure;
 mod file;
+mod joint;
 mod keys;
 mod marks;
 mod ordered;
 mod pages;
+mod pool;
 mod query;
 mod reader;
 mod snapshot;
 mod spread;
 mod sql;
+mod standing;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -36,15 +39,19 @@ use tokio::runtime::Handle;
 
 use super::dialect::{Dialect, from_item};
 use super::mark;
-use super::{Capabilities, ConnectOptions, Result, Snapshot, SnapshotRequest, Source, SourceError};
+use super::{
+    Capabilities, Catalogue, ConnectOptions, Joint, Result, Snapshot, SnapshotRequest, Source,
+    SourceError,
+};
 use crate::clock::SharedClock;
 use crate::model::{
-    Check, ConnectionLoad, Key, KeyDensity, KeyValue, MarkKind, Newest, ReadSpec, RelationKind,
-    Selection, SourceIdentity, SourceKind, Statistics, Table, TypeOptions, Watermark, Window,
+    Check, ConnectionLoad, Consistency, Key, KeyDensity, KeyValue, MarkKind, Newest, ReadSpec,
+    RelationKind, Selection, SourceIdentity, SourceKind, Statistics, Table, TypeOptions, Watermark,
+    Window,
 };
 use file::{Access, DatabaseFile};
+use joint::{Basis, SqliteJoint};
 use ordered::Walk;
-use snapshot::Opening;
 use spread::Spread;
 
 /// Readers that a process may open: there is no server to count them, only file descriptors.
@@ -113,6 +120,16 @@ impl Sqlite {
             statement_timeout: options.statement_timeout,
             clock: Arc::clone(&options.clock),
         })
+    }
+
+    fn basis(&self) -> Basis {
+        Basis {
+            file: Arc::clone(&self.desk.file),
+            access: self.desk.access,
+            statement_timeout: self.statement_timeout,
+            clock: Arc::clone(&self.clock),
+            runtime: Handle::current(),
+        }
     }
 
     /// Asks something of the source's own connection, off the async threads.
@@ -236,6 +253,11 @@ impl Source for Sqlite {
         .await
     }
 
+    async fn catalogue(&self) -> Result<Catalogue> {
+        self.ask(|connection, file| catalog::catalogue(connection, &file.name()))
+            .await
+    }
+
     async fn statistics(&self, table: &Table) -> Result<Statistics> {
         let table = table.clone();
         self.ask(move |connection, file| {
@@ -336,17 +358,22 @@ impl Source for Sqlite {
         read: &ReadSpec,
         request: &SnapshotRequest,
     ) -> Result<Arc<dyn Snapshot>> {
-        let opening = Opening {
-            file: Arc::clone(&self.desk.file),
-            access: self.desk.access,
-            read: read.clone(),
-            request: request.clone(),
-            statement_timeout: self.statement_timeout,
-            clock: Arc::clone(&self.clock),
-            runtime: Handle::current(),
-        };
+        let opening = self.basis().opening(read, request);
         let snapshot = blocking(move || opening.open()).await?;
         Ok(Arc::new(snapshot))
+    }
+
+    async fn joint(
+        &self,
+        _reads: &[ReadSpec],
+        request: &SnapshotRequest,
+    ) -> Result<Option<Arc<dyn Joint>>> {
+        if request.consistency == Consistency::PerChunk {
+            return Ok(None);
+        }
+        let (basis, request) = (self.basis(), request.clone());
+        let joint = blocking(move || SqliteJoint::open(basis, &request)).await?;
+        Ok(Some(Arc::new(joint)))
     }
 }
 

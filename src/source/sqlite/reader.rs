@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::decode::Decoders;
 use super::failure;
 use super::file::DatabaseFile;
+use super::pool::{Berth, Mooring};
 use crate::clock::SharedClock;
 use crate::model::{Column, KeySum, Relation};
 use crate::source::{Batch, Result, SourceError};
@@ -81,21 +82,27 @@ pub(super) enum Answer {
 pub(super) struct Reader {
     commands: mpsc::UnboundedSender<Command>,
     interrupt: InterruptHandle,
+    berth: Arc<Berth>,
     thread: JoinHandle<()>,
 }
 
 impl Reader {
-    /// Moves a connection, its transaction already open where it is to have one, to a new thread.
+    /// Moves a connection, its transaction already open where it is to have one, to a new thread, which
+    /// brings it to its berth in the end.
     ///
     /// # Errors
     /// The system's, when it has no thread left.
     pub(super) fn start(
         number: usize,
-        connection: Connection,
+        mut mooring: Mooring,
         file: Arc<DatabaseFile>,
         job: Arc<Job>,
         runtime: Handle,
     ) -> Result<Self> {
+        let Some(connection) = mooring.cast_off() else {
+            return Err(failure::interrupted(&job.object()));
+        };
+        let berth = Arc::clone(mooring.berth());
         let (commands, queue) = mpsc::unbounded_channel();
         let inbox = Inbox {
             queue,
@@ -120,7 +127,7 @@ impl Reader {
             .map_err(|error| failure::translate(&error, &object))?;
         let thread = std::thread::Builder::new()
             .name(format!("ixtract-sqlite-{number}"))
-            .spawn(move || worker.run(inbox))
+            .spawn(move || mooring.moor(worker.run(inbox)))
             .map_err(|error: io::Error| SourceError::Statement {
                 object,
                 why: format!("no thread for a reader: {}", failure::one_line(&error)),
@@ -128,6 +135,7 @@ impl Reader {
         Ok(Self {
             commands,
             interrupt,
+            berth,
             thread,
         })
     }
@@ -139,7 +147,7 @@ impl Reader {
 
     /// Stops the statements that run now, those included that look at nothing while they run.
     pub(super) fn interrupt(&self) {
-        self.interrupt.interrupt();
+        self.berth.unless_released(|| self.interrupt.interrupt());
     }
 
     /// Whether the thread has ended and its connection is closed.
@@ -221,7 +229,8 @@ impl Worker {
         self.connection.progress_handler(LOOK_EVERY, Some(look))
     }
 
-    fn run(self, mut inbox: Inbox) {
+    /// Does what it is told, and hands the connection back in the end.
+    fn run(self, mut inbox: Inbox) -> Connection {
         while let Some(Command { sql, gone, to }) = self.next_command(&mut inbox) {
             match to {
                 Answer::Count(to) => {
@@ -246,6 +255,7 @@ impl Worker {
                 }
             }
         }
+        self.connection
     }
 
     /// Waits for a command; `None` when all is to stop.

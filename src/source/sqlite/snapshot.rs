@@ -12,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::acquire::{Acquired, Wanted, acquire};
 use super::catalog;
-use super::failure::{self, one_line, translate};
+use super::failure::{self, translate};
 use super::file::{Access, DatabaseFile, Stamp};
 use super::keys;
+use super::pool::{Berth, Lent};
 use super::reader::{Answer, Command, Job, Reader};
 use super::sql;
+use super::standing::{Standing, stamp};
 use crate::clock::SharedClock;
 use crate::model::{ChunkBounds, Key, KeySum, ReadSpec, RelationKind, SnapshotFacts};
 use crate::source::dialect::{Dialect, from_item};
@@ -43,43 +45,51 @@ pub(super) struct Opening {
 impl Opening {
     /// Opens every reader and starts its thread. Blocks.
     pub(super) fn open(self) -> Result<SqliteSnapshot> {
-        let stamp = match self.access {
-            Access::Shared => None,
-            Access::Immutable => Some(stamp(&self.file)?),
-        };
-        let sessions = self.request.sessions.max(1) as usize;
-        let acquired = acquire(&Wanted {
+        let stamp = self.access.stamp(&self.file)?;
+        let Acquired {
+            connections,
+            level,
+            held_by,
+            notes,
+        } = acquire(&Wanted {
             file: Arc::clone(&self.file),
             access: self.access,
             consistency: self.request.consistency,
-            sessions,
+            sessions: self.sessions(),
             lock_wait: self.request.lock_wait,
             clock: Arc::clone(&self.clock),
         })?;
-        let taken_at = self.clock.now().to_string();
-        let row_name = self.check(&acquired)?.map(|key| key.column);
-        let readers = acquired.connections.len();
-        // Where there is one connection in all, the count goes between its batches.
-        let sessions = sessions.min(readers);
-        let facts = SnapshotFacts {
-            level: acquired.level,
-            readers: u32::try_from(sessions).unwrap_or(u32::MAX),
-            position: None,
-            taken_at,
-            held_by: acquired.held_by.to_owned(),
-            notes: acquired.notes.clone(),
+        let standing = Standing {
+            level,
+            held_by,
+            notes,
+            taken_at: self.clock.now().to_string(),
+            stamp,
         };
-        self.start(acquired, row_name, facts, stamp)
+        self.stand(Lent::own(connections), &standing)
+    }
+
+    fn sessions(&self) -> usize {
+        self.request.sessions.max(1) as usize
+    }
+
+    /// Reads on connections that stand at a point in time. Blocks.
+    pub(super) fn stand(self, lent: Lent, standing: &Standing) -> Result<SqliteSnapshot> {
+        let row_name = self.check(lent.all())?.map(|key| key.column);
+        // Where there is one connection in all, the count goes between its batches.
+        let sessions = self.sessions().min(lent.all().len());
+        let facts = standing.facts(u32::try_from(sessions).unwrap_or(u32::MAX));
+        self.start(lent, row_name, facts, standing.stamp.clone())
     }
 
     /// Compares the plan with the schema as the snapshot has it, and readies the connections.
-    fn check(&self, acquired: &Acquired) -> Result<Option<Key>> {
+    fn check(&self, connections: &[Connection]) -> Result<Option<Key>> {
         let relation = &self.read.relation;
-        for connection in &acquired.connections {
+        for connection in connections {
             forbid_text_in_double_quotes(connection, self.read.kind)
                 .map_err(|error| translate(&error, &relation.to_string()))?;
         }
-        let keys = match acquired.connections.first() {
+        let keys = match connections.first() {
             Some(connection) => catalog::recheck(connection, &self.read)?,
             None => Vec::new(),
         };
@@ -97,7 +107,7 @@ impl Opening {
 
     fn start(
         self,
-        acquired: Acquired,
+        lent: Lent,
         row_name: Option<String>,
         facts: SnapshotFacts,
         stamp: Option<Stamp>,
@@ -115,20 +125,26 @@ impl Opening {
         });
         // Readers that already run must end when a later one cannot start.
         let guard = stop.clone().drop_guard();
-        let readers = acquired
-            .connections
+        let berth = lent.berth();
+        let readers = lent
+            .moorings(&berth)
             .into_iter()
             .enumerate()
-            .map(|(at, connection)| {
+            .map(|(at, mooring)| {
                 Reader::start(
                     at + 1,
-                    connection,
+                    mooring,
                     Arc::clone(&self.file),
                     Arc::clone(&job),
                     self.runtime.clone(),
                 )
             })
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>>>();
+        if readers.is_err() {
+            // Those that run already bring theirs back when they have ended.
+            berth.release();
+        }
+        let readers = readers?;
         guard.disarm();
         let free = (0..facts.readers as usize).rev().collect();
         Ok(SqliteSnapshot(Arc::new(Shared {
@@ -136,6 +152,7 @@ impl Opening {
             read: self.read,
             facts,
             readers,
+            berth,
             free: Mutex::new(free),
             stop,
             file: self.file,
@@ -156,19 +173,14 @@ pub(super) fn forbid_text_in_double_quotes(
         .map(|_| ())
 }
 
-fn stamp(file: &DatabaseFile) -> Result<Stamp> {
-    file.stamp().map_err(|error| SourceError::Unreachable {
-        target: file.name(),
-        why: one_line(&error),
-    })
-}
-
 /// What a snapshot and its sessions have in common; the last to go ends the readers.
 struct Shared {
     job: Arc<Job>,
     read: ReadSpec,
     facts: SnapshotFacts,
     readers: Vec<Reader>,
+    /// Where their connections go in the end.
+    berth: Arc<Berth>,
     /// Readers that no session uses.
     free: Mutex<Vec<usize>>,
     stop: CancellationToken,
@@ -252,6 +264,7 @@ impl Shared {
         if tokio::time::timeout(HALT, all_over).await.is_err() {
             tracing::warn!(object = %self.object(), "a reader did not stop in time");
         }
+        self.berth.release();
     }
 }
 
@@ -259,6 +272,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.stop.cancel();
         self.readers.iter().for_each(Reader::interrupt);
+        self.berth.release();
     }
 }
 

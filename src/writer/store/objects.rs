@@ -126,7 +126,7 @@ impl Store {
     }
 
     /// Puts a small object, whatever was there.
-    pub(super) fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
+    pub(in crate::writer) fn put(&self, path: &str, bytes: Bytes) -> Result<()> {
         let store = Arc::clone(self.patient());
         let key = self.address().key(path);
         let failed = self.failed("write", &key);
