@@ -6,6 +6,7 @@
 mod attempt;
 mod resuming;
 mod taking;
+mod windows;
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +19,6 @@ use self::taking::Listing;
 use super::args::RunArgs;
 use super::context::Context;
 use super::history::{self, History};
-use super::increment::{self, Settled, Target};
 use super::plan;
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
@@ -29,19 +29,19 @@ use crate::model::{
 };
 use crate::planner::verdict;
 use crate::ui;
-use crate::ui::json::{NothingNewDocument, RunDocument};
+use crate::ui::json::RunDocument;
 use crate::writer::Leftovers;
 use crate::writer::publish::Dataset;
 
 /// Runs what the command line asks for and shows what came of it.
 pub(super) async fn command(context: &Context, args: &RunArgs) -> Result<(), Failure> {
     let mut job = Job::of(context, args)?;
-    if let Some(nothing) = job.fix_window(context).await? {
-        context.printer.document(&nothing);
-        context.printer.show(&ui::summary::nothing_new(&nothing));
-        return Ok(());
-    }
-    let document = perform(context, &job).await?;
+    windows::command(context, &mut job).await
+}
+
+/// Does a job and shows what came of it.
+async fn publish(context: &Context, job: &Job) -> Result<(), Failure> {
+    let document = perform(context, job).await?;
     context.printer.document(&document);
     context.printer.show(&ui::summary::view(&document));
     context.printer.excuse(PUBLISHED_UNTOLD);
@@ -194,32 +194,6 @@ impl Job {
             goal,
         })
     }
-
-    /// Fixes the window of an incremental extraction; what is told instead where nothing is new.
-    async fn fix_window(
-        &mut self,
-        context: &Context,
-    ) -> Result<Option<NothingNewDocument>, Failure> {
-        let Goal::Request(request) = &mut self.goal else {
-            return Ok(None);
-        };
-        if request.increment.is_none() {
-            return Ok(None);
-        }
-        let target = Target {
-            directory: &self.output.directory,
-            source: &self.source,
-            store: &self.store,
-        };
-        let source = survey::connect(context, &self.source, None).await?;
-        match increment::settle(context, source.as_ref(), request, &target).await? {
-            Settled::Ready(notes) => {
-                self.notes = notes;
-                Ok(None)
-            }
-            Settled::Nothing(document) => Ok(Some(document)),
-        }
-    }
 }
 
 /// Does a job. Under `--json` the document is the caller's to print.
@@ -229,7 +203,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
     let mut history = History::open(context, &job.state)?;
     let mut survey = look(context, job, &mut history, &id).await?;
     let output = survey.output(&job.output.directory, &job.source, context);
-    let window = survey.windowed();
+    let window = survey.plan.spec.window.clone();
     let taken = taking::take(context, job, &mut history, (&output, &id), window).await?;
     if taken.waited {
         // What was seen of the table is as old as the wait was long.
@@ -246,7 +220,12 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
             (left.intact.len(), survey.plan.spec.chunks.len()),
         )]);
     }
-    let open = opening(job, &survey, &dataset, (id, started_at), &left);
+    let place = match &windows {
+        // The dataset of a window is where its list is: there the next run, and a replay, look.
+        Some((windows, _)) => windows.place().to_string(),
+        None => dataset.location().to_string(),
+    };
+    let open = opening(job, &survey, place, (id, started_at), &left);
     let agreed = match agree(context, job, &survey, &dataset, (&output, &left)).await {
         Ok(()) => history.begin(&open),
         refused => refused,
@@ -271,7 +250,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
 fn opening(
     job: &Job,
     survey: &Survey,
-    dataset: &Dataset,
+    output: String,
     (id, started_at): (RunId, Timestamp),
     left: &Leftovers,
 ) -> RunOpen {
@@ -300,7 +279,7 @@ fn opening(
             .map(|profile| profile.statistics.counters.clone())
             .unwrap_or_default(),
         profile: survey.profile.clone(),
-        output: dataset.location().to_string(),
+        output,
     }
 }
 
@@ -350,7 +329,8 @@ async fn conclude(
         left,
         windows,
     } = ready;
-    let mut attempt = Attempt::new(left);
+    let held = windows.as_ref().map_or(0, |(windows, _)| windows.nulls());
+    let mut attempt = Attempt::new(left, held);
     let read = attempt
         .read(context, job, (survey, &open), &mut dataset, history)
         .await;

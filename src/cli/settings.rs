@@ -176,8 +176,9 @@ pub fn increment(args: &WindowArgs) -> Option<Increment> {
         column: column.clone(),
         from: args.from.clone(),
         until: args.until.clone(),
-        lag_s: args.lag.unwrap_or(0),
+        lag: args.lag.unwrap_or_default(),
         include_nulls: args.include_nulls.is_some(),
+        backfill: args.every.clone().filter(|_| args.backfill),
         fixed: None,
     })
 }

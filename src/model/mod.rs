@@ -24,6 +24,7 @@ mod keeping;
 mod key;
 mod keysum;
 mod metrics;
+pub mod moment;
 mod nearest;
 mod plan;
 mod profile;
@@ -97,4 +98,6 @@ pub use spread::Spread;
 pub use steps::Steps;
 pub use stored::{CleanRun, Predicted, RunRow, SourceThen, StoredRun};
 pub use verdict::{About, Advice, Objection, Standing, Verdict};
-pub use window::{Increment, MarkKind, Newest, Watermark, Window};
+pub use window::{
+    Increment, Lag, MarkKind, PlannedWindow, Settled, Watermark, Window, WindowDefinition,
+};

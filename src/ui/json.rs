@@ -237,6 +237,28 @@ pub struct NothingNewDocument {
     pub why: String,
 }
 
+/// `run --backfill`.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackfillDocument {
+    /// Always `success`.
+    pub status: &'static str,
+    /// Rows of all windows that were published.
+    pub rows: u64,
+    /// One run a window, in the order in which they were published.
+    pub windows: Vec<RunDocument>,
+}
+
+impl BackfillDocument {
+    /// Of runs that were published.
+    pub fn of(windows: Vec<RunDocument>) -> Self {
+        Self {
+            status: "success",
+            rows: windows.iter().map(|run| run.rows).sum(),
+            windows,
+        }
+    }
+}
+
 /// What was kept of an unfinished run.
 #[derive(Clone, Debug, Serialize)]
 pub struct ResumedDocument {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::json::{DemoDocument, KeysDocument, NothingNewDocument, RunDocument, VerifyDocument};
+use super::json::{
+    BackfillDocument, DemoDocument, KeysDocument, NothingNewDocument, RunDocument, VerifyDocument,
+};
 use super::wording::finding;
 use super::{Line, cost, resume, table, units, wording};
 
@@ -70,6 +72,13 @@ pub fn nothing_new(nothing: &NothingNewDocument) -> Vec<Line> {
         Line::Good(format!("Nothing new for {}", nothing.dataset)),
         Line::Text(nothing.why.clone()),
     ]
+}
+
+/// What a backfill came to; each of its runs had a line before.
+pub fn backfilled(document: &BackfillDocument) -> Vec<Line> {
+    let windows = units::plural(document.windows.len() as u64, "window");
+    let rows = units::plural(document.rows, "row");
+    vec![Line::Good(format!("Backfilled {windows}: {rows}"))]
 }
 
 /// The summary in one line, for a run like one that was shown before.

@@ -235,6 +235,7 @@ impl Read {
             nulled: &self.nulled,
             points: &[],
             counted_kept: &BTreeMap::new(),
+            unmarked: None,
             started_at: now,
             now,
             teaching: None,

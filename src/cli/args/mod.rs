@@ -214,12 +214,7 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub window: WindowArgs,
     /// Write the plan as JSON, for `ixtract run --plan FILE`
-    #[arg(
-        long,
-        value_name = "FILE",
-        help_heading = "Table",
-        conflicts_with = "incremental"
-    )]
+    #[arg(long, value_name = "FILE", help_heading = "Table")]
     pub out: Option<PathBuf>,
     /// Source.
     #[command(flatten)]

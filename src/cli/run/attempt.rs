@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::cli::context::{Context, entropy};
 use crate::cli::history::History;
+use crate::cli::increment;
 use crate::cli::run::Job;
 use crate::cli::survey::Survey;
 use crate::engine::event::Event;
@@ -17,7 +18,7 @@ use crate::model::{
     ChunkRecord, ChunkStatus, ExecutionSpec, FinishedChunk, PartReceipt, PointInTime, RunClose,
     RunId, RunOpen, RunStatus, SnapshotFacts, Teaching, combine,
 };
-use crate::source::{Snapshot, SnapshotRequest, SourceError};
+use crate::source::{Snapshot, SnapshotRequest, SourceError, within};
 use crate::ui::Progress;
 use crate::writer::publish::{Dataset, Evidence, Published, Step, Sums, WriteBudget};
 use crate::writer::{Leftovers, WriteError};
@@ -35,14 +36,20 @@ pub(super) struct Attempt {
     execution: Option<Execution>,
     /// Whether finished chunks are remembered, so that another run can go on with this one.
     remembered: bool,
+    /// Rows without a value that earlier windows hold.
+    held: u64,
+    /// Of a window, rows without a value in its column, by the snapshot.
+    unmarked: Option<u64>,
     /// What was read turned out not to be what the table held.
     spoiled: bool,
 }
 
 impl Attempt {
-    /// One that need not read what an unfinished run left whole.
-    pub(super) fn new(left: Leftovers) -> Self {
+    /// One that need not read what an unfinished run left whole. Earlier windows hold so many rows
+    /// without a value.
+    pub(super) fn new(left: Leftovers, held: u64) -> Self {
         Self {
+            held,
             remembered: !left.intact.is_empty(),
             left,
             ..Self::default()
@@ -62,11 +69,11 @@ impl Attempt {
         let snapshot = self.freeze(context, job, survey).await?;
         let facts = snapshot.facts();
         history.keep_snapshot(&open.id, &facts);
+        self.count_unmarked(context, survey, snapshot.as_ref())
+            .await?;
         self.remembered = history.is_there()
             && dataset.can_leave()
             && survey.plan.spec.not_kept().is_none()
-            // Which window is next, only the dataset says: none is gone on with.
-            && survey.plan.spec.window.is_none()
             && snapshot.holds_each_chunk();
         if self.remembered {
             dataset.leave_on_failure();
@@ -123,6 +130,28 @@ impl Attempt {
         self.snapshot_took = context.clock.monotonic().saturating_sub(begun);
         self.snapshot = Some(snapshot.facts());
         Ok(snapshot)
+    }
+
+    /// Counts the rows of a window's table that have no value, and refuses to leave any out.
+    async fn count_unmarked(
+        &mut self,
+        context: &Context,
+        survey: &Survey,
+        snapshot: &dyn Snapshot,
+    ) -> Result<(), Failure> {
+        let Some(planned) = &survey.plan.spec.window else {
+            return Ok(());
+        };
+        if !planned.nullable {
+            return Ok(());
+        }
+        context.printer.detail("counting rows without a value");
+        let unmarked = survey.source.unmarked(&planned.of.column)?;
+        let filter = within(planned.within.as_deref(), &unmarked);
+        let counting = snapshot.count_where(Some(&filter));
+        let found = context.interrupt.or::<_, SourceError>(counting).await?;
+        self.unmarked = Some(found);
+        increment::refuse_nulls(planned, found, self.held)
     }
 
     /// Executes the plan, but for what is kept, and remembers chunks as they are finished.
@@ -255,6 +284,7 @@ impl Attempt {
             nulled: &self.nulled(),
             counted: execution.counted,
             counted_kept: &execution.counted_kept,
+            unmarked: self.unmarked,
             sums: Sums {
                 of_chunks: &key_sums,
                 clock: context.clock.clone(),

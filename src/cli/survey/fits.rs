@@ -1,7 +1,7 @@
 //! Whether a plan that was made before still fits: the database, the table, its columns and key.
 
-use crate::error::{ExitCode, Failure};
-use crate::model::{Column, ReadAs, ReadSpec, Relation, SourceIdentity, Table, Window};
+use crate::error::Failure;
+use crate::model::{Column, ReadAs, ReadSpec, Relation, SourceIdentity, Table};
 use crate::source::SourceError;
 
 /// A relation's name with both parts in the server's quotes, so that it is taken literally.
@@ -27,19 +27,6 @@ pub(super) fn check_source(
         relation,
         format!("the plan is for {planned}, this is {found}"),
     ))
-}
-
-/// Which window is next, the dataset's own list says at the time of a run, not a plan of before.
-pub(super) fn of_window(window: &Window, relation: &Relation) -> Failure {
-    Failure::new(
-        ExitCode::Refused,
-        format!("a plan of a window of {relation} is not executed again"),
-        "which windows are there, only the dataset's own list says when a run begins",
-        format!(
-            "run with --incremental {}, and with --from and --until of a window to extract it again",
-            window.column
-        ),
-    )
 }
 
 pub(super) fn mismatch(relation: &Relation, why: String) -> Failure {

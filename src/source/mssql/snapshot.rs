@@ -72,12 +72,35 @@ impl SqlServerSnapshot {
         })
     }
 
-    async fn count_on(&self, link: &mut Link) -> Result<u64> {
+    /// Counts on a session that nothing is read on.
+    async fn count_in(&self, filter: Option<&str>) -> Result<u64> {
+        if self.shared.per_chunk() {
+            let mut link = self.shared.open().await?;
+            let count = self.count_on(&mut link, filter).await;
+            link.close().await;
+            return count;
+        }
+        // On the spare session; where it reads, or is lost, between the chunks of another.
+        for seat in self.shared.seats.spare_first() {
+            let Some(mut held) = seat.take().await else {
+                continue;
+            };
+            let Some(link) = held.as_mut() else { continue };
+            let count = self.count_on(link, filter).await;
+            if count.is_err() {
+                self.shared.seats.lose(&seat, held);
+            }
+            return count;
+        }
+        Err(self.shared.lost())
+    }
+
+    async fn count_on(&self, link: &mut Link, filter: Option<&str>) -> Result<u64> {
         let read = &self.shared.read;
         let sql = format!(
             "SELECT COUNT_BIG(*) FROM {}{}",
             from_item(&read.relation, read.query.as_deref()),
-            where_clause(read.filter.as_deref(), None)
+            where_clause(filter, None)
         );
         let rows = link
             .ask(&self.shared.subject, &Statement::plain(sql))
@@ -120,25 +143,11 @@ impl Snapshot for SqlServerSnapshot {
     }
 
     async fn count(&self) -> Result<u64> {
-        if self.shared.per_chunk() {
-            let mut link = self.shared.open().await?;
-            let count = self.count_on(&mut link).await;
-            link.close().await;
-            return count;
-        }
-        // On the spare session; where it reads, or is lost, between the chunks of another.
-        for seat in self.shared.seats.spare_first() {
-            let Some(mut held) = seat.take().await else {
-                continue;
-            };
-            let Some(link) = held.as_mut() else { continue };
-            let count = self.count_on(link).await;
-            if count.is_err() {
-                self.shared.seats.lose(&seat, held);
-            }
-            return count;
-        }
-        Err(self.shared.lost())
+        self.count_in(self.shared.read.filter.as_deref()).await
+    }
+
+    async fn count_where(&self, filter: Option<&str>) -> Result<u64> {
+        self.count_in(filter).await
     }
 
     async fn blocked(&self) -> Result<Vec<BlockedSession>> {

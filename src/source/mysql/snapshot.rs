@@ -67,8 +67,31 @@ impl MysqlSnapshot {
         })
     }
 
-    async fn count_on(&self, link: &mut Link, chunk: &ChunkBounds) -> Result<u64> {
-        let sql = select_chunk(&["COUNT(*)".to_owned()], &self.shared.read, chunk)?;
+    /// Counts on a session that nothing is read on.
+    async fn count_in(&self, read: &ReadSpec, chunk: &ChunkBounds) -> Result<u64> {
+        if self.shared.per_chunk() {
+            let mut link = self.shared.base.connector.open().await?;
+            let count = self.count_on(&mut link, read, chunk).await;
+            link.close().await;
+            return count;
+        }
+        // On the spare session; where it reads, or is lost, between the chunks of another.
+        for seat in self.shared.seats.spare_first() {
+            let Some(mut held) = seat.take().await else {
+                continue;
+            };
+            let Some(link) = held.as_mut() else { continue };
+            let count = self.count_on(link, read, chunk).await;
+            if count.is_err() {
+                self.shared.seats.lose(&seat, held);
+            }
+            return count;
+        }
+        Err(self.shared.lost())
+    }
+
+    async fn count_on(&self, link: &mut Link, read: &ReadSpec, chunk: &ChunkBounds) -> Result<u64> {
+        let sql = select_chunk(&["COUNT(*)".to_owned()], read, chunk)?;
         let rows = link.try_rows(&sql).await;
         let rows = rows.map_err(|error| link.explain(&self.shared.subject, &error))?;
         let count = rows.into_iter().flatten().flatten().next();
@@ -113,25 +136,12 @@ impl Snapshot for MysqlSnapshot {
     }
 
     async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
-        if self.shared.per_chunk() {
-            let mut link = self.shared.base.connector.open().await?;
-            let count = self.count_on(&mut link, chunk).await;
-            link.close().await;
-            return count;
-        }
-        // On the spare session; where it reads, or is lost, between the chunks of another.
-        for seat in self.shared.seats.spare_first() {
-            let Some(mut held) = seat.take().await else {
-                continue;
-            };
-            let Some(link) = held.as_mut() else { continue };
-            let count = self.count_on(link, chunk).await;
-            if count.is_err() {
-                self.shared.seats.lose(&seat, held);
-            }
-            return count;
-        }
-        Err(self.shared.lost())
+        self.count_in(&self.shared.read, chunk).await
+    }
+
+    async fn count_where(&self, filter: Option<&str>) -> Result<u64> {
+        let read = self.shared.read.filtered(filter);
+        self.count_in(&read, &ChunkBounds::All).await
     }
 
     fn holds_each_chunk(&self) -> bool {

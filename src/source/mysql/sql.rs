@@ -213,7 +213,7 @@ pub(super) fn literal(value: &KeyValue, order: &KeyOrder) -> Option<String> {
     }
 }
 
-fn is_decimal(text: &str) -> bool {
+pub(super) fn is_decimal(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let points = digits.bytes().filter(|byte| *byte == b'.').count();
     let other = digits
