@@ -398,6 +398,7 @@ impl ChunkWriter for MemoryWriter {
             .unwrap()
             .insert(self.chunk, self.values);
         let receipt = PartReceipt {
+            waits: Waits::Staged,
             name: format!("part-{:05}", self.chunk),
             chunk: self.chunk,
             segment: 1,

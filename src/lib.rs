@@ -1,7 +1,7 @@
 //! ixtract copies tables out of databases into Parquet: exactly, gently, and learning from every run.
 //!
 //! The modules stand in the order data flows. Pure rooms ([`model`], [`planner`], [`estimator`],
-//! [`controller`], [`diagnosis`]) know nothing of the world; the shell ([`source`], [`profiler`],
+//! [`controller`], [`diagnosis`], [`report`]) know nothing of the world; the shell ([`source`], [`profiler`],
 //! [`writer`], [`engine`], [`benchmarker`], [`state`], [`doctor`], [`ui`], [`cli`]) does. `ARCHITECTURE.md` is
 //! the map.
 
@@ -32,4 +32,5 @@ pub mod state;
 pub mod doctor;
 
 pub mod cli;
+pub mod report;
 pub mod ui;

@@ -5,6 +5,7 @@
     store.py bucket NAME             makes another bucket: the one that IXTRACT_TEST_BUCKET names
     store.py keys NAME PREFIX        every key below the prefix, one a line, with its size
     store.py uploads NAME PREFIX     every multipart upload that is not completed
+    store.py end NAME KEY            ends the uploads of a key
     store.py fetch NAME PREFIX DIR   copies everything below the prefix into a directory
     store.py put NAME KEY TEXT       puts an object
     store.py remove NAME KEY         removes one
@@ -76,6 +77,11 @@ class Xml(Plain):
     def uploads(self, prefix):
         page = self.listed([("uploads", ""), ("prefix", prefix)])
         return [upload.findtext("Key") for upload in page.iter("Upload")]
+
+    def end(self, key):
+        page = self.listed([("uploads", ""), ("prefix", key)])
+        for upload in page.iter("Upload"):
+            self.ask("DELETE", key, [("uploadId", upload.findtext("UploadId"))])
 
     def put(self, key, data):
         self.ask("PUT", key, data=data)
@@ -255,6 +261,10 @@ def uploads(name, prefix):
         print(key)
 
 
+def end(name, key):
+    store(name).end(key)
+
+
 def header(name, key, wanted):
     one = store(name)
     one.ask("HEAD", key)
@@ -279,4 +289,4 @@ def remove(name, key):
 
 if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
-    {f.__name__: f for f in (ready, bucket, header, keys, uploads, fetch, put, remove, user)}[command](*arguments)
+    {f.__name__: f for f in (ready, bucket, end, header, keys, uploads, fetch, put, remove, user)}[command](*arguments)

@@ -23,6 +23,7 @@ mod replay;
 mod run;
 pub mod settings;
 mod signals;
+mod staged;
 mod state;
 mod survey;
 
@@ -181,6 +182,7 @@ fn execute(
             Command::Files(args) => dataset::files(&context, &args).await,
             Command::Explain(args) => postmortem::explain::command(&context, &args),
             Command::Metrics(args) => postmortem::metrics::command(&context, &args),
+            Command::Report(args) => postmortem::report::command(&context, &args),
             Command::Diff(args) => postmortem::diff::command(&context, &args),
             Command::History(args) => postmortem::history::command(&context, &args),
             Command::Diagnose(args) => postmortem::diagnose::command(&context, &args),

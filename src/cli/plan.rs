@@ -1,6 +1,6 @@
 //! `ixtract plan`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::PlanArgs;
 use super::context::Context;
@@ -8,6 +8,7 @@ use super::history::History;
 use super::increment::{self, Target, Work};
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
+use super::staged;
 use super::survey::{self, Purpose, Survey};
 use crate::error::{ExitCode, Failure};
 use crate::model::ExecutionPlan;
@@ -89,21 +90,7 @@ fn write(plan: &ExecutionPlan, file: &Path) -> Result<(), Failure> {
     };
     let mut text = serde_json::to_string_pretty(plan).map_err(|error| failed(error.to_string()))?;
     text.push('\n');
-    // A device such as /dev/stdout cannot be replaced, and need not be.
-    let special = std::fs::metadata(file).is_ok_and(|found| !found.is_file());
-    if special {
-        return std::fs::write(file, text).map_err(|error| failed(error.to_string()));
-    }
-    let mut staged = file.as_os_str().to_owned();
-    staged.push(format!(".{}.new", std::process::id()));
-    let staged = PathBuf::from(staged);
-    std::fs::write(&staged, text)
-        .and_then(|()| std::fs::rename(&staged, file))
-        .map_err(|error| {
-            // What is left of it helps nobody; the first error is the one to tell.
-            let _ = std::fs::remove_file(&staged);
-            failed(error.to_string())
-        })
+    staged::replace(file, &text).map_err(|error| failed(error.to_string()))
 }
 
 /// Reads a plan that `--out` wrote.

@@ -162,12 +162,21 @@ pub fn filtered_rows(history: &[PastRun], table: u64) -> Option<u64> {
 
 /// The moving average of values given oldest first, seeded with the first; 0 without values.
 fn ewma(oldest_first: &[f64]) -> f64 {
-    let Some((seed, later)) = oldest_first.split_first() else {
-        return 0.0;
+    moving_averages(oldest_first).last().copied().unwrap_or(0.0)
+}
+
+/// The moving average after each of the values, which are given oldest first: that of the first is
+/// itself, and each further one counts as estimates count the newest (facts sheet, section 3).
+pub fn moving_averages(oldest_first: &[f64]) -> Vec<f64> {
+    let step = |average: &mut Option<f64>, value: &f64| {
+        let next = match *average {
+            None => *value,
+            Some(average) => NEWEST_SHARE * value + (1.0 - NEWEST_SHARE) * average,
+        };
+        *average = Some(next);
+        *average
     };
-    later.iter().fold(*seed, |average, value| {
-        NEWEST_SHARE * value + (1.0 - NEWEST_SHARE) * average
-    })
+    oldest_first.iter().scan(None, step).collect()
 }
 
 /// A guess before the first run: latency decides where it is felt, else the width of a row.

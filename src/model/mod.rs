@@ -86,7 +86,8 @@ pub use request::{
 };
 pub use resolution::{HintCap, HintFactor, HintWarning, WorkerResolution};
 pub use resume::{
-    BesideKept, FinishedChunk, NotKept, PartReceipt, PointInTime, Resumption, combine,
+    BesideKept, FinishedChunk, NotKept, PartReceipt, PointInTime, Resumption, Waits, combine,
+    outlive,
 };
 pub(crate) use run::hex;
 pub use run::{

@@ -8,6 +8,30 @@ use super::plan::ExecutionSpec;
 use super::run::{ChunkRecord, RunId};
 use super::snapshot::{Consistency, ConsistencyLevel, SnapshotFacts};
 
+/// Where a finished file waits for the proof.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waits {
+    /// In the staging area.
+    #[default]
+    Staged,
+    /// In memory: it is small, and goes to its store in one request when the proof has passed.
+    Memory,
+    /// With an object store, all of it and invisible, until its upload is completed.
+    Upload {
+        /// The upload's id.
+        id: String,
+        /// What the store named the pieces, in order.
+        pieces: Vec<String>,
+    },
+}
+
+impl Waits {
+    fn is_staged(&self) -> bool {
+        *self == Self::Staged
+    }
+}
+
 /// One finished file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartReceipt {
@@ -23,6 +47,14 @@ pub struct PartReceipt {
     pub bytes: u64,
     /// SHA-256 of the file in hex, computed while it was written.
     pub sha256: String,
+    /// Where it waits.
+    #[serde(default, skip_serializing_if = "Waits::is_staged")]
+    pub waits: Waits,
+}
+
+/// Whether files outlive the program that wrote them.
+pub fn outlive<'a>(files: impl IntoIterator<Item = &'a PartReceipt>) -> bool {
+    files.into_iter().all(|file| file.waits != Waits::Memory)
 }
 
 /// A chunk that was read to its end and written, as it is remembered from that moment on.

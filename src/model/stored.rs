@@ -151,6 +151,13 @@ pub struct RunRow {
     pub rebuilt_from: Option<String>,
 }
 
+impl RunRow {
+    /// Whether later runs are compared with it: the rows of the [`CleanRun`]s of the store.
+    pub fn is_clean(&self) -> bool {
+        self.teaches && self.confidence != "low" && self.throughput > 0.0
+    }
+}
+
 /// A run that later ones are compared with: successful, unconstrained, not replayed, undisturbed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CleanRun {

@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use super::{Result, StateError, Store};
 use crate::controller::between_runs::State;
 use crate::model::{
-    ExecutionPlan, PastRun, Recorded, RunId, RunStatus, Scope, SourceIdentity, SourceProfile,
+    ExecutionPlan, PastRun, Reason, Recorded, RunId, RunStatus, Scope, SourceIdentity,
+    SourceProfile,
 };
 
 /// Runs that an ambiguous id names as examples.
@@ -34,6 +35,10 @@ pub(super) const FIND: &str = "
     UNION
     SELECT run_id FROM runs WHERE tag >= ?1 AND tag < ?1 || char(0x10ffff)
     LIMIT ?2";
+
+pub(super) const REASONS: &str = "
+    SELECT CASE WHEN json_valid(plan_json) THEN json_extract(plan_json, '$.reasons') END
+    FROM runs WHERE run_id = ?1";
 
 pub(super) const RUNNING: &str =
     "SELECT count(*) FROM runs WHERE status = 'running' AND source = ?1";
@@ -109,6 +114,14 @@ impl Store {
             Some(text) if text.is_empty() => Err(StateError::NoPlan { id: id.to_string() }),
             text => Ok(text),
         }
+    }
+
+    /// Why a run's plan decided as it did, without reading the rest of a plan that may be long; nothing
+    /// where no plan is known, or one whose reasons this program does not understand.
+    pub fn reasons(&self, id: &RunId) -> Result<Vec<Reason>> {
+        let text: Option<Option<String>> = self.value(REASONS, [id.as_str()])?;
+        let reasons = text.flatten().map(|text| serde_json::from_str(&text));
+        Ok(reasons.and_then(|known| known.ok()).unwrap_or_default())
     }
 
     /// The latest profile of a scope and when it was made.

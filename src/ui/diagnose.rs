@@ -78,13 +78,27 @@ pub fn excluded(run: &RunRow) -> Vec<&'static str> {
 /// The diagnosis on one screen.
 pub fn view(document: &DiagnoseDocument<'_>) -> Vec<Line> {
     let run = document.run;
+    let mut lines = vec![Line::Heading(format!(
+        "Run {} of {} in {}",
+        run.id.tag(),
+        run.relation,
+        run.source
+    ))];
+    lines.extend(facts(document));
+    lines.extend(time(&document.attribution));
+    lines.extend(workers(document));
+    if run.finding.is_some() {
+        lines.extend([Line::Blank, Line::Heading("What can be done".to_owned())]);
+        let actions = actions(run);
+        lines.extend(actions.map(|action| Line::Text(format!("  · {action}"))));
+    }
+    lines
+}
+
+/// What a run's numbers say, in words.
+pub fn facts(document: &DiagnoseDocument<'_>) -> Vec<Line> {
+    let run = document.run;
     let mut lines = vec![
-        Line::Heading(format!(
-            "Run {} of {} in {}",
-            run.id.tag(),
-            run.relation,
-            run.source
-        )),
         Line::fact("run", run.id.to_string()),
         Line::fact("ended", ended(run)),
     ];
@@ -104,9 +118,6 @@ pub fn view(document: &DiagnoseDocument<'_>) -> Vec<Line> {
     }
     lines.extend(chunk_times(document));
     lines.extend(unfinished(document));
-    lines.extend(time(&document.attribution));
-    lines.extend(workers(document));
-    lines.extend(actions(run));
     lines
 }
 
@@ -274,15 +285,10 @@ fn workers(document: &DiagnoseDocument<'_>) -> Vec<Line> {
     ]
 }
 
-fn actions(run: &RunRow) -> Vec<Line> {
-    let Some(finding) = &run.finding else {
-        return Vec::new();
-    };
-    let mut lines = vec![Line::Blank, Line::Heading("What can be done".to_owned())];
-    for action in &finding.actions {
-        lines.push(Line::Text(format!("  · {}", wording::action(action))));
-    }
-    lines
+/// What can be done, where the run was diagnosed.
+pub fn actions(run: &RunRow) -> impl Iterator<Item = String> {
+    let actions = run.finding.iter().flat_map(|finding| &finding.actions);
+    actions.map(wording::action)
 }
 
 #[cfg(test)]

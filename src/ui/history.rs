@@ -155,7 +155,8 @@ pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
     lines
 }
 
-fn convergence(outlook: Outlook) -> String {
+/// What the controller knows, as half a sentence.
+pub fn convergence(outlook: Outlook) -> String {
     match (outlook.converged, outlook.best_workers) {
         (Some(true), Some(best)) => format!("converged at {best}"),
         (Some(false), Some(best)) => format!("still searching; {best} did best so far"),

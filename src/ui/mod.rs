@@ -12,6 +12,7 @@ pub mod diff;
 pub mod doctor;
 pub mod estimate;
 pub mod explain;
+mod glyph;
 pub mod hints;
 pub mod history;
 pub mod inspect;
@@ -23,14 +24,17 @@ mod printer;
 pub mod profile;
 mod progress;
 pub mod replay;
+pub mod report;
 pub mod resume;
 pub mod state;
 pub mod summary;
 mod table;
 mod timeline;
 pub mod units;
+
 pub mod wording;
 
+pub use glyph::visible;
 pub use printer::{Manner, Printer};
 pub use progress::Progress;
 

@@ -1,5 +1,7 @@
 //! A plan for people: what will be done, why, and what is expected of it.
 
+use serde::Serialize;
+
 use super::Line;
 use super::json::PlanDocument;
 use super::wording::{self, Topic};
@@ -95,7 +97,7 @@ pub fn full(document: &PlanDocument<'_>) -> Vec<Line> {
 }
 
 /// What was decided and why, and what that was expected to give and why.
-pub(super) fn decisions(plan: &ExecutionPlan) -> impl Iterator<Item = Line> {
+pub fn decisions(plan: &ExecutionPlan) -> impl Iterator<Item = Line> {
     decided(plan).into_iter().chain(foreseen(plan))
 }
 
@@ -197,8 +199,24 @@ fn verdict(document: &PlanDocument<'_>) -> Line {
     }
 }
 
-fn mapping(plan: &ExecutionPlan) -> String {
-    let rows = plan.spec.read.columns.iter().map(|column| {
+/// A column and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ColumnDocument {
+    /// Its name.
+    pub name: String,
+    /// Its type as the server writes it.
+    pub source_type: String,
+    /// Its type in the output.
+    pub output_type: String,
+    /// Whether it may hold NULL.
+    pub nullable: bool,
+    /// What else there is to know, in words.
+    pub notes: Vec<String>,
+}
+
+/// What becomes of each column.
+pub fn columns(plan: &ExecutionPlan) -> Vec<ColumnDocument> {
+    let columns = plan.spec.read.columns.iter().map(|column| {
         let mut notes = Vec::new();
         if column.read == ReadAs::Text {
             notes.push("as the server writes it".to_owned());
@@ -214,12 +232,25 @@ fn mapping(plan: &ExecutionPlan) -> String {
             notes.push("NULL for what it cannot hold".to_owned());
         }
         notes.extend(column.generated.clone());
+        ColumnDocument {
+            name: column.name.clone(),
+            source_type: column.source_type.clone(),
+            output_type: column.field.to_string(),
+            nullable: column.nullable,
+            notes,
+        }
+    });
+    columns.collect()
+}
+
+fn mapping(plan: &ExecutionPlan) -> String {
+    let rows = columns(plan).into_iter().map(|column| {
         vec![
-            column.name.clone(),
-            column.source_type.clone(),
-            column.field.to_string(),
+            column.name,
+            column.source_type,
+            column.output_type,
             if column.nullable { "yes" } else { "no" }.to_owned(),
-            notes.join(", "),
+            column.notes.join(", "),
         ]
     });
     table::grid(

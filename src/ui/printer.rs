@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::Line;
 use super::json::ErrorDocument;
+use super::{Line, visible};
 use crate::error::{ExitCode, Failure};
 use crate::model::{Check, CheckOutcome};
 
@@ -327,8 +327,7 @@ fn clean(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\r' | '\t' => ' ',
-            c if c.is_control() => '\u{fffd}',
-            c => c,
+            c => visible(c),
         })
         .collect()
 }

@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, ColumnConstraint, Table, Width, presets};
 
+use super::visible;
+
 /// A grid with a header, indented by two; columns listed in `right` are aligned right.
 ///
 /// Long cells are wrapped at 60 characters, so that one long type name does not ruin the screen.
@@ -13,8 +15,8 @@ pub(super) fn grid(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> 
     // or tab would already have broken the grid.
     let rows = rows.into_iter().map(|row| {
         row.into_iter()
-            .map(|cell| cell.replace(char::is_control, "\u{fffd}"))
-            .collect::<Vec<_>>()
+            .map(|cell| cell.chars().map(visible).collect())
+            .collect::<Vec<String>>()
     });
     table.set_header(header).add_rows(rows);
     for (index, column) in table.column_iter_mut().enumerate() {

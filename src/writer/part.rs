@@ -17,6 +17,7 @@ use super::stable::{self, Backlog};
 use super::store::{FILE_BYTES, Queue, Upload, Uploads};
 use super::{ChunkWriter, Meter, PartReceipt, Result, Sink, WriteError, names};
 use crate::clock::SharedClock;
+use crate::model::Waits;
 
 /// A batch is encoded in slices of at most this share of a file's bytes, so that files end near
 /// their limit.
@@ -85,8 +86,8 @@ impl Home {
         }
     }
 
-    /// Gives a whole file its name.
-    async fn keep(&self, name: &str, way: Way, exit: Exit) -> Result<()> {
+    /// Gives a whole file its name; tells where it waits.
+    async fn keep(&self, name: &str, way: Way, exit: Exit) -> Result<Waits> {
         match (self, way, exit) {
             (Self::Directory { path, backlog }, Way::File(mut hidden), Exit::File(file)) => {
                 let path = path.join(name);
@@ -94,10 +95,11 @@ impl Home {
                     stable::put_in_place(from, &path)?;
                 }
                 hidden.0 = None;
-                backlog.sync(file, &path)
+                backlog.sync(file, &path)?;
+                Ok(Waits::Staged)
             }
             (_, Way::Upload(upload), _) => upload.finish().await,
-            _ => Ok(()),
+            _ => Ok(Waits::Staged),
         }
     }
 
@@ -201,6 +203,7 @@ fn receipt(
         rows,
         bytes: written.bytes,
         sha256: written.sha256.clone(),
+        waits: Waits::Staged,
     }
 }
 
@@ -319,14 +322,14 @@ impl PartWriter {
         };
         let name = self.name();
         let written = part.encoder.finish()?.finish();
-        let receipt = receipt(
+        let mut receipt = receipt(
             name.clone(),
             (self.chunk, self.segment()),
             part.rows,
             &written,
         );
         let keeping = self.sink.home.keep(&name, part.way, written.exit);
-        self.meter.while_waiting(keeping).await?;
+        receipt.waits = self.meter.while_waiting(keeping).await?;
         self.done.push(receipt);
         Ok(())
     }

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::description::describe;
 use super::folder::Folder;
 use super::format;
-use super::leftovers::{self, Leftovers, Move};
+use super::leftovers::{self, Folders, Left, Leftovers, Move};
 use super::location::Location;
 use super::manifest::{FileEntry, Manifest};
 use super::part::PartSink;
@@ -137,15 +136,22 @@ pub(super) trait Arrangement: Send {
     fn leave(&mut self) -> Result<()> {
         self.discard()
     }
-    /// What an unfinished run has left here.
+    /// The folder that an unfinished run has left here.
     fn left_by(&self, _run: &RunId) -> Result<Option<Box<dyn Folder>>> {
         Ok(None)
     }
-    /// Moves a file that an unfinished run has left to those of this run.
-    fn take_over(&self, _run: &RunId, name: &str) -> Result<()> {
-        let error = io::Error::from(io::ErrorKind::NotFound);
-        Err(WriteError::io("take over", name)(error))
+    /// What unfinished runs, the newest first, have left here of these chunks.
+    fn left(&self, runs: &[RunId], _chunks: &[FinishedChunk]) -> Result<Box<dyn Left>> {
+        let mut folders = Vec::new();
+        for run in runs {
+            if let Some(folder) = self.left_by(run)? {
+                folders.push((run.clone(), folder));
+            }
+        }
+        Ok(Box::new(Folders(folders)))
     }
+    /// Makes a file that an unfinished run has left one of this run's.
+    fn take_over(&self, file: &Move) -> Result<()>;
     /// After a discard, with the lock released: removes a directory that was made for nothing.
     fn vacate(&mut self) {}
 }
@@ -281,8 +287,8 @@ impl Dataset {
         self.clock = Some(clock);
     }
 
-    /// Whether finished files can be left to another run: not on a store, where what is not published
-    /// has no name yet.
+    /// Whether finished files can be left to another run: not on Azure, which does not tell which pieces
+    /// of a file it has.
     pub fn can_leave(&self) -> bool {
         self.arrangement.can_leave()
     }
@@ -298,18 +304,13 @@ impl Dataset {
     }
 
     /// Looks which of the chunks that unfinished `runs`, the newest first, had finished are still whole,
-    /// byte for byte. [`Dataset::take_over`] then makes their files this run's own.
+    /// byte for byte; on a store, piece for piece. [`Dataset::take_over`] then makes their files this run's own.
     ///
     /// # Errors
     /// [`WriteError::Io`] where the leftovers cannot be looked at.
     pub fn look_over(&mut self, runs: &[RunId], chunks: Vec<FinishedChunk>) -> Result<Leftovers> {
-        let mut folders = Vec::new();
-        for run in runs {
-            if let Some(folder) = self.arrangement.left_by(run)? {
-                folders.push((run.clone(), folder));
-            }
-        }
-        let (found, moves) = leftovers::look(&folders, chunks);
+        let left = self.arrangement.left(runs, &chunks)?;
+        let (found, moves) = leftovers::look(left.as_ref(), chunks);
         self.moves = moves;
         Ok(found)
     }
@@ -319,8 +320,8 @@ impl Dataset {
     /// # Errors
     /// [`WriteError::Io`]; what was taken over by then is this run's, the rest lies where it was.
     pub fn take_over(&mut self) -> Result<()> {
-        for (run, name) in std::mem::take(&mut self.moves) {
-            self.arrangement.take_over(&run, &name)?;
+        for file in std::mem::take(&mut self.moves) {
+            self.arrangement.take_over(&file)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::folder::{Directory, Folder};
+use super::leftovers::Move;
 use super::location::Location;
 use super::manifest::Manifest;
 use super::place::{self, Lock, Spot};
@@ -145,8 +146,9 @@ impl Arrangement for Replace {
         Ok(left.0.is_dir().then(|| Box::new(left) as Box<dyn Folder>))
     }
 
-    fn take_over(&self, run: &RunId, name: &str) -> Result<()> {
-        self.staging.take_over(&self.spot.staging(run.tag()), name)
+    fn take_over(&self, left: &Move) -> Result<()> {
+        let folder = self.spot.staging(left.run.tag());
+        self.staging.take_over(&folder, &left.file.name)
     }
 }
 

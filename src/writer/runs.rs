@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::folder::{Directory, Folder};
+use super::leftovers::Move;
 use super::location::Location;
 use super::manifest::Manifest;
 use super::place::{self, Lock};
@@ -217,9 +218,9 @@ impl Arrangement for Runs {
         Ok((!shown && left.0.is_dir()).then(|| Box::new(left) as Box<dyn Folder>))
     }
 
-    fn take_over(&self, run: &RunId, name: &str) -> Result<()> {
+    fn take_over(&self, left: &Move) -> Result<()> {
         self.staging
-            .take_over(&self.runs().join(run.as_str()), name)
+            .take_over(&self.runs().join(left.run.as_str()), &left.file.name)
     }
 
     fn vacate(&mut self) {

@@ -4,6 +4,7 @@
 //! test that needs a server or a reader fails and says so; nothing is ever skipped.
 
 // What the tests stand on.
+mod browser; // A page as a browser shows it.
 mod extraction; // A table, the directory it is extracted to, and what came out.
 mod gate; // Stops readers in the middle of their rows until the test lets them go.
 mod ixtract; // The real program, started in a home of its own.
@@ -47,6 +48,7 @@ mod profile; // What is known without reading the table.
 mod publish; // Datasets are replaced whole; readers race, disks are full, files are foreign.
 mod releases; // PostgreSQL from the oldest to the newest.
 mod replay; // Stored plans are executed again, exactly, or not at all.
+mod report; // The page of a run and its history, in a browser.
 mod resume; // Unfinished runs are gone on with.
 mod rotation; // A chunk's rows in files of a bounded size.
 mod roundtrip; // Every type, value by value.

@@ -134,7 +134,7 @@ fn part(extraction: &Extraction, chunk: u32) -> PathBuf {
 }
 
 /// `ixtract run --resume last …`; nothing but the source is told again.
-fn resume(extraction: &Extraction, more: &[&str]) -> Outcome {
+pub(crate) fn resume(extraction: &Extraction, more: &[&str]) -> Outcome {
     let words = extraction.words("run", &[]);
     // `run TABLE --source URL`.
     let words = [&["run"][..], &[&words[2], &words[3], "--resume", "last"]].concat();

@@ -7,6 +7,7 @@ mod failures;
 mod flipped;
 mod publish;
 mod race;
+mod resume;
 mod sink;
 
 pub(crate) use bucket::{Bucket, user_without};

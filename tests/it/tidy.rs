@@ -22,6 +22,7 @@ const PURE: &[&str] = &[
     "cost",
     "diff",
     "metrics",
+    "report",
 ];
 
 /// What a room may know beside itself and [`VOCABULARY`], as `ARCHITECTURE.md` has it: a `room`, a
@@ -52,6 +53,20 @@ const KNOWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ui", &["model", "engine::event"]),
+    (
+        "report",
+        &[
+            "model",
+            "diagnosis",
+            "estimator",
+            "ui::*",
+            "ui::diagnose",
+            "ui::history",
+            "ui::plan",
+            "ui::units",
+            "ui::wording",
+        ],
+    ),
 ];
 
 /// Every room turns its errors into the `Failure` of this one, which knows nobody.

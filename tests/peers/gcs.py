@@ -6,7 +6,7 @@
 Objects live in memory, in the bucket `lake`. Requests carry a service account's self-signed token,
 which is verified with the public key (a PEM file). Conditions on generations hold, multipart
 uploads obey the rules of the service (parts of 5 MiB, every part named), and the uploads that are
-not completed can be listed.
+not completed can be listed, and their parts.
 
 No emulator of others could be used: what was to be had answers another API, or leaves out ETags.
 """
@@ -126,7 +126,8 @@ class Handler(BaseHTTPRequestHandler):
             self.multipart(key, query, body)
         elif self.command == "PUT":
             self.check_condition(key)
-            self.answer(200, **STORE.put(key, body))
+            source = self.headers.get("x-goog-copy-source")
+            self.answer(200, **STORE.put(key, self.copied(source) if source else body))
         elif key not in STORE.objects:
             raise Refused(404, "NoSuchKey")
         elif self.command == "DELETE":
@@ -140,6 +141,12 @@ class Handler(BaseHTTPRequestHandler):
         found = STORE.objects[key][1] if key in STORE.objects else 0
         if wanted is not None and int(wanted) != found:
             raise Refused(412, "PreconditionFailed")
+
+    def copied(self, source):
+        bucket, _, key = urllib.parse.unquote(source.lstrip("/")).partition("/")
+        if bucket != BUCKET or key not in STORE.objects:
+            raise Refused(404, "NoSuchKey")
+        return STORE.objects[key][0]
 
     def get(self, key):
         data, generation, tag, when = STORE.objects[key]
@@ -176,6 +183,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "DELETE":
             del STORE.uploads[upload]
             return self.answer(204)
+        if self.command == "GET":
+            return self.list_parts(parts, query)
         named = []
         for part in re.findall(r"<Part>(.*?)</Part>", body.decode(), re.S):
             number = int(re.search(r"<PartNumber>(\d+)<", part)[1])
@@ -189,6 +198,19 @@ class Handler(BaseHTTPRequestHandler):
         del STORE.uploads[upload]
         inside = f"<Bucket>{BUCKET}</Bucket><Key>{escape(key)}</Key><ETag>{escape(headers['ETag'])}</ETag>"
         return self.document("CompleteMultipartUploadResult", inside, **headers)
+
+    def list_parts(self, parts, query):
+        start, most = int(query.get("part-number-marker", 0)), int(query.get("max-parts", 1000))
+        numbers = sorted(number for number in parts if number > start)
+        inside = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(parts[number][0])}</ETag>"
+            f"<Size>{len(parts[number][1])}</Size></Part>"
+            for number in numbers[:most]
+        )
+        more = str(len(numbers) > most).lower()
+        last = numbers[:most][-1] if numbers else 0
+        head = f"<IsTruncated>{more}</IsTruncated><NextPartNumberMarker>{last}</NextPartNumberMarker>"
+        self.document("ListPartsResult", head + inside)
 
     def list_uploads(self, query):
         prefix = query.get("prefix", "")

@@ -62,6 +62,7 @@ missing_packages() {
     ldconfig -p | grep -q 'libltdl\.so\.7' || echo libltdl7
     ldconfig -p | grep -q 'libgssapi_krb5\.so\.2' || echo libgssapi-krb5-2
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+    command -v chromium >/dev/null || echo chromium
     command -v npm >/dev/null || printf '%s\n' nodejs npm
 }
 

@@ -6,6 +6,7 @@
 mod groups;
 mod help;
 mod parse;
+mod report;
 mod state;
 mod window;
 
@@ -22,6 +23,7 @@ pub use groups::{
 };
 pub use help::{VARIABLES, redact};
 pub use parse::ColumnNames;
+pub use report::ReportArgs;
 pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
 pub use window::WindowArgs;
 
@@ -86,6 +88,9 @@ pub enum Command {
     /// Show a run in numbers: speed of chunks and workers, skew, totals
     #[command(long_about = help::METRICS_ABOUT, after_help = help::METRICS_EXAMPLES)]
     Metrics(RunSelector),
+    /// Draw a run and its table's history as one HTML page to look at
+    #[command(long_about = report::ABOUT, after_help = report::EXAMPLES)]
+    Report(ReportArgs),
     /// Say what changed between two runs
     #[command(long_about = help::DIFF_ABOUT, after_help = help::DIFF_EXAMPLES)]
     Diff(DiffArgs),
@@ -449,6 +454,7 @@ mod tests {
             "diff",
             "explain",
             "metrics",
+            "report",
             "state",
         ] {
             let help = long_help(&[name]);

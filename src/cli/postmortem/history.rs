@@ -5,6 +5,8 @@ use crate::cli::args::HistoryArgs;
 use crate::cli::context::Context;
 use crate::diagnosis::health;
 use crate::error::Failure;
+use crate::model::RunRow;
+use crate::state::{StateError, Store};
 use crate::ui;
 use crate::ui::history::{HistoryDocument, Outlook};
 
@@ -15,13 +17,7 @@ pub(in crate::cli) fn command(context: &Context, args: &HistoryArgs) -> Result<(
         None => (store.newest_rows(args.limit)?, None),
         Some(name) => {
             let runs = store.rows_beside(&store.select(name)?, args.limit)?;
-            let scope = runs.first().map_or("", |run| run.scope.as_str());
-            let learned = store.learned_in(scope)?;
-            let outlook = Outlook {
-                trend: health::trend(&health::speeds(&runs)),
-                converged: learned.as_ref().map(|learned| learned.converged),
-                best_workers: learned.map(|learned| learned.best),
-            };
+            let outlook = outlook(&store, &runs)?;
             (runs, Some(outlook))
         }
     };
@@ -29,4 +25,15 @@ pub(in crate::cli) fn command(context: &Context, args: &HistoryArgs) -> Result<(
     context.printer.document(&document);
     context.printer.show(&ui::history::view(&document));
     Ok(())
+}
+
+/// Where a table is going, by its runs, newest first.
+pub(super) fn outlook(store: &Store, runs: &[RunRow]) -> Result<Outlook, StateError> {
+    let scope = runs.first().map_or("", |run| run.scope.as_str());
+    let learned = store.learned_in(scope)?;
+    Ok(Outlook {
+        trend: health::trend(&health::speeds(runs)),
+        converged: learned.as_ref().map(|learned| learned.converged),
+        best_workers: learned.map(|learned| learned.best),
+    })
 }

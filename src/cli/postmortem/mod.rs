@@ -6,6 +6,7 @@ pub(super) mod explain;
 pub(super) mod history;
 pub(super) mod inspect;
 pub(super) mod metrics;
+pub(super) mod report;
 
 use super::args::StoreArgs;
 use super::context::Context;

@@ -16,7 +16,7 @@ use crate::engine::{self, EngineError, Execution, Work, WorkerHost, budget};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
     ChunkRecord, ChunkStatus, ExecutionSpec, FinishedChunk, PartReceipt, PointInTime, RunClose,
-    RunId, RunOpen, RunStatus, SnapshotFacts, Teaching, combine,
+    RunId, RunOpen, RunStatus, SnapshotFacts, Teaching, combine, outlive,
 };
 use crate::source::{Snapshot, SnapshotRequest, SourceError, within};
 use crate::ui::Progress;
@@ -217,8 +217,15 @@ impl Attempt {
 
     /// How many chunks are there for another run to go on with.
     fn finished(&self) -> usize {
-        let read = self.execution.iter().flat_map(|done| &done.chunks);
-        let read = read.filter(|chunk| chunk.status == ChunkStatus::Success);
+        let Some(execution) = &self.execution else {
+            return self.left.intact.len();
+        };
+        let lasts = |number: u32| {
+            let files = execution.receipts.iter();
+            outlive(files.filter(|file| file.chunk == number))
+        };
+        let read = execution.chunks.iter();
+        let read = read.filter(|c| c.status == ChunkStatus::Success && lasts(c.number));
         self.left.intact.len() + read.count()
     }
 
@@ -430,6 +437,10 @@ impl Remember<'_> {
         let Some(history) = &mut self.history else {
             return;
         };
+        // What waits in memory is not there for another run.
+        if !outlive(files) {
+            return;
+        }
         let chunk = FinishedChunk {
             record: record.clone(),
             files: files.clone(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::multipart::MultipartStore;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
 use super::address::{Address, Service};
@@ -96,6 +97,8 @@ const LOOK: Duration = Duration::from_secs(15);
 pub(super) struct Clients {
     pub(super) quick: Arc<dyn ObjectStore>,
     pub(super) patient: Arc<dyn ObjectStore>,
+    /// The patient one, for uploads piece by piece.
+    pub(super) pieces: Arc<dyn MultipartStore>,
     pub(super) lister: Lister,
 }
 
@@ -121,11 +124,16 @@ impl Clients {
                 Service::Azure => azure(address, options, retry, client),
             }
         };
-        let (quick, _) = make(quick(), LOOK).map_err(wrong)?;
-        let (patient, lister) = make(patient(), PATIENCE).map_err(wrong)?;
+        let quick = make(quick(), LOOK).map_err(wrong)?.objects;
+        let Made {
+            objects: patient,
+            pieces,
+            lister,
+        } = make(patient(), PATIENCE).map_err(wrong)?;
         Ok(Self {
             quick,
             patient,
+            pieces,
             lister,
         })
     }
@@ -164,7 +172,24 @@ fn patient() -> RetryConfig {
     }
 }
 
-type Made = std::result::Result<(Arc<dyn ObjectStore>, Lister), String>;
+/// One client, by what it is asked for.
+struct Made {
+    objects: Arc<dyn ObjectStore>,
+    pieces: Arc<dyn MultipartStore>,
+    lister: Lister,
+}
+
+impl Made {
+    fn of<C: ObjectStore + MultipartStore>(client: &Arc<C>, lister: Lister) -> Self {
+        Self {
+            objects: Arc::<C>::clone(client),
+            pieces: Arc::<C>::clone(client),
+            lister,
+        }
+    }
+}
+
+type Making = std::result::Result<Made, String>;
 
 /// Every option as the key of one builder.
 fn keys<K: FromStr>(options: &StoreOptions) -> std::result::Result<Vec<(K, String)>, String> {
@@ -185,7 +210,7 @@ fn s3(
     options: &StoreOptions,
     retry: RetryConfig,
     client: ClientOptions,
-) -> Made {
+) -> Making {
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&address.bucket)
         .with_retry(retry)
@@ -200,7 +225,8 @@ fn s3(
         .get_config_value(&AmazonS3ConfigKey::Region)
         .unwrap_or_else(|| "us-east-1".to_owned());
     let store = builder.build().map_err(said)?;
-    Ok((Arc::new(store.clone()), Lister::S3(store, region)))
+    let lister = Lister::S3(store.clone(), region);
+    Ok(Made::of(&Arc::new(store), lister))
 }
 
 fn gcs(
@@ -208,7 +234,7 @@ fn gcs(
     options: &StoreOptions,
     retry: RetryConfig,
     client: ClientOptions,
-) -> Made {
+) -> Making {
     const ENDPOINT: &str = "https://storage.googleapis.com";
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(&address.bucket)
@@ -221,8 +247,8 @@ fn gcs(
         .get_config_value(&GoogleConfigKey::BaseUrl)
         .unwrap_or_else(|| ENDPOINT.to_owned());
     let store = builder.build().map_err(said)?;
-    let shared: Arc<dyn ObjectStore> = Arc::new(store.clone());
-    Ok((shared, Lister::Gcs(store, base)))
+    let lister = Lister::Gcs(store.clone(), base);
+    Ok(Made::of(&Arc::new(store), lister))
 }
 
 fn azure(
@@ -230,7 +256,7 @@ fn azure(
     options: &StoreOptions,
     retry: RetryConfig,
     client: ClientOptions,
-) -> Made {
+) -> Making {
     let mut builder = MicrosoftAzureBuilder::new()
         .with_container_name(&address.bucket)
         .with_retry(retry)
@@ -239,7 +265,7 @@ fn azure(
         builder = builder.with_config(key, value);
     }
     let store = builder.build().map_err(said)?;
-    Ok((Arc::new(store), Lister::None))
+    Ok(Made::of(&Arc::new(store), Lister::None))
 }
 
 #[cfg(test)]

@@ -9,11 +9,15 @@
 //! worker that encodes never keeps an upload waiting, and callers wait for them as for a disk.
 
 mod address;
+mod carrier;
 mod connect;
 mod failure;
+mod leavings;
+mod multipart;
 mod objects;
 mod orphans;
 mod process;
+mod requests;
 mod runs;
 mod upload;
 

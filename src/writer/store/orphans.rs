@@ -1,28 +1,17 @@
 //! Uploads that nobody will complete: what a killed run left on the store, invisible and paid for.
 //!
-//! `object_store` cannot list uploads, so the one request for that is made here, with its signature on S3
-//! and its token on Google. Azure has no uploads: blocks that were never
+//! Azure has no uploads: blocks that were never
 //! committed end by themselves after a week, and those of a name that is written again at once.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use futures_util::TryStreamExt;
-use http::{Method, Request};
-use object_store::aws::AwsAuthorizer;
-use object_store::client::{HttpConnector, HttpRequestBody, ReqwestConnector};
+use object_store::Error;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::signer::Signer;
-use object_store::{ClientOptions, Error};
 use serde::Deserialize;
 
 use super::Store;
 use super::connect::Lister;
+use super::requests::{Told, ask};
 use crate::writer::Result;
-
-/// How long one page may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An upload under way or forgotten.
 #[derive(Clone, Debug)]
@@ -113,8 +102,6 @@ pub(super) fn abort(store: &Store, uploads: Vec<Orphan>) -> Result<()> {
     })
 }
 
-type Told<T> = std::result::Result<T, String>;
-
 /// All pages of uploads whose keys begin so.
 async fn pages(store: &Store, prefix: &str) -> Told<Vec<Listed>> {
     let mut uploads = Vec::new();
@@ -123,10 +110,9 @@ async fn pages(store: &Store, prefix: &str) -> Told<Vec<Listed>> {
         let mut query = vec![("uploads".to_owned(), String::new())];
         query.push(("prefix".to_owned(), prefix.to_owned()));
         query.append(&mut markers);
-        let Some(request) = request(store, query).await? else {
+        let Some(page) = ask::<Page>(store, None, query).await? else {
             return Ok(uploads);
         };
-        let page = fetch(request).await?;
         uploads.extend(page.uploads);
         let (true, Some(key)) = (page.is_truncated, page.next_key_marker) else {
             return Ok(uploads);
@@ -135,85 +121,6 @@ async fn pages(store: &Store, prefix: &str) -> Told<Vec<Listed>> {
         let id = page.next_upload_id_marker;
         markers.extend(id.map(|id| ("upload-id-marker".to_owned(), id)));
     }
-}
-
-/// The request for a page; none where a store has no uploads.
-async fn request(
-    store: &Store,
-    query: Vec<(String, String)>,
-) -> Told<Option<Request<HttpRequestBody>>> {
-    let said = |error: Error| super::failure::look(&error).1;
-    // The error itself would repeat a header.
-    let nonsense = |_| "the request makes no sense".to_owned();
-    let query: Vec<String> = query
-        .iter()
-        .map(|(name, value)| format!("{name}={}", escaped(value)))
-        .collect();
-    let query = query.join("&");
-    let builder = Request::builder().method(Method::GET);
-    let builder = match &store.shared.clients.lister {
-        Lister::None => return Ok(None),
-        Lister::S3(s3, region) => {
-            // Only the library knows the bucket's URL.
-            let root = Path::default();
-            let signed = s3.signed_url(Method::GET, &root, PATIENCE);
-            let signed = signed.await.map_err(said)?;
-            let (bucket, _) = signed.as_str().split_once('?').unwrap_or_default();
-            let request = builder.uri(format!("{bucket}?{query}"));
-            let mut request = request.body(HttpRequestBody::empty()).map_err(nonsense)?;
-            let credential = s3.credentials().get_credential().await.map_err(said)?;
-            AwsAuthorizer::new(&credential, "s3", region)
-                .try_authorize(&mut request, None)
-                .map_err(said)?;
-            return Ok(Some(request));
-        }
-        Lister::Gcs(gcs, base) => {
-            let credential = gcs.credentials().get_credential().await.map_err(said)?;
-            let base = base.trim_end_matches('/');
-            let bucket = &store.address().bucket;
-            let builder = builder.uri(format!("{base}/{bucket}?{query}"));
-            if credential.bearer.is_empty() {
-                builder
-            } else {
-                builder.header("Authorization", format!("Bearer {}", credential.bearer))
-            }
-        }
-    };
-    let request = builder.body(HttpRequestBody::empty());
-    request.map(Some).map_err(nonsense)
-}
-
-async fn fetch(request: Request<HttpRequestBody>) -> Told<Page> {
-    let options = ClientOptions::new()
-        .with_allow_http(true)
-        .with_timeout(PATIENCE);
-    let broken = |_| "the exchange broke".to_owned();
-    let client = ReqwestConnector::default()
-        .connect(&options)
-        .map_err(|error| super::failure::look(&error).1)?;
-    let response = client.execute(request).await.map_err(broken)?;
-    let status = response.status();
-    let pieces = response.into_body().bytes_stream();
-    let pieces: Vec<Bytes> = pieces.try_collect().await.map_err(broken)?;
-    let body = String::from_utf8_lossy(&pieces.concat()).into_owned();
-    if !status.is_success() {
-        return Err(format!("the answer was status {}", status.as_u16()));
-    }
-    quick_xml::de::from_str(&body).map_err(|error| format!("the answer is no list: {error}"))
-}
-
-/// A value as it stands in a query.
-fn escaped(value: &str) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -234,10 +141,5 @@ mod tests {
         assert_eq!(page.next_key_marker.as_deref(), Some("k"));
         let empty: Page = quick_xml::de::from_str("<ListMultipartUploadsResult/>").unwrap();
         assert!(empty.uploads.is_empty() && !empty.is_truncated);
-    }
-
-    #[test]
-    fn values_of_a_query_are_escaped() {
-        assert_eq!(escaped("a b/ü?"), "a%20b%2F%C3%BC%3F");
     }
 }

@@ -16,9 +16,10 @@ use object_store::path::Path;
 
 use super::objects::{Found, Put};
 use super::upload::Uploads;
-use super::{Store, Trouble, orphans};
-use crate::model::{Layout, RunId};
+use super::{Service, Store, Trouble, leavings, orphans};
+use crate::model::{FinishedChunk, Layout, RunId};
 use crate::writer::folder::Folder;
+use crate::writer::leftovers::{Left, Move};
 use crate::writer::location::Location;
 use crate::writer::manifest::Manifest;
 use crate::writer::part::Home;
@@ -323,6 +324,29 @@ impl Arrangement for StoreRuns {
             }
         }
         orphans::abort(self.store(), swept.uploads)
+    }
+
+    fn can_leave(&self) -> bool {
+        self.store().address().service != Service::Azure
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        if self.uncertain {
+            return Ok(());
+        }
+        self.staging.uploads.leave()?;
+        // Whatever is visible is not what another run takes over.
+        self.store()
+            .remove(self.store().all(&self.staging.path(""))?)
+    }
+
+    fn left(&self, _runs: &[RunId], chunks: &[FinishedChunk]) -> Result<Box<dyn Left>> {
+        Ok(Box::new(leavings::look(self.store(), chunks)?))
+    }
+
+    fn take_over(&self, left: &Move) -> Result<()> {
+        self.staging.uploads.adopt(&left.run, &left.file);
+        Ok(())
     }
 
     fn discard(&mut self) -> Result<()> {

@@ -14,20 +14,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{self, FuturesUnordered, StreamExt};
+use futures_util::stream::{self, StreamExt};
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{Error, MultipartUpload, ObjectStoreExt};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Store;
-use crate::writer::{PartReceipt, Result, WriteError};
+use super::carrier::{Carrier, Message};
+use super::multipart::Multipart;
+use crate::model::{RunId, Waits};
+use crate::writer::{PartReceipt, Result, WriteError, names};
 
 /// Bytes of a piece. Every store takes pieces of 5 MiB and more, some only of equal size.
 pub(in crate::writer) const PIECE: usize = 8 << 20;
-
-/// Pieces of one file on their way at once, beside the one that waits.
-const AT_ONCE: usize = 2;
 
 /// The most bytes of a file, at which a chunk goes on in another: S3 and Google take 10 000 pieces,
 /// of which a tenth is left for the row group in hand and the footer.
@@ -92,19 +92,11 @@ fn make_room(piece: &mut Vec<u8>, more: usize) {
     }
 }
 
-/// What the writer tells the carrier.
-enum Message {
-    /// A piece of full size.
-    Piece(Bytes),
-    /// The rest, which may be empty; the file ends.
-    Last(Bytes),
-}
-
 /// A file under way. Dropped before [`Upload::finish`], it leaves nothing.
 pub(in crate::writer) struct Upload {
     queue: Queue,
     pieces: mpsc::Sender<Message>,
-    outcome: oneshot::Receiver<Result<()>>,
+    outcome: oneshot::Receiver<Result<Waits>>,
 }
 
 impl Upload {
@@ -121,9 +113,9 @@ impl Upload {
         Ok(())
     }
 
-    /// Sends the rest. Every byte is with the store, or held in memory, when this returns; nothing
-    /// is visible.
-    pub(in crate::writer) async fn finish(mut self) -> Result<()> {
+    /// Sends the rest. Every byte is with the store, or held in memory, when this returns, and it
+    /// says which; nothing is visible.
+    pub(in crate::writer) async fn finish(mut self) -> Result<Waits> {
         self.drain().await?;
         let last = self.queue.last();
         self.send(Message::Last(last)).await?;
@@ -134,11 +126,11 @@ impl Upload {
         match self.pieces.send(message).await {
             Ok(()) => Ok(()),
             // The carrier has ended, which it does only with an error.
-            Err(_) => self.outcome().await,
+            Err(_) => self.outcome().await.map(drop),
         }
     }
 
-    async fn outcome(&mut self) -> Result<()> {
+    async fn outcome(&mut self) -> Result<Waits> {
         (&mut self.outcome)
             .await
             .unwrap_or_else(|_| Err(given_up()))
@@ -150,9 +142,19 @@ fn given_up() -> WriteError {
 }
 
 /// A finished file that is not visible yet.
-enum Held {
+pub(super) enum Held {
     Small(Bytes),
-    Large(Box<dyn MultipartUpload>, u64),
+    Large(Multipart),
+}
+
+impl Held {
+    /// Where it waits.
+    pub(super) fn waits(&self) -> Waits {
+        match self {
+            Self::Small(_) => Waits::Memory,
+            Self::Large(multipart) => multipart.waits(),
+        }
+    }
 }
 
 /// All files of a run.
@@ -161,19 +163,21 @@ pub(in crate::writer) struct Uploads {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    store: Store,
+/// What the files of a run have in common.
+pub(super) struct Shared {
+    pub(super) store: Store,
     /// The path of the run's files inside the dataset, with a slash.
     folder: String,
     held: Mutex<BTreeMap<String, Held>>,
     small: AtomicU64,
     /// Tasks at work.
     tasks: watch::Sender<usize>,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
 impl Shared {
-    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Held>> {
+    /// The finished files, by name.
+    pub(super) fn held(&self) -> MutexGuard<'_, BTreeMap<String, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -187,12 +191,13 @@ impl Shared {
         });
     }
 
-    fn key(&self, name: &str) -> Path {
+    /// Where a file is going to be.
+    pub(super) fn key(&self, name: &str) -> Path {
         self.store.address().key(&format!("{}{name}", self.folder))
     }
 
     /// Keeps a small file in memory, where there is room.
-    fn room_for(&self, bytes: u64) -> bool {
+    pub(super) fn room_for(&self, bytes: u64) -> bool {
         let before = self.small.fetch_add(bytes, Ordering::Relaxed);
         let fits = before + bytes <= SMALL_BYTES;
         if !fits {
@@ -217,6 +222,13 @@ impl Uploads {
         }
     }
 
+    /// Those of a run by what they have in common.
+    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+        }
+    }
+
     /// How a file is named to people.
     pub(in crate::writer) fn shown(&self, name: &str) -> String {
         let Shared { store, folder, .. } = &*self.shared;
@@ -227,13 +239,7 @@ impl Uploads {
     pub(in crate::writer) fn begin(&self, name: String) -> Upload {
         let (pieces, inbox) = mpsc::channel(1);
         let (told, outcome) = oneshot::channel();
-        let carrier = Carrier {
-            shared: Arc::clone(&self.shared),
-            name,
-            multipart: None,
-            bytes: 0,
-        };
-        let task = carrier.run(inbox, told);
+        let task = Carrier::new(Arc::clone(&self.shared), name).run(inbox, told);
         self.shared.spawn(task);
         Upload {
             queue: Queue::default(),
@@ -257,13 +263,13 @@ impl Uploads {
     }
 
     /// Aborts a finished upload, beside other work.
-    fn give_up(&self, file: Held) {
+    pub(super) fn give_up(&self, file: Held) {
         match file {
             Held::Small(bytes) => {
                 let length = bytes.len() as u64;
                 self.shared.small.fetch_sub(length, Ordering::Relaxed);
             }
-            Held::Large(mut multipart, _) => {
+            Held::Large(multipart) => {
                 self.shared
                     .spawn(async move { drop(multipart.abort().await) });
             }
@@ -305,15 +311,42 @@ impl Uploads {
         store.put(&format!("{folder}{name}"), bytes)
     }
 
+    /// Takes a finished file of an unfinished run for this run's own.
+    pub(in crate::writer) fn adopt(&self, run: &RunId, file: &PartReceipt) {
+        let Waits::Upload { id, pieces } = &file.waits else {
+            return;
+        };
+        let store = &self.shared.store;
+        let multipart = Multipart::of_another(
+            Arc::clone(&store.shared.clients.pieces),
+            store.address().key(&names::in_run(run, &file.name)),
+            (id.clone(), pieces.clone()),
+            file.bytes,
+        );
+        let file = (file.name.clone(), Held::Large(multipart));
+        self.shared.held().extend([file]);
+    }
+
     /// Gives everything up that is not visible yet, in bounded time.
     pub(in crate::writer) fn abandon(&self) -> Result<()> {
+        self.stop(|_| true)
+    }
+
+    /// Gives up what is not finished, in bounded time; finished files stay with the store for another
+    /// run.
+    pub(in crate::writer) fn leave(&self) -> Result<()> {
+        self.stop(|_| false)
+    }
+
+    /// Ends all carriers, and gives up the finished files whose names this picks.
+    fn stop(&self, picks: fn(&str) -> bool) -> Result<()> {
         self.shared.stop.cancel();
         let uploads = self.clone();
         self.shared.store.wait(async move {
             let all = async {
                 // Twice: a carrier may have been about to keep its file.
                 for _ in 0..2 {
-                    uploads.forget(|_| true);
+                    uploads.forget(picks);
                     let mut tasks = uploads.shared.tasks.subscribe();
                     // It fails only without a sender, and that is ours.
                     let _ = tasks.wait_for(|tasks| *tasks == 0).await;
@@ -335,129 +368,30 @@ impl Shared {
                 let put = self.store.patient().put(&key, bytes.into()).await;
                 put.map(|_| ()).map_err(self.store.failed("write", &key))
             }
-            Held::Large(mut multipart, bytes) => match multipart.complete().await {
-                Ok(_) => Ok(()),
-                // An answer may get lost, and a repeated request finds no upload any more.
-                Err(error) => match self.store.patient().head(&key).await {
-                    Ok(meta) if meta.size == bytes => Ok(()),
-                    _ => {
-                        // The first error is the one to tell.
-                        let _ = multipart.abort().await;
-                        Err(self.store.failed("complete", &key)(error))
-                    }
-                },
-            },
-        }
-    }
-}
-
-/// The task that owns a file's upload.
-struct Carrier {
-    shared: Arc<Shared>,
-    name: String,
-    multipart: Option<Box<dyn MultipartUpload>>,
-    bytes: u64,
-}
-
-/// How carrying ended.
-enum End {
-    /// The last piece came; everything is with the store or in `Small`.
-    Whole(Option<Bytes>),
-    /// The writer went away, or everything is given up.
-    Left,
-}
-
-impl Carrier {
-    async fn run(mut self, inbox: mpsc::Receiver<Message>, told: oneshot::Sender<Result<()>>) {
-        match self.carry(inbox).await {
-            Ok(End::Whole(small)) => {
-                let file = match (small, self.multipart.take()) {
-                    (_, Some(multipart)) => Held::Large(multipart, self.bytes),
-                    (small, None) => Held::Small(small.unwrap_or_default()),
-                };
-                // The writer may have gone away, and another attempt may have this name by now.
-                let uploads = Uploads {
-                    shared: Arc::clone(&self.shared),
-                };
-                if told.is_closed() {
-                    return uploads.give_up(file);
+            Held::Large(multipart) => {
+                self.complete(&multipart).await?;
+                if *multipart.key() == key {
+                    return Ok(());
                 }
-                self.shared.held().insert(self.name.clone(), file);
-                if told.send(Ok(())).is_err() {
-                    uploads.forget(|name| name == self.name);
-                }
-            }
-            Ok(End::Left) => self.abort().await,
-            Err(error) => {
-                self.abort().await;
-                let key = self.shared.key(&self.name);
-                let _ = told.send(Err(self.shared.store.failed("write", &key)(error)));
+                // It was another run's, which can be completed only where that run began it. What
+                // stays there goes with the rest of that run, once this one has published.
+                let copied = self.store.patient().copy(multipart.key(), &key).await;
+                copied.map_err(self.store.failed("copy", multipart.key()))
             }
         }
     }
 
-    /// Sends pieces until the last one came.
-    async fn carry(&mut self, mut inbox: mpsc::Receiver<Message>) -> object_store::Result<End> {
-        let stop = self.shared.stop.clone();
-        let mut sending = FuturesUnordered::new();
-        let mut last = false;
-        // The beginning of an upload is not interrupted: one that the store knows of and we do not
-        // would stay.
-        loop {
-            if last && sending.is_empty() {
-                return Ok(End::Whole(None));
-            }
-            let message = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(End::Left),
-                Some(sent) = sending.next(), if !sending.is_empty() => {
-                    sent?;
-                    continue;
-                }
-                message = inbox.recv(), if !last && sending.len() < AT_ONCE => message,
-            };
-            match message {
-                None => return Ok(End::Left),
-                Some(Message::Piece(piece)) => {
-                    let part = self.send(piece).await?;
-                    sending.push(part);
-                }
-                Some(Message::Last(rest)) => {
-                    let small = self.multipart.is_none() && rest.len() < PIECE;
-                    if small && self.shared.room_for(rest.len() as u64) {
-                        return Ok(End::Whole(Some(rest)));
-                    }
-                    if !rest.is_empty() || self.multipart.is_none() {
-                        let part = self.send(rest).await?;
-                        sending.push(part);
-                    }
-                    last = true;
-                }
-            }
-        }
-    }
-
-    /// Starts to send a piece, of an upload that is begun when there is none.
-    async fn send(&mut self, piece: Bytes) -> object_store::Result<object_store::UploadPart> {
-        self.bytes += piece.len() as u64;
-        let multipart = match &mut self.multipart {
-            Some(multipart) => multipart,
-            none => {
-                let key = self.shared.key(&self.name);
-                none.insert(self.shared.store.patient().put_multipart(&key).await?)
-            }
+    async fn complete(&self, multipart: &Multipart) -> Result<()> {
+        let Err(error) = multipart.complete().await else {
+            return Ok(());
         };
-        Ok(multipart.put_part(piece.into()))
-    }
-
-    async fn abort(&mut self) {
-        if let Some(mut multipart) = self.multipart.take() {
-            match multipart.abort().await {
-                Ok(()) | Err(Error::NotFound { .. }) => {}
-                Err(error) => {
-                    let (_, why) = super::failure::look(&error);
-                    tracing::warn!(why, "an upload is left to the next run");
-                }
+        // An answer may get lost, and a repeated request finds no upload any more.
+        match self.store.patient().head(multipart.key()).await {
+            Ok(meta) if meta.size == multipart.bytes() => Ok(()),
+            _ => {
+                // The first error is the one to tell.
+                let _ = multipart.abort().await;
+                Err(self.store.failed("complete", multipart.key())(error))
             }
         }
     }

@@ -199,6 +199,11 @@ impl Bucket {
         listed.lines().map(str::to_owned).collect()
     }
 
+    /// Ends the uploads of a key, as a rule of the bucket would.
+    pub(crate) fn end_upload(&self, key: &str) {
+        self.look(&["end", self.store, key]);
+    }
+
     /// A header that comes with an object.
     pub(crate) fn header(&self, name: &str, header: &str) -> String {
         let key = self.below(name);

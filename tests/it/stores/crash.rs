@@ -9,7 +9,7 @@ use crate::ixtract::Signal;
 use crate::servers::postgres;
 
 /// Set to the name of a publishing step, it makes a debug build abort there.
-const CRASH_AT: &str = "IXTRACT_CRASH_AT";
+pub(super) const CRASH_AT: &str = "IXTRACT_CRASH_AT";
 const ABORTED: i32 = 128 + 6;
 const KILLED: i32 = 128 + 9;
 
