@@ -135,10 +135,9 @@ pub(super) fn refuse_nulls(planned: &PlannedWindow, found: u64, held: u64) -> Re
     let (count, fix) = if held > 0 {
         (
             format!("{} rows more than the first window took", found - held),
-            format!(
-                "give these rows a value, or extract the first window again with --include-nulls \
-                 first-window and its --until"
-            ),
+            "give these rows a value, or extract the first window again with --include-nulls \
+             first-window and its --until"
+                .to_owned(),
         )
     } else {
         (

@@ -208,9 +208,7 @@ mod tests {
     proptest! {
         #[test]
         fn there_and_back_is_where_one_was(at in 0_i64..4_000_000_000, by in -40_000_000_i64..40_000_000) {
-            let text = DateTime::from(TimeZone::UTC.to_datetime(
-                Timestamp::from_second(at).expect("a time"),
-            ));
+            let text = TimeZone::UTC.to_datetime(Timestamp::from_second(at).expect("a time"));
             let text = text.strftime("%Y-%m-%d %H:%M:%S.25").to_string();
             let there = shifted(&text, by).expect("a time");
             prop_assert_eq!(shifted(&there, -by), Some(text.clone()));
