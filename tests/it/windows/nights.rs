@@ -21,7 +21,7 @@ use crate::stores::Bucket;
 enum Server {
     Postgres(Database),
     Maria(MysqlDatabase),
-    SqlServer(SqlDatabase),
+    Tds(SqlDatabase),
     Sqlite(Connection, String),
 }
 
@@ -36,7 +36,7 @@ impl Server {
         match self {
             Self::Postgres(database) => database.exec(sql),
             Self::Maria(database) => database.exec(sql),
-            Self::SqlServer(database) => database.exec(sql),
+            Self::Tds(database) => database.exec(sql),
             Self::Sqlite(connection, _) => connection.execute_batch(sql).expect("statements"),
         }
     }
@@ -45,7 +45,7 @@ impl Server {
         match self {
             Self::Postgres(database) => database.url(),
             Self::Maria(database) => database.url(),
-            Self::SqlServer(database) => database.url(),
+            Self::Tds(database) => database.url(),
             Self::Sqlite(_, url) => url.clone(),
         }
     }
@@ -55,7 +55,7 @@ impl Server {
         match self {
             Self::Postgres(_) => "timestamp",
             Self::Maria(_) => "datetime",
-            Self::SqlServer(_) => "datetime2(0)",
+            Self::Tds(_) => "datetime2(0)",
             Self::Sqlite(..) => "text",
         }
     }
@@ -63,7 +63,7 @@ impl Server {
     fn table(&self) -> &'static str {
         match self {
             Self::Postgres(_) => "public.t",
-            Self::SqlServer(_) => "dbo.t",
+            Self::Tds(_) => "dbo.t",
             Self::Maria(_) | Self::Sqlite(..) => "t",
         }
     }
@@ -345,7 +345,7 @@ fn fourteen_nights_of_mariadb() {
 
 #[test]
 fn fourteen_nights_of_sql_server() {
-    fourteen_nights(Nights::new(Server::SqlServer(SqlDatabase::fresh())));
+    fourteen_nights(Nights::new(Server::Tds(SqlDatabase::fresh())));
 }
 
 #[test]
