@@ -113,8 +113,7 @@ impl SourceSettings {
 /// # Errors
 /// 64 when a parameter is unknown or unused.
 pub fn selection(args: &TableArgs) -> Result<Selection, Failure> {
-    let templates = [("--where", &args.filter), ("--query", &args.query)];
-    let [filter, query] = template::fill_parameters(templates, &args.params)?;
+    let [filter, query] = filled([&args.filter, &args.query], &args.params)?;
     Ok(Selection {
         columns: every(&args.columns),
         exclude: every(&args.exclude_columns),
@@ -123,6 +122,17 @@ pub fn selection(args: &TableArgs) -> Result<Selection, Failure> {
         query_template: args.query.clone(),
         query,
     })
+}
+
+/// The templates of `--where` and `--query`, filled in.
+///
+/// # Errors
+/// 64 when a parameter is unknown or unused.
+pub fn filled(
+    [filter, query]: [&Option<String>; 2],
+    params: &[(String, String)],
+) -> Result<[Option<String>; 2], Failure> {
+    template::fill_parameters([("--where", filter), ("--query", query)], params)
 }
 
 /// The names of a flag that was repeated.

@@ -106,6 +106,9 @@ pub struct RunRow {
     /// The run that went on with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumed_by: Option<RunId>,
+    /// The window that it extracted, where it was one of windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// Where its output went.
     pub output: String,
     /// What was predicted.
@@ -149,6 +152,19 @@ pub struct RunRow {
     /// prediction, no process, no chunks and no workers are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuilt_from: Option<String>,
+}
+
+impl RunRow {
+    /// How far the data goes that it has published, UTC: to the end of its window where that is a point in
+    /// time, else to its snapshot's. `None` where it published nothing.
+    pub fn freshness(&self) -> Option<Timestamp> {
+        if self.status != RunStatus::Success {
+            return None;
+        }
+        let window = self.window.as_ref().and_then(Window::freshness);
+        let snapshot = || self.snapshot.as_ref()?.taken_at.parse().ok();
+        window.or_else(snapshot)
+    }
 }
 
 impl RunRow {

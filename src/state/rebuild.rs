@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Transaction, named_params};
 
 use super::record::{is_steady, json, scope_id, word};
 use super::{Result, Store, stored_count, stored_float, stored_time};
-use crate::model::{RunId, Scope, SnapshotFacts, Strategy, Teaching};
+use crate::model::{RunId, Scope, SnapshotFacts, Strategy, Teaching, Window};
 
 /// A run as a manifest knows it. What only its plan or its process knew is not here.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +44,8 @@ pub struct RebuiltRun {
     pub snapshot: SnapshotFacts,
     /// Values written as NULL because their output type cannot hold them, by column.
     pub nulled: BTreeMap<String, u64>,
+    /// The window, where it is one that was extracted.
+    pub window: Option<Window>,
 }
 
 impl RebuiltRun {
@@ -152,5 +154,8 @@ fn insert(transaction: &Transaction<'_>, run: &RebuiltRun, now: Timestamp) -> ru
         "INSERT INTO rebuilt (run_id, manifest, rebuilt_at) VALUES (?1, ?2, ?3)",
         (run.id.as_str(), &run.manifest, stored_time(now)),
     )?;
-    Ok(())
+    match &run.window {
+        Some(window) => keep_window(transaction, &run.id, window),
+        None => Ok(()),
+    }
 }

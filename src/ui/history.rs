@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::wording::finding as wording;
@@ -48,6 +49,8 @@ pub struct Entry<'a> {
     /// Change of the speed since the successful run listed before it, as a fraction; of one table's
     /// runs.
     pub change: Option<f64>,
+    /// How far the data goes that it published, UTC.
+    pub fresh_to: Option<Timestamp>,
     /// Its row.
     #[serde(flatten)]
     pub run: &'a RunRow,
@@ -95,6 +98,7 @@ impl<'a> Entry<'a> {
                 .filter_map(|(mark, applies)| applies.then_some(mark))
                 .collect(),
             change: None,
+            fresh_to: run.freshness(),
             run,
         }
     }
@@ -106,26 +110,31 @@ fn speed(run: &RunRow) -> Option<f64> {
     known.then_some(run.throughput)
 }
 
-/// The runs on one screen.
-pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
-    let (heading, header, numbers): (String, &[&str], &[usize]) =
-        match (document.table, document.source) {
-            (Some(table), Some(source)) => (
-                format!("Runs of {table} in {source}"),
-                &[
-                    "run",
-                    "started (UTC)",
-                    "workers",
-                    "speed",
-                    "",
-                    "took",
-                    "status",
-                    "diagnosis",
-                ],
-                &[2, 3, 5],
-            ),
-            _ => (
-                "Runs".to_owned(),
+/// Which columns the runs are shown in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Columns {
+    /// Of all tables.
+    AllTables,
+    /// Of one table.
+    OneTable,
+    /// Of one table's windows.
+    Windows,
+}
+
+impl Columns {
+    fn of(document: &HistoryDocument<'_>) -> Self {
+        let windows = document.runs.iter().any(|entry| entry.run.window.is_some());
+        match (document.table, windows) {
+            (None, _) => Self::AllTables,
+            (Some(_), false) => Self::OneTable,
+            (Some(_), true) => Self::Windows,
+        }
+    }
+
+    /// Their names, and which of them are numbers.
+    fn header(self) -> (&'static [&'static str], &'static [usize]) {
+        match self {
+            Self::AllTables => (
                 &[
                     "run",
                     "started (UTC)",
@@ -138,9 +147,46 @@ pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
                 ],
                 &[3, 4, 5],
             ),
-        };
-    let one_table = document.table.is_some();
-    let rows = document.runs.iter().map(|entry| cells(one_table, entry));
+            Self::OneTable => (
+                &[
+                    "run",
+                    "started (UTC)",
+                    "workers",
+                    "speed",
+                    "",
+                    "took",
+                    "status",
+                    "diagnosis",
+                ],
+                &[2, 3, 5],
+            ),
+            Self::Windows => (
+                &[
+                    "run",
+                    "started (UTC)",
+                    "window",
+                    "rows",
+                    "data up to",
+                    "workers",
+                    "took",
+                    "status",
+                    "diagnosis",
+                ],
+                &[3, 5, 6],
+            ),
+        }
+    }
+}
+
+/// The runs on one screen.
+pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
+    let columns = Columns::of(document);
+    let (header, numbers) = columns.header();
+    let heading = match (document.table, document.source) {
+        (Some(table), Some(source)) => format!("Runs of {table} in {source}"),
+        _ => "Runs".to_owned(),
+    };
+    let rows = document.runs.iter().map(|entry| cells(columns, entry));
     let mut lines = vec![
         Line::Heading(heading),
         Line::Text(table::grid(header, rows.collect(), numbers)),
@@ -150,6 +196,11 @@ pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
         lines.push(Line::fact("speed", sparkline(&document.runs)));
         lines.push(Line::fact("trend", wording::trend(outlook.trend)));
         lines.push(Line::fact("workers", convergence(outlook)));
+        let fresh = document.runs.iter().filter_map(|entry| entry.fresh_to).max();
+        lines.extend(fresh.map(|at| {
+            let text = at.strftime("data up to %Y-%m-%d %H:%M:%S UTC");
+            Line::fact("freshness", text.to_string())
+        }));
     }
     lines.push(Line::fact("history", document.state.clone()));
     lines
@@ -164,7 +215,7 @@ pub fn convergence(outlook: Outlook) -> String {
     }
 }
 
-fn cells(one_table: bool, entry: &Entry<'_>) -> Vec<String> {
+fn cells(columns: Columns, entry: &Entry<'_>) -> Vec<String> {
     let run = entry.run;
     let known = speed(run);
     let only = |text: String| {
@@ -176,12 +227,21 @@ fn cells(one_table: bool, entry: &Entry<'_>) -> Vec<String> {
     };
     let started = run.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string();
     let mut cells = vec![entry.tag.to_owned(), started];
-    if !one_table {
+    if columns == Columns::AllTables {
         cells.push(run.relation.clone());
     }
+    if columns == Columns::Windows {
+        let window = run.window.as_ref().map(ToString::to_string);
+        cells.push(window.unwrap_or_default());
+        cells.push(only(units::exact(run.rows)));
+        let fresh = entry.fresh_to.map(|at| at.strftime("%Y-%m-%d %H:%M:%S").to_string());
+        cells.push(fresh.unwrap_or_else(|| "-".to_owned()));
+    }
     cells.push(run.workers.to_string());
-    cells.push(only(units::rate(run.throughput)));
-    if one_table {
+    if columns != Columns::Windows {
+        cells.push(only(units::rate(run.throughput)));
+    }
+    if columns == Columns::OneTable {
         cells.push(arrow(entry.change).to_owned());
     }
     let took = Duration::from_secs_f64(run.duration_s.max(0.0));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::json::{
-    BackfillDocument, DemoDocument, KeysDocument, NothingNewDocument, RunDocument, VerifyDocument,
+    BackfillDocument, DemoDocument, KeysDocument, NothingNewDocument, RecountDocument, RunDocument, VerifyDocument,
 };
 use super::wording::finding;
 use super::{Line, cost, resume, table, units, wording};
@@ -294,7 +294,31 @@ pub fn verified(found: &VerifyDocument) -> Vec<Line> {
         Line::fact("proof", wording::proved(found.proof)),
         Line::fact("run", found.run.clone()),
     ]);
+    lines.extend(found.source.iter().flat_map(recounted));
     lines
+}
+
+/// What the source has of the windows now.
+fn recounted(again: &RecountDocument) -> Vec<Line> {
+    let as_of = units::moment(&again.taken_at);
+    let count = units::plural(again.windows, "window");
+    if again.changed.is_empty() {
+        let text = format!("{count} counted again, as published, as of {as_of}");
+        return vec![Line::fact("source", text)];
+    }
+    let changed = again.changed.iter().map(|of| {
+        Line::Warning(format!(
+            "{}: {} published, {} at the source now",
+            of.window,
+            units::plural(of.published, "row"),
+            units::exact(of.now)
+        ))
+    });
+    let text = format!(
+        "{} of {count} changed since, as of {as_of}; --from and --until extract one again",
+        again.changed.len()
+    );
+    std::iter::once(Line::fact("source", text)).chain(changed).collect()
 }
 
 #[cfg(test)]

@@ -464,6 +464,14 @@ fn is_of(path: &Path, name: &str, run: &RunId) -> bool {
         || path.join(names::RUNS).join(run.as_str()).is_dir()
 }
 
+/// The windows of a place; none where there is nothing, or a dataset that has none.
+///
+/// # Errors
+/// [`WriteError::Manifest`] for a list that is broken.
+pub fn find(place: impl Into<Location>) -> Result<Option<WindowList>> {
+    WindowList::find(place.into().folder().as_ref())
+}
+
 /// Whether a window that this run published is in the list of a place.
 pub fn lists(place: impl Into<Location>, run: &RunId) -> bool {
     let place = place.into();

@@ -6,6 +6,7 @@ mod backfill;
 mod bounds;
 mod kinds;
 mod lag;
+mod looks;
 mod nights;
 mod stores;
 

@@ -5,13 +5,13 @@ use crate::model::{Column, ReadAs, ReadSpec, Relation, SourceIdentity, Table};
 use crate::source::SourceError;
 
 /// A relation's name with both parts in the server's quotes, so that it is taken literally.
-pub(super) fn literal(relation: &Relation) -> String {
+pub(in crate::cli) fn literal(relation: &Relation) -> String {
     let quoted = |part: &str| format!("\"{}\"", part.replace('"', "\"\""));
     format!("{}.{}", quoted(&relation.schema), quoted(&relation.name))
 }
 
 /// A plan is for one database. A `--source-name` that both have stands for host and port.
-pub(super) fn check_source(
+pub(in crate::cli) fn check_source(
     planned: &SourceIdentity,
     found: &SourceIdentity,
     relation: &Relation,
