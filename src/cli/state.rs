@@ -291,5 +291,6 @@ fn survivor(at: String, manifest: Manifest) -> RebuiltRun {
         adaptations: manifest.adaptations,
         snapshot: manifest.consistency,
         nulled: manifest.nulled,
+        drift: manifest.schema_change,
     }
 }

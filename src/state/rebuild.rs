@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, named_params};
 
 use super::record::{is_steady, json, scope_id, word};
-use super::{Result, Store, stored_count, stored_float, stored_time};
-use crate::model::{RunId, Scope, SnapshotFacts, Strategy, Teaching};
+use super::{Result, Store, drift, stored_count, stored_float, stored_time};
+use crate::model::{RunId, SchemaDrift, Scope, SnapshotFacts, Strategy, Teaching};
 
 /// A run as a manifest knows it. What only its plan or its process knew is not here.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +44,8 @@ pub struct RebuiltRun {
     pub snapshot: SnapshotFacts,
     /// Values written as NULL because their output type cannot hold them, by column.
     pub nulled: BTreeMap<String, u64>,
+    /// How its columns differed from those of the run before, where they did.
+    pub drift: Option<SchemaDrift>,
 }
 
 impl RebuiltRun {
@@ -152,5 +154,8 @@ fn insert(transaction: &Transaction<'_>, run: &RebuiltRun, now: Timestamp) -> ru
         "INSERT INTO rebuilt (run_id, manifest, rebuilt_at) VALUES (?1, ?2, ?3)",
         (run.id.as_str(), &run.manifest, stored_time(now)),
     )?;
+    if let Some(drift) = &run.drift {
+        drift::insert(transaction, &run.id, drift)?;
+    }
     Ok(())
 }
