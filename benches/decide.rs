@@ -121,6 +121,7 @@ fn store(path: &Path, runs: u32, plan: &ExecutionPlan) -> Store {
             estimated_cost: None,
             replay_of: None,
             resumes: None,
+            drift: None,
             counters: ChangeCounters::default(),
             profile: None,
             context: None,

@@ -148,6 +148,12 @@ fn put_run(facts: &mut Facts, stored: &StoredRun) {
     let run = &stored.run;
     let mut put = |aspect, name: &str, value: Value| put_value(facts, aspect, name, value);
     put(Aspect::Settings, "output", run.output.as_str().into());
+    // One text a change: what a run met is a fact of its own, whatever the two runs' columns are.
+    let met = run.schema_change.as_ref().map(|drift| {
+        let changes = drift.changes.iter().map(ToString::to_string);
+        changes.collect::<Vec<_>>()
+    });
+    put(Aspect::Schema, "changes met", json(&met));
     put(Aspect::Hints, "", json(&run.hints));
     put(Aspect::Kind, "constrained", run.constrained.into());
     put(Aspect::Kind, "replay of", json(&run.replay_of));

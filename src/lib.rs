@@ -14,6 +14,7 @@ pub mod controller;
 pub mod cost;
 pub mod diagnosis;
 pub mod diff;
+pub mod drift;
 pub mod estimator;
 pub mod metrics;
 pub mod planner;

@@ -12,8 +12,8 @@ use crate::diagnosis::anomaly::BASELINE_RUNS;
 use crate::diagnosis::{self, Diagnosis};
 use crate::error::{ExitCode, Failure};
 use crate::model::{
-    Benchmark, FinishedChunk, PastRun, Relation, RunClose, RunId, RunOpen, Scope, Selection,
-    SnapshotFacts, SourceIdentity, SourceProfile,
+    Benchmark, Column, FinishedChunk, PastRun, Relation, RunClose, RunId, RunOpen, Scope,
+    Selection, SnapshotFacts, SourceIdentity, SourceProfile,
 };
 use crate::state::{StateError, Store};
 use crate::ui::{Printer, resume};
@@ -159,6 +159,17 @@ impl History {
     pub(super) fn begin(&mut self, run: &RunOpen) -> Result<(), Failure> {
         self.attempt(|store| store.begin(run))?;
         Ok(())
+    }
+
+    /// The columns of the newest published run of a relation, and which run that is; none where there is
+    /// no history.
+    pub(super) fn last_columns(
+        &mut self,
+        scope: &Scope,
+        relation: &Relation,
+    ) -> Result<Option<(RunId, Vec<Column>)>, Failure> {
+        let columns = self.attempt(|store| store.last_columns(scope, relation))?;
+        Ok(columns.flatten())
     }
 
     /// Whether there is a history to remember anything in.

@@ -11,6 +11,7 @@ mod context;
 mod dataset;
 mod demo;
 mod doctor;
+mod drift;
 mod history;
 mod increment;
 mod machine;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::args::PlanArgs;
 use super::context::Context;
+use super::drift;
 use super::history::History;
 use super::increment::{self, Target, Work};
 use super::price;
@@ -59,8 +60,9 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     }
     let survey = Survey::of_request(context, &mut history, source, &request, Purpose::Look).await?;
     let output = survey.output(&request.output.directory, &source_settings, context);
-    let room = match store.locate(output.clone())? {
-        Location::Local(directory) => free_bytes(&directory),
+    let place = store.locate(output.clone())?;
+    let room = match &place {
+        Location::Local(directory) => free_bytes(directory),
         // It has no end, and a plan asks it nothing.
         Location::Store(_) => None,
     };
@@ -68,6 +70,14 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
     let shown = output.display().to_string();
     let mut document = survey.document(&shown, &verdict, history.warnings().to_vec());
     document.warnings.extend(notes);
+    match drift::look(context, &survey, &mut history, place).await {
+        Ok(drift) => document.schema_change = drift,
+        // A plan needs nothing of the output; the run will say so if it does.
+        Err(failure) => document.warnings.push(format!(
+            "the columns are not compared with those published: {}: {}",
+            failure.what, failure.why
+        )),
+    }
     document.cost = rates.as_ref().map(|rates| price::document(rates, &survey));
     if let Some(file) = &args.out {
         write(&survey.plan, file)?;

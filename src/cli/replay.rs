@@ -13,7 +13,9 @@ use super::postmortem::Archive;
 use super::run::{self, Given, Goal, Job, Origin, Original};
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use crate::error::Failure;
-use crate::model::{ExecutionPlan, Layout, OutputOptions, RunId, RunRow, RunStatus, Scope};
+use crate::model::{
+    ExecutionPlan, Layout, OnSchemaChange, OutputOptions, RunId, RunRow, RunStatus, Scope,
+};
 use crate::planner::{self, PlanError};
 use crate::state::{StateError, Store};
 use crate::ui;
@@ -137,6 +139,7 @@ fn job(
         notes: Vec::new(),
         wait: Duration::ZERO,
         discard: false,
+        on_schema_change: OnSchemaChange::default(),
         goal: Goal::Given(Box::new(Given {
             plan: plan.clone(),
             origin: Origin::Replay(Original {

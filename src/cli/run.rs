@@ -3,31 +3,32 @@
 //! One way for every source: settle, connect, plan, take the output, record, read, prove, publish,
 //! record. Whatever fails after the output was taken gives it back and closes the run's row.
 
+mod agreement;
 mod attempt;
 mod resuming;
 mod taking;
 mod windows;
 
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::agreement::agree;
 use self::attempt::Attempt;
 pub(super) use self::resuming::Unfinished;
 use self::taking::Listing;
 use super::args::RunArgs;
 use super::context::Context;
+use super::drift;
 use super::history::{self, History};
 use super::plan;
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
 use super::survey::{self, Purpose, Survey};
-use crate::error::{ExitCode, Failure};
+use crate::error::Failure;
 use crate::model::{
-    ExecutionPlan, OutputOptions, Rates, Resumed, RunId, RunOpen, RunRequest, Scope, Verdict,
+    ExecutionPlan, OnSchemaChange, OutputOptions, Rates, Resumed, RunId, RunOpen, RunRequest, Scope,
 };
-use crate::planner::verdict;
 use crate::ui;
 use crate::ui::json::RunDocument;
 use crate::writer::Leftovers;
@@ -73,6 +74,8 @@ pub(super) struct Job {
     pub(super) shown_before: bool,
     /// `--wait`: how long another run of the dataset is waited for.
     pub(super) wait: Duration,
+    /// `--on-schema-change`.
+    pub(super) on_schema_change: OnSchemaChange,
     /// `--discard`: what unfinished runs left is removed before reading.
     pub(super) discard: bool,
     /// What a person should know of the window, where one is extracted.
@@ -190,6 +193,7 @@ impl Job {
             shown_before: false,
             wait: args.wait.unwrap_or_default(),
             discard: args.discard,
+            on_schema_change: args.drift.on_schema_change,
             notes: Vec::new(),
             goal,
         })
@@ -203,6 +207,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
     let mut history = History::open(context, &job.state)?;
     let mut survey = look(context, job, &mut history, &id).await?;
     let output = survey.output(&job.output.directory, &job.source, context);
+    let place = job.store.locate(output.clone())?;
     let window = survey.plan.spec.window.clone();
     let taken = taking::take(context, job, &mut history, (&output, &id), window).await?;
     if taken.waited {
@@ -220,17 +225,21 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
             (left.intact.len(), survey.plan.spec.chunks.len()),
         )]);
     }
-    let place = match &windows {
+    let recorded = match &windows {
         // The dataset of a window is where its list is: there the next run, and a replay, look.
         Some((windows, _)) => windows.place().to_string(),
         None => dataset.location().to_string(),
     };
-    let open = opening(job, &survey, place, (id, started_at), &left);
-    let agreed = match agree(context, job, &survey, &dataset, (&output, &left)).await {
-        Ok(()) => history.begin(&open),
-        refused => refused,
+    let mut open = opening(job, &survey, recorded, (id, started_at), &left);
+    let compared = drift::compare(context, job.on_schema_change, &survey, &mut history, place);
+    let agreed = match compared.await {
+        Ok(drift) => {
+            open.drift = drift;
+            agree(context, job, &survey, &dataset, (&output, &left, &open)).await
+        }
+        Err(refused) => Err(refused),
     };
-    if let Err(failure) = agreed {
+    if let Err(failure) = agreed.and_then(|()| history.begin(&open)) {
         give_back(context, dataset);
         windows
             .into_iter()
@@ -279,6 +288,7 @@ fn opening(
             .map(|profile| profile.statistics.counters.clone())
             .unwrap_or_default(),
         profile: survey.profile.clone(),
+        drift: None,
         output,
     }
 }
@@ -385,73 +395,6 @@ async fn conclude(
             }
             Err(failure)
         }
-    }
-}
-
-/// Shows plan and verdict; refuses what is not recommended, unless somebody says otherwise.
-async fn agree(
-    context: &Context,
-    job: &Job,
-    survey: &Survey,
-    dataset: &Dataset,
-    (output, left): (&Path, &Leftovers),
-) -> Result<(), Failure> {
-    // What is kept need not be written again.
-    let kept: u64 = left.intact.iter().map(|chunk| chunk.record.bytes).sum();
-    let free = dataset.free_bytes()?;
-    let free = free.map(|bytes| bytes.saturating_add(kept));
-    let verdict = verdict(&survey.plan, free);
-    let shown = output.display().to_string();
-    let mut document = survey.document(&shown, &verdict, job.notes.clone());
-    document.cost = job
-        .rates
-        .as_ref()
-        .map(|rates| price::document(rates, survey));
-    if job.shown_before {
-        context.printer.show(&[ui::plan::short(&document)]);
-    } else {
-        context.printer.show(&ui::plan::brief(&document));
-        context.printer.show(&[ui::Line::Blank]);
-    }
-    if let Some(age) = job.source.impact.snapshot_age
-        && survey.plan.forecast.duration_s > age.as_secs_f64()
-    {
-        context.printer.warn(&format!(
-            "the run is expected to take {:.0} s, and is stopped when its snapshot is {} s old \
-             (--max-snapshot-age)",
-            survey.plan.forecast.duration_s,
-            age.as_secs()
-        ));
-    }
-    let Verdict::NotRecommended(objection) = verdict else {
-        return Ok(());
-    };
-    let reason = ui::hints::objection(&objection);
-    if job.consent {
-        context
-            .printer
-            .warn(&format!("not recommended, but forced: {reason}"));
-        return Ok(());
-    }
-    let printer = context.printer.clone();
-    let ask = move || Ok(printer.ask("Run it anyway?"));
-    match context.blocking(ask).await? {
-        Some(true) => Ok(()),
-        answer => Err(Failure::new(
-            ExitCode::Refused,
-            format!(
-                "the plan for {} is not recommended",
-                survey.plan.spec.read.relation
-            ),
-            reason,
-            match answer {
-                Some(_) => "nothing was done, as you said",
-                None if job.goal.replays().is_some() => {
-                    "change what the reason names, or pass --yes to run it anyway"
-                }
-                None => "change what the reason names, or pass --force to run it anyway",
-            },
-        )),
     }
 }
 

@@ -296,5 +296,6 @@ fn survivor(at: String, manifest: Manifest) -> RebuiltRun {
         snapshot: manifest.consistency,
         nulled: manifest.nulled,
         window: manifest.extraction_window,
+        drift: manifest.schema_change,
     }
 }

@@ -307,6 +307,7 @@ impl Survey {
             constrained: self.constrained,
             context: &self.circumstances,
             plan: &self.plan,
+            schema_change: None,
             cost: None,
             written: None,
             warnings,

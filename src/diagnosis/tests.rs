@@ -89,6 +89,7 @@ impl Scene {
             constrained: self.fixed,
             replay_of: None,
             resumes: None,
+            drift: None,
             context: None,
             hints: None,
             estimated_cost: None,

@@ -57,6 +57,7 @@ pub(crate) fn row(throughput: f64) -> RunRow {
         finding: None,
         anomaly: None,
         rebuilt_from: None,
+        schema_change: None,
     }
 }
 

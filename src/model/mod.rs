@@ -10,6 +10,7 @@ mod context;
 mod cost;
 mod decisions;
 mod difference;
+mod drift;
 mod fault;
 mod field;
 mod finding;
@@ -51,6 +52,7 @@ pub use context::{
 pub use cost::{Alternative, Comparison, Cost, Extra, Rates};
 pub use decisions::{Both, Decisions};
 pub use difference::{Aspect, Difference};
+pub use drift::{ColumnShape, OnSchemaChange, SchemaChange, SchemaDrift, SchemaWitness};
 pub use fault::{Fault, Recovery, Rule};
 pub use field::{FieldType, TimeUnit, arrow_schema};
 pub use finding::{Action, Anomaly, Category, Direction, Evidence, Finding};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::context::{ExecutionContext, Recorded};
+use super::drift::SchemaDrift;
 use super::finding::{Anomaly, Finding};
 use super::hints::RuntimeContext;
 use super::plan::ExecutionPlan;
@@ -253,6 +254,8 @@ pub struct RunOpen {
     /// The unfinished run that this one goes on with, and what it keeps of it. Such a run never
     /// teaches: it read only a part.
     pub resumes: Option<Resumed>,
+    /// How its columns differ from those of the published run before it, where they do.
+    pub drift: Option<SchemaDrift>,
     /// The source's change counters at planning; none where a given plan was executed.
     pub counters: ChangeCounters,
     /// The profile that the plan was made from, where one was made: key range, size and latency are

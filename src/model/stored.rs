@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::drift::SchemaDrift;
 use super::finding::{Anomaly, Finding};
 use super::plan::{ExecutionPlan, Scheduling, Strategy};
 use super::resume::Resumption;
@@ -152,6 +153,9 @@ pub struct RunRow {
     /// prediction, no process, no chunks and no workers are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuilt_from: Option<String>,
+    /// How its columns differ from those of the published run before it, where they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_change: Option<SchemaDrift>,
 }
 
 impl RunRow {

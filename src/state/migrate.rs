@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("rebuilt.sql"),
     include_str!("resume.sql"),
     include_str!("teachers.sql"),
+    include_str!("drift.sql"),
     include_str!("windows.sql"),
 ];
 

@@ -8,6 +8,7 @@
 mod backup;
 mod benchmark;
 mod check;
+mod drift;
 mod error;
 mod history;
 mod ledger;
@@ -263,6 +264,7 @@ mod tests {
             estimated_cost: None,
             replay_of: None,
             resumes: None,
+            drift: None,
             counters: ChangeCounters(
                 [("n_tup_ins".to_owned(), "7".to_owned())]
                     .into_iter()

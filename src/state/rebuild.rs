@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, named_params};
 
-use super::record::{is_steady, json, scope_id, word};
-use super::{Result, Store, stored_count, stored_float, stored_time};
-use crate::model::{RunId, Scope, SnapshotFacts, Strategy, Teaching, Window};
+use super::record::{is_steady, json, keep_window, scope_id, word};
+use super::{Result, Store, drift, stored_count, stored_float, stored_time};
+use crate::model::{RunId, SchemaDrift, Scope, SnapshotFacts, Strategy, Teaching, Window};
 
 /// A run as a manifest knows it. What only its plan or its process knew is not here.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,8 @@ pub struct RebuiltRun {
     pub nulled: BTreeMap<String, u64>,
     /// The window, where it is one that was extracted.
     pub window: Option<Window>,
+    /// How its columns differed from those of the run before, where they did.
+    pub drift: Option<SchemaDrift>,
 }
 
 impl RebuiltRun {
@@ -154,6 +156,9 @@ fn insert(transaction: &Transaction<'_>, run: &RebuiltRun, now: Timestamp) -> ru
         "INSERT INTO rebuilt (run_id, manifest, rebuilt_at) VALUES (?1, ?2, ?3)",
         (run.id.as_str(), &run.manifest, stored_time(now)),
     )?;
+    if let Some(drift) = &run.drift {
+        drift::insert(transaction, &run.id, drift)?;
+    }
     match &run.window {
         Some(window) => keep_window(transaction, &run.id, window),
         None => Ok(()),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Transaction, TransactionBehavior, named_params};
 use serde::Serialize;
 
-use super::{Result, StateError, Store, resume, stored_count, stored_float, stored_time};
+use super::{Result, StateError, Store, drift, resume, stored_count, stored_float, stored_time};
 use crate::controller::between_runs::State;
 use crate::model::{
     ChunkRecord, ConsistencyLevel, RunClose, RunId, RunOpen, RunStatus, Scope, SnapshotFacts,
@@ -28,6 +28,9 @@ impl Store {
         self.write(|transaction| {
             let scope = scope_id(transaction, &run.scope)?;
             insert_run(transaction, run, scope)?;
+            if let Some(drift) = &run.drift {
+                drift::insert(transaction, &run.id, drift)?;
+            }
             let chunks = run.plan.spec.chunks.len();
             run.resumes.iter().try_for_each(|resumed| {
                 resume::insert_resumption(transaction, &run.id, resumed, chunks)

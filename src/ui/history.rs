@@ -44,7 +44,7 @@ pub struct Entry<'a> {
     /// The last part of its id, which is enough to name it.
     pub tag: &'a str,
     /// What sets it apart: `constrained`, `replayed`, `resumed` (another run's chunks), `gone on with`
-    /// (by another run), `anomaly`, `rebuilt`.
+    /// (by another run), `anomaly`, `schema change` (since the run before), `rebuilt`.
     pub marks: Vec<&'static str>,
     /// Change of the speed since the successful run listed before it, as a fraction; of one table's
     /// runs.
@@ -89,6 +89,7 @@ impl<'a> Entry<'a> {
             ("resumed", run.resumes.is_some()),
             ("gone on with", run.resumed_by.is_some()),
             ("anomaly", run.anomaly.is_some()),
+            ("schema change", run.schema_change.is_some()),
             ("rebuilt", run.rebuilt_from.is_some()),
         ];
         Self {

@@ -10,7 +10,7 @@ use crate::error::Failure;
 use crate::model::{
     Advice, Anomaly, Benchmark, BesideKept, Comparison, ConnectionLoad, Cost, Decisions,
     ExecutionContext, ExecutionPlan, Finding, PointInTime, ProofLevel, Rates, RunId,
-    RuntimeContext, SnapshotFacts, SourceProfile, Window,
+    RuntimeContext, SchemaDrift, SnapshotFacts, SourceProfile, Window,
 };
 
 pub use replay::{GUARANTEE, Measured, OriginalDocument, OutcomeDocument, ReplayDocument};
@@ -66,6 +66,9 @@ pub struct PlanDocument<'a> {
     pub advice: Vec<Advice>,
     /// Whether hints, `--workers` or a given plan shape it, so that a run of it is not learned from.
     pub constrained: bool,
+    /// How its columns differ from those of the published run before, where they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_change: Option<SchemaDrift>,
     /// What it is expected to cost, where rates were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<PriceDocument>,
@@ -191,6 +194,9 @@ pub struct RunDocument {
     /// What a person should know of the window.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// How its columns differ from those of the published run before, where they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_change: Option<SchemaDrift>,
     /// Values written as NULL because their output type cannot hold them, by column.
     pub nulled: BTreeMap<String, u64>,
     /// The run whose plan was executed again, where this is a replay.

@@ -10,6 +10,7 @@ mod cost;
 pub mod diagnose;
 pub mod diff;
 pub mod doctor;
+mod drift;
 pub mod estimate;
 pub mod explain;
 mod glyph;

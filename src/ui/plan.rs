@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Line;
 use super::json::PlanDocument;
 use super::wording::{self, Topic};
-use super::{cost, estimate, hints, table, units};
+use super::{cost, drift, estimate, hints, table, units};
 use crate::model::{
     ExecutionContext, ExecutionPlan, OnUnrepresentable, ReadAs, SourceKind, Strategy, TypeMode,
 };
@@ -40,6 +40,7 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     lines.extend(document.cost.iter().map(cost::expected));
     lines.push(Line::fact("context", context(document.context)));
     lines.push(Line::fact("fingerprint", &plan.fingerprint));
+    lines.extend(document.schema_change.iter().map(drift::fact));
     lines.extend(warnings(document));
     lines.extend(hints::warnings(document));
     lines.push(verdict(document));
@@ -320,6 +321,7 @@ mod tests {
             },
             advice: Vec::new(),
             constrained: false,
+            schema_change: None,
             cost: None,
             plan,
             written: None,

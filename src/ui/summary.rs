@@ -6,7 +6,7 @@ use super::json::{
     BackfillDocument, DemoDocument, KeysDocument, NothingNewDocument, RecountDocument, RunDocument, VerifyDocument,
 };
 use super::wording::finding;
-use super::{Line, cost, resume, table, units, wording};
+use super::{Line, cost, drift, resume, table, units, wording};
 
 /// Most adaptations that are listed; the manifest has them all.
 const ADAPTATIONS_SHOWN: usize = 4;
@@ -58,6 +58,7 @@ pub fn view(run: &RunDocument) -> Vec<Line> {
     ]);
     let window = run.window.iter();
     lines.extend(window.map(|window| Line::fact("window", window.to_string())));
+    lines.extend(run.schema_change.iter().map(drift::fact));
     lines.extend(diagnosis(run));
     lines.extend(run.cost.iter().map(cost::spent));
     lines.extend(nulled(run));
@@ -383,6 +384,7 @@ pub(super) mod tests {
             },
             fingerprint: "f00d".to_owned(),
             window: None,
+            schema_change: None,
             notes: Vec::new(),
             replay_of: None,
             resumed: None,

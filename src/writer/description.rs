@@ -54,6 +54,7 @@ pub(super) fn describe(
         unmarked: evidence.unmarked,
         freshness: Some(freshness(evidence)),
         kept: Vec::new(),
+        schema_change: evidence.drift.cloned(),
         teaching: evidence.teaching.cloned(),
         checksum: String::new(),
     }

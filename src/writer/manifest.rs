@@ -15,7 +15,8 @@ use super::windows::WindowList;
 use super::{PartReceipt, Result, WriteError, names};
 use crate::model::{
     BesideKept, ChunkBounds, Column, FormatOptions, Layout, PointInTime, ProofLevel, Relation,
-    RelationKind, RunId, SnapshotFacts, SourceIdentity, Teaching, TypeMapping, Window, hex,
+    RelationKind, RunId, SchemaDrift, SnapshotFacts, SourceIdentity, Teaching, TypeMapping, Window,
+    hex,
 };
 
 /// The version of the manifest that this program writes; it reads no newer one.
@@ -86,6 +87,9 @@ pub struct Manifest {
     pub freshness: Option<String>,
     /// Earlier runs that stay readable (`--layout runs --keep N`), newest first.
     pub kept: Vec<RunId>,
+    /// How the columns differ from those of the published run before, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_change: Option<SchemaDrift>,
     /// What a lost history is rebuilt from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teaching: Option<Teaching>,

@@ -9,6 +9,7 @@ mod dictionary;
 mod error;
 mod folder;
 mod format;
+pub mod latest;
 mod leftovers;
 mod location;
 pub mod manifest;

@@ -31,7 +31,7 @@ use super::{PartReceipt, Result, Sink, WriteError, names, proof};
 use crate::clock::SharedClock;
 use crate::model::{
     ChunkBounds, ChunkRecord, ExecutionPlan, FinishedChunk, FormatOptions, KeySum, Layout,
-    PointInTime, RunId, SnapshotFacts, Teaching, arrow_schema,
+    PointInTime, RunId, SchemaDrift, SnapshotFacts, Teaching, arrow_schema,
 };
 
 /// The memory of one writer.
@@ -75,6 +75,8 @@ pub struct Evidence<'a> {
     pub counted_kept: &'a BTreeMap<u32, u64>,
     /// Of a window, rows without a value in its column, as the snapshot counts them.
     pub unmarked: Option<u64>,
+    /// How the columns differ from those of the published run before, where they do.
+    pub drift: Option<&'a SchemaDrift>,
     /// When the run started.
     pub started_at: Timestamp,
     /// Now.
@@ -132,7 +134,7 @@ pub(super) trait Arrangement: Send {
     fn can_leave(&self) -> bool {
         false
     }
-    /// Leaves the finished files to another run, and nothing else.
+    /// Leaves the finished files alone to another run.
     fn leave(&mut self) -> Result<()> {
         self.discard()
     }
@@ -287,8 +289,7 @@ impl Dataset {
         self.clock = Some(clock);
     }
 
-    /// Whether finished files can be left to another run: not on Azure, which does not tell which pieces
-    /// of a file it has.
+    /// Whether finished files can be left to another run: not on Azure, which does not tell a file's pieces.
     pub fn can_leave(&self) -> bool {
         self.arrangement.can_leave()
     }
@@ -451,8 +452,7 @@ impl Dataset {
         self.arrangement.leave()
     }
 
-    /// Gives the dataset up: removes what was staged and releases the lock. The old version is as
-    /// it was.
+    /// Gives the dataset up: removes what was staged, releases the lock; the old version is as it was.
     pub fn abandon(mut self) -> Result<()> {
         let outcome = self.arrangement.discard();
         drop(self.lock);

@@ -234,6 +234,7 @@ impl Read {
             adaptations: &[],
             nulled: &self.nulled,
             points: &[],
+            drift: None,
             counted_kept: &BTreeMap::new(),
             unmarked: None,
             started_at: now,

@@ -107,7 +107,7 @@ impl WindowList {
         }
     }
 
-    fn read(bytes: &[u8], shown: &str) -> Result<Self> {
+    pub(super) fn read(bytes: &[u8], shown: &str) -> Result<Self> {
         Self::parse(bytes).map_err(|why| WriteError::Manifest {
             path: shown.to_owned(),
             why: format!("{}: {why}", names::MANIFEST),

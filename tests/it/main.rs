@@ -30,6 +30,7 @@ mod diagnosis; // What runs are put down to, by causes that are brought about.
 mod diff; // What changed between two runs.
 mod docs; // README.md says what --help says, and back.
 mod doctor; // What would stand in a run's way, and the fix that helps.
+mod drift; // Columns that changed since the last published run.
 mod explain; // Runs explained and measured from the store alone.
 mod faults; // What goes wrong outside, and what is done about it.
 mod first_release; // Files of the first version.

@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "diagnosis",
     "cost",
     "diff",
+    "drift",
     "metrics",
     "report",
 ];
@@ -37,6 +38,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("diagnosis", PURE),
     ("cost", PURE),
     ("diff", &["model"]),
+    ("drift", &["model"]),
     ("metrics", &["model"]),
     ("source", &["model", "clock"]),
     ("profiler", &["model", "source", "clock"]),

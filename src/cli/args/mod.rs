@@ -3,6 +3,7 @@
 //! Flags that several commands share are groups, defined once and flattened. What a flag means
 //! together with environment and files is settled in [`super::settings`].
 
+mod drift;
 mod groups;
 mod help;
 mod parse;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::estimator::curve::GRID;
 
+pub use drift::DriftArgs;
 pub use groups::{
     Common, CostArgs, FormatArgs, HintArgs, ObjectStoreArgs, OutputArgs, ProofName, RunSelector,
     SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
@@ -161,6 +163,9 @@ pub struct RunArgs {
     /// State.
     #[command(flatten)]
     pub state: StateArgs,
+    /// Drift.
+    #[command(flatten)]
+    pub drift: DriftArgs,
     /// Run although the plan's verdict is NOT RECOMMENDED
     #[arg(long, help_heading = "Safety")]
     pub force: bool,

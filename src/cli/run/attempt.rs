@@ -286,6 +286,7 @@ impl Attempt {
             plan: &survey.plan,
             snapshot: &snapshot,
             points: &points,
+            drift: open.drift.as_ref(),
             receipts: &receipts,
             chunks: &chunks,
             nulled: &self.nulled(),

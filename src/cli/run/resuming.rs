@@ -79,6 +79,7 @@ pub(super) fn job(context: &Context, args: &RunArgs, run: &str) -> Result<Job, F
         shown_before: false,
         wait: args.wait.unwrap_or_default(),
         discard: false,
+        on_schema_change: args.drift.on_schema_change,
         goal: Goal::Given(Box::new(Given {
             origin: Origin::Resume(Unfinished {
                 output: row.output.clone(),
