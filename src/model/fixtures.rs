@@ -31,6 +31,7 @@ pub(crate) fn row(throughput: f64) -> RunRow {
         replay_of: None,
         resumes: None,
         resumed_by: None,
+        window: None,
         output: "out".to_owned(),
         predicted: Predicted {
             rows: 1,

@@ -11,6 +11,7 @@ use super::plan::{ExecutionPlan, Scheduling, Strategy};
 use super::resume::Resumption;
 use super::run::{ChangeCounters, ChunkRecord, RunId, RunStatus, WorkerRecord};
 use super::snapshot::SnapshotFacts;
+use super::window::Window;
 
 /// What a plan predicted, as its run's row has it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
