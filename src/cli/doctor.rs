@@ -28,6 +28,7 @@ pub(super) async fn command(context: &Context, args: &DoctorArgs) -> Result<Exit
         lock_wait: source.lock_wait,
         allow_row_security: source.allow_row_security,
     };
+    survey::caution(context, &source);
     context.printer.detail("looking at the source");
     let looking = async {
         let options = source.connect(None, context.clock.clone());

@@ -1,12 +1,13 @@
 //! The command line: words in, exit code out.
 //!
-//! [`args`] is the syntax, [`settings`] what flags, environment and defaults mean together; each
+//! [`args`] is the syntax, `config` what a file adds to the words, [`settings`] what flags, environment and defaults mean together; each
 //! command is a file of its own, and what they share is in `context`, `survey`, `history`
 //! and, for those that look back, `postmortem`.
 
 pub mod args;
 mod benchmark;
 mod budget;
+mod config;
 mod context;
 mod dataset;
 mod demo;
@@ -31,10 +32,10 @@ mod survey;
 
 use std::ffi::OsString;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
-use self::args::{Cli, Command};
+use self::args::{Cli, Command, ConfigCommand};
+use self::config::{Refusal, Settled};
 use self::context::Context;
 use self::settings::Environment;
 use crate::error::{ExitCode, Failure};
@@ -48,18 +49,23 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(failure) => return end(&Printer::new(early_manner(&words, false)), Err(failure)),
     };
     let no_color = environment.get("NO_COLOR").is_some();
-    match Cli::try_parse_from(&words) {
-        Ok(cli) => {
+    match config::settle(&words, &environment) {
+        Ok(Settled { cli, origins }) => {
             let printer = Printer::new(Manner {
-                json: cli.common.json,
+                json: cli.common.json || cli.command.wants_json(),
                 quiet: cli.common.quiet,
                 verbose: cli.common.verbose,
                 no_color,
             });
-            let result = panics::caught(|| execute(cli.command, &printer, environment));
-            end(&printer, result)
+            let result = panics::caught(|| execute(cli, &printer, environment));
+            end(&printer, result.map_err(|failure| origins.explain(failure)))
         }
-        Err(error) => refuse(&Printer::new(early_manner(&words, no_color)), &error),
+        Err(Refusal::Syntax(error)) => {
+            refuse(&Printer::new(early_manner(&words, no_color)), &error)
+        }
+        Err(Refusal::Failure(failure)) => {
+            end(&Printer::new(early_manner(&words, no_color)), Err(failure))
+        }
     }
 }
 
@@ -148,11 +154,7 @@ fn usage_line<'a>(details: &[&'a str]) -> Option<&'a str> {
 
 /// Executes a command. One that is a judgement, such as `inspect`, exits with it; others succeed or
 /// fail.
-fn execute(
-    command: Command,
-    printer: &Printer,
-    environment: Environment,
-) -> Result<ExitCode, Failure> {
+fn execute(cli: Cli, printer: &Printer, environment: Environment) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         // One for the main flow, one for signals; workers bring threads of their own.
         .worker_threads(2)
@@ -169,7 +171,7 @@ fn execute(
     let result = runtime.block_on(async {
         let context = Context::new(printer.clone(), environment)?;
         let mut exit = ExitCode::Success;
-        let result = match command {
+        let result = match cli.command {
             Command::Run(args) => run::command(&context, &args).await,
             Command::Replay(args) => replay::command(&context, &args).await,
             Command::Plan(args) => plan::command(&context, &args).await,
@@ -192,6 +194,9 @@ fn execute(
             Command::History(args) => postmortem::history::command(&context, &args),
             Command::Diagnose(args) => postmortem::diagnose::command(&context, &args),
             Command::State(args) => state::command(&context, &args).await,
+            Command::Config(ConfigCommand::Show(args)) => {
+                config::show(&context, &cli.config, &args)
+            }
             Command::Inspect(args) => {
                 postmortem::inspect::command(&context, &args).map(|judged| exit = judged)
             }
@@ -209,6 +214,7 @@ mod tests {
 
     #[test]
     fn claps_messages_become_failures() {
+        use clap::Parser;
         let error = Cli::try_parse_from(["ixtract", "run", "t", "--worker", "2"]);
         let failure = usage(&error.expect_err("no such flag").render().to_string());
         assert_eq!(failure.what, "unexpected argument '--worker' found");

@@ -1,5 +1,5 @@
 //! From raw flags to settled values: a flag wins over the environment, the environment over a
-//! default.
+//! default. What a configuration file says is among the flags by now (`super::config`).
 //!
 //! This is the only reader of the process's environment; everything below takes an
 //! [`Environment`], so that precedence is tested without touching the process.
@@ -14,6 +14,7 @@ mod place;
 mod store;
 mod template;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ use crate::model::{
     RunId, RunRequest, Selection, SourceIdentity, TypeOptions, TypeOverride, WorkOptions,
 };
 use crate::source::ConnectOptions;
+use crate::source::secrets::PasswordSource;
 use crate::writer::store::Address;
 
 /// Everything about the source, settled.
@@ -90,6 +92,21 @@ impl SourceSettings {
                 snapshot_age: args.max_snapshot_age.map(Duration::from_secs),
             },
             allow_row_security: args.allow_row_security,
+        })
+    }
+
+    /// What a person should know of the secrets, where there is anything.
+    pub fn caution(&self) -> Option<String> {
+        let PasswordSource::File(path) = &self.place.password else {
+            return None;
+        };
+        let metadata = std::fs::metadata(path).ok()?;
+        let open = metadata.is_file() && metadata.permissions().mode() & 0o004 != 0;
+        open.then(|| {
+            format!(
+                "everybody on this machine may read the password file {}; chmod 600 keeps others out",
+                path.display()
+            )
         })
     }
 

@@ -67,9 +67,17 @@ pub(super) async fn connect(
     settings: &SourceSettings,
     run: Option<RunId>,
 ) -> Result<Arc<dyn Source>, Failure> {
+    caution(context, settings);
     let options = settings.connect(run, context.clock.clone());
     context.printer.detail("connecting");
     context.interrupt.or(source::connect(options)).await
+}
+
+/// Says what a person should know of the secrets, once.
+pub(super) fn caution(context: &Context, settings: &SourceSettings) {
+    if let Some(text) = settings.caution() {
+        context.printer.warn_once(&text);
+    }
 }
 
 /// What of which table is to be profiled.

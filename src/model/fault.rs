@@ -17,6 +17,8 @@ pub enum Fault {
     RecoveryConflict,
     /// A deadlock, or another conflict that passes.
     Deadlock,
+    /// A cloud is moving its database, or says that too much is asked of it.
+    Throttled,
     /// A statement took longer than allowed, or was cancelled by somebody.
     Timeout,
     /// The server has no session left.
@@ -97,11 +99,12 @@ pub struct Rule {
 
 impl Fault {
     /// All, in the table's order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Unreachable,
         Self::ConnectionLost,
         Self::RecoveryConflict,
         Self::Deadlock,
+        Self::Throttled,
         Self::Timeout,
         Self::TooManyConnections,
         Self::Locked,
@@ -156,6 +159,12 @@ impl Fault {
                 Rejoin,
                 X::TryLater,
                 "run again when no schema change is under way on the table",
+            ),
+            Self::Throttled => row(
+                "a cloud is moving or waking the database, or says that too much is asked of it",
+                Rejoin,
+                X::TryLater,
+                "run again in a few minutes, with fewer --workers where it comes again",
             ),
             Self::Timeout => row(
                 "a statement took longer than the server, the role or we allow, or somebody cancelled it",
@@ -291,6 +300,30 @@ impl Fault {
         }
     }
 
+    /// The error numbers by which SQL Server and Azure SQL say so.
+    pub fn sqlserver_errors(self) -> &'static [u32] {
+        match self {
+            Self::ConnectionLost => &[64, 233, 596, 6005, 6006, 10053, 10054, 10060, 17142],
+            Self::Deadlock => &[1205, 3960],
+            Self::Throttled => &[615, 4221, 40197, 40501, 40540, 40613, 49918, 49919, 49920],
+            Self::TooManyConnections => &[10928, 10929, 17300, 17809, 18461],
+            Self::Locked => &[1222],
+            // No memory, no locks, a full tempdb or log; and the sessions that Azure ends for it.
+            Self::Exhausted => &[
+                701, 802, 1101, 1105, 1204, 8645, 8651, 9002, 40549, 40550, 40551, 40552, 40553,
+            ],
+            // The versions of rows that the snapshot stands on are gone.
+            Self::SnapshotLost => &[3958, 3959, 3966, 3967],
+            Self::Changed => &[3961],
+            // Rights first, then logins: wrong, disabled, locked, expired, or kept out by a firewall.
+            Self::Denied => &[
+                229, 230, 262, 297, 300, 371, 916, 15247, 18451, 18452, 18456, 18470, 18486, 18487,
+                18488, 40532, 40615, 40914, 47073,
+            ],
+            _ => &[],
+        }
+    }
+
     /// The result codes by which SQLite says so.
     pub fn sqlite_codes(self) -> &'static [&'static str] {
         match self {
@@ -311,6 +344,12 @@ impl Fault {
     /// The fault of an error number of MySQL or MariaDB.
     pub fn of_mysql(number: u16) -> Option<Self> {
         let says = |fault: &Self| fault.mysql_errors().contains(&number);
+        Self::ALL.into_iter().find(says)
+    }
+
+    /// The fault of an error number of SQL Server.
+    pub fn of_sqlserver(number: u32) -> Option<Self> {
+        let says = |fault: &Self| fault.sqlserver_errors().contains(&number);
         Self::ALL.into_iter().find(says)
     }
 
@@ -349,7 +388,10 @@ mod tests {
         assert_eq!(all.len(), Fault::ALL.len());
         let states = Fault::ALL.iter().flat_map(|fault| fault.sqlstates());
         let numbers = Fault::ALL.iter().flat_map(|fault| fault.mysql_errors());
+        let others = Fault::ALL.iter().flat_map(|fault| fault.sqlserver_errors());
         let (states, numbers): (Vec<_>, Vec<_>) = (states.collect(), numbers.collect());
+        let others: Vec<_> = others.collect();
+        assert_eq!(others.iter().collect::<BTreeSet<_>>().len(), others.len());
         assert_eq!(states.iter().collect::<BTreeSet<_>>().len(), states.len());
         assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), numbers.len());
         for fault in Fault::ALL {
@@ -358,6 +400,9 @@ mod tests {
             }
             for number in fault.mysql_errors() {
                 assert_eq!(Fault::of_mysql(*number), Some(fault));
+            }
+            for number in fault.sqlserver_errors() {
+                assert_eq!(Fault::of_sqlserver(*number), Some(fault));
             }
         }
         assert_eq!(Fault::of_sqlstate("08006"), Some(Fault::ConnectionLost));

@@ -86,8 +86,15 @@ fn is_exact(kind: SourceKind, column: &Column) -> bool {
             "text" => text,
             _ => false,
         },
-        // Its digests are not asked for yet.
-        SourceKind::SqlServer => false,
+        // Its digest of text is that of the column's own character set, which is none of a file's.
+        SourceKind::SqlServer => match base {
+            "tinyint" | "smallint" | "int" | "bigint" => whole,
+            "guid" => text || column.field == FieldType::Uuid,
+            "date" => column.field == FieldType::Date,
+            "money" => is_decimal(&column.field, Some("(19,4)")),
+            "smallmoney" => is_decimal(&column.field, Some("(10,4)")),
+            _ => is_decimal(&column.field, base.strip_prefix("decimal")),
+        },
     }
 }
 

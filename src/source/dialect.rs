@@ -5,6 +5,7 @@
 
 use thiserror::Error;
 
+use super::spelt::{self, Spelling};
 use crate::model::{BlockRange, ChunkBounds, Key, KeyOrder, KeyRange, KeyValue, Relation};
 
 /// The SQL spelling of a database family.
@@ -75,28 +76,7 @@ impl Dialect {
         bounds: &ChunkBounds,
         key: Option<&Key>,
     ) -> Result<Option<String>, DialectError> {
-        match bounds {
-            ChunkBounds::All => Ok(None),
-            ChunkBounds::KeyNull => {
-                let key = key.ok_or(DialectError::NoKey)?;
-                Ok(Some(format!("{} IS NULL", quote_identifier(&key.column))))
-            }
-            ChunkBounds::Key(range) => {
-                let key = key.ok_or(DialectError::NoKey)?;
-                let predicate = if key.is_integer() {
-                    self.integer_range(key, range)
-                } else {
-                    self.range(key, range)
-                };
-                predicate.map(Some)
-            }
-            ChunkBounds::Blocks(range) | ChunkBounds::LeafBlocks { blocks: range, .. } => {
-                match self {
-                    Self::PostgreSql => Ok(block_range(range)),
-                    Self::Sqlite => Err(DialectError::NoBlocks),
-                }
-            }
-        }
+        spelt::predicate(&mut { self }, bounds, key)
     }
 
     /// Whether a range's bounds ascend, as a question for the server; `None` where we know it, and
@@ -106,160 +86,56 @@ impl Dialect {
     /// # Errors
     /// [`DialectError::Misfit`].
     pub fn ascends(self, key: &Key, range: &KeyRange) -> Result<Option<String>, DialectError> {
-        let (Some(lower), Some(upper)) = (&range.lower, &range.upper) else {
-            return Ok(None);
-        };
-        if key.is_integer() {
-            return Ok(None);
-        }
-        let lower = row(&self.literals(key, lower)?);
-        let upper = row(&self.literals(key, upper)?);
-        Ok(Some(format!(
-            "{lower} {} {upper}",
-            self.comparison(key, "<")
-        )))
-    }
-
-    /// A range of an integer key. NULL keys are in no range, so a range that is open at both ends
-    /// says so; a bound that no 64-bit key can reach is not written, because a literal beyond 64 bits
-    /// would turn the comparison into one that no index serves.
-    fn integer_range(self, key: &Key, range: &KeyRange) -> Result<String, DialectError> {
-        let column = quote_identifier(&key.column);
-        let int = |bound: &Option<KeyValue>| match bound {
-            None => Ok(None),
-            Some(bound) => bound.as_int().map(Some).ok_or_else(|| misfit(bound, key)),
-        };
-        let mut parts = Vec::with_capacity(2);
-        if let Some(lower) = int(&range.lower)? {
-            match i64::try_from(lower) {
-                Ok(lower) => parts.push(format!(
-                    "{column} {} {}",
-                    self.operator(">="),
-                    self.integer(lower)
-                )),
-                Err(_) if lower > 0 => return Ok("false".to_owned()),
-                Err(_) => {}
-            }
-        }
-        if let Some(upper) = int(&range.upper)? {
-            match i64::try_from(upper) {
-                Ok(upper) => parts.push(format!(
-                    "{column} {} {}",
-                    self.operator("<"),
-                    self.integer(upper)
-                )),
-                Err(_) if upper < 0 => return Ok("false".to_owned()),
-                Err(_) => {}
-            }
-        }
-        if parts.is_empty() {
-            Ok(format!("{column} IS NOT NULL"))
-        } else {
-            Ok(parts.join(" AND "))
-        }
-    }
-
-    /// A range of a key that the server orders: in any total order exactly the rows from `lower` on
-    /// that are below `upper`, column after column.
-    ///
-    /// Columns in which both bounds are alike are compared for equality: it means the same, and the
-    /// server's planner then knows how few rows there are.
-    fn range(self, key: &Key, range: &KeyRange) -> Result<String, DialectError> {
-        let columns: Vec<String> = key
-            .columns()
-            .map(|(name, _)| quote_identifier(name))
-            .collect();
-        let literals = |bound: &Option<KeyValue>| {
-            bound
-                .as_ref()
-                .map(|bound| self.literals(key, bound))
-                .transpose()
-        };
-        let (lower, upper) = (literals(&range.lower)?, literals(&range.upper)?);
-        let fixed = match (&lower, &upper) {
-            (Some(lower), Some(upper)) => {
-                let alike = lower
-                    .iter()
-                    .zip(upper)
-                    .take_while(|(one, other)| one == other);
-                // Bounds that are alike throughout hold nothing between them.
-                alike.count().min(columns.len() - 1)
-            }
-            _ => 0,
-        };
-        let mut parts: Vec<String> = lower
-            .iter()
-            .flat_map(|lower| columns.iter().zip(lower).take(fixed))
-            .map(|(column, value)| format!("{column} {} {value}", self.comparison(key, "=")))
-            .collect();
-        let side = |operator: &str, values: &Vec<String>| {
-            format!(
-                "{} {} {}",
-                row(&columns[fixed..]),
-                self.comparison(key, operator),
-                row(&values[fixed..])
-            )
-        };
-        parts.extend(lower.as_ref().map(|lower| side(">=", lower)));
-        parts.extend(upper.as_ref().map(|upper| side("<", upper)));
-        if parts.is_empty() {
-            parts.extend(columns.iter().map(|column| format!("{column} IS NOT NULL")));
-        }
-        Ok(parts.join(" AND "))
-    }
-
-    /// A bound as one literal a column.
-    fn literals(self, key: &Key, bound: &KeyValue) -> Result<Vec<String>, DialectError> {
-        let columns: Vec<(&str, &KeyOrder)> = key.columns().collect();
-        if bound.parts().len() != columns.len() {
-            return Err(misfit(bound, key));
-        }
-        bound
-            .parts()
-            .iter()
-            .zip(columns)
-            .map(|(value, (_, order))| self.literal(value, order).ok_or_else(|| misfit(bound, key)))
-            .collect()
-    }
-
-    /// A value as a literal of exactly its type, in exactly its collation.
-    fn literal(self, value: &KeyValue, order: &KeyOrder) -> Option<String> {
-        match (value, order) {
-            (KeyValue::Int(value), KeyOrder::Integer) => {
-                i64::try_from(*value).ok().map(|value| self.integer(value))
-            }
-            (
-                value,
-                KeyOrder::Server {
-                    cast, collation, ..
-                },
-            ) => {
-                let literal = match self {
-                    Self::PostgreSql => cast.as_ref().zip(as_text(value)).map(|(cast, text)| {
-                        format!("{}::{cast}", quote_literal(self, text).trim_start())
-                    }),
-                    Self::Sqlite => stored(value),
-                }?;
-                let collate = collation
-                    .as_ref()
-                    .map_or_else(String::new, |collation| format!(" COLLATE {collation}"));
-                Some(format!("{literal}{collate}"))
-            }
-            (_, KeyOrder::Integer) => None,
-        }
+        spelt::ascends(&mut { self }, key, range)
     }
 
     /// A comparison. In PostgreSQL an operator is found by the search path, which is the role's where
     /// there is a filter of the user's.
-    fn operator(self, symbol: &str) -> String {
+    fn plain_operator(self, symbol: &str) -> String {
         match self {
             Self::PostgreSql => format!("OPERATOR(pg_catalog.{symbol})"),
             Self::Sqlite => symbol.to_owned(),
         }
     }
+}
 
-    /// A comparison of a key's columns, of which those of a key of several are all the server's own.
-    fn comparison(self, key: &Key, symbol: &str) -> String {
+impl Spelling for Dialect {
+    const NEVER: &'static str = "false";
+
+    fn column(&self, name: &str) -> String {
+        quote_identifier(name)
+    }
+
+    /// PostgreSQL reads `-9223372036854775808` as the negation of a numeric, so there the sign goes inside
+    /// a typed literal.
+    fn integer(&mut self, value: i128) -> String {
+        match self {
+            Self::PostgreSql => format!("'{value}'::pg_catalog.int8"),
+            Self::Sqlite => value.to_string(),
+        }
+    }
+
+    fn typed(&mut self, value: &KeyValue, order: &KeyOrder) -> Option<String> {
+        let KeyOrder::Server {
+            cast, collation, ..
+        } = order
+        else {
+            return None;
+        };
+        let literal = match self {
+            Self::PostgreSql => cast
+                .as_ref()
+                .zip(as_text(value))
+                .map(|(cast, text)| format!("{}::{cast}", quote_literal(*self, text).trim_start())),
+            Self::Sqlite => stored(value),
+        }?;
+        let collate = collation
+            .as_ref()
+            .map_or_else(String::new, |collation| format!(" COLLATE {collation}"));
+        Some(format!("{literal}{collate}"))
+    }
+
+    fn operator(&self, key: &Key, symbol: &str) -> String {
         match (&key.order, self) {
             (
                 KeyOrder::Server {
@@ -268,16 +144,23 @@ impl Dialect {
                 },
                 Self::PostgreSql,
             ) => format!("OPERATOR({schema}.{symbol})"),
-            _ => self.operator(symbol),
+            _ => self.plain_operator(symbol),
         }
     }
 
-    /// An integer literal. PostgreSQL reads `-9223372036854775808` as the negation of a numeric, so
-    /// there the sign goes inside a typed literal.
-    fn integer(self, value: i64) -> String {
+    fn compared(&self, key: &Key, left: &[String], symbol: &str, right: &[String]) -> String {
+        format!(
+            "{} {} {}",
+            row(left),
+            self.operator(key, symbol),
+            row(right)
+        )
+    }
+
+    fn blocks(&self, range: &BlockRange) -> Result<Option<String>, DialectError> {
         match self {
-            Self::PostgreSql => format!("'{value}'::pg_catalog.int8"),
-            Self::Sqlite => value.to_string(),
+            Self::PostgreSql => Ok(block_range(range)),
+            Self::Sqlite => Err(DialectError::NoBlocks),
         }
     }
 }
@@ -311,10 +194,6 @@ pub(super) fn stored(value: &KeyValue) -> Option<String> {
         },
         KeyValue::Tuple(_) => None,
     }
-}
-
-fn misfit(bound: &KeyValue, key: &Key) -> DialectError {
-    DialectError::Misfit(bound.to_string(), key.to_string())
 }
 
 /// One term, or a row of several.
@@ -414,7 +293,7 @@ mod tests {
             sql(&ChunkBounds::Blocks(blocks)),
             "ctid OPERATOR(pg_catalog.<) '(9,0)'::pg_catalog.tid"
         );
-        assert_eq!(Dialect::Sqlite.operator("<"), "<");
+        assert_eq!(Dialect::Sqlite.operator(&key(), "<"), "<");
     }
 
     #[test]

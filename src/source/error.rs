@@ -149,6 +149,14 @@ pub enum SourceError {
         /// What helps against this kind of conflict.
         remedy: String,
     },
+    /// A cloud is moving the database, or asks for less.
+    #[error("{target} is not ready to answer")]
+    Throttled {
+        /// `host:port`.
+        target: String,
+        /// The server's words.
+        why: String,
+    },
     /// A time limit of the server or of ours was reached.
     #[error("reading {object} took longer than allowed")]
     Timeout {
@@ -172,6 +180,8 @@ pub enum SourceError {
         object: String,
         /// Why.
         why: String,
+        /// What the last session died of, where that is known: what helps is what helps against it.
+        cause: Option<Fault>,
     },
     /// The relation, or the file, was not the same at the end as at the beginning.
     #[error("{object} was changed while it was read")]
@@ -288,6 +298,7 @@ impl SourceError {
             Self::ConnectionLost { .. } => Fault::ConnectionLost,
             Self::RecoveryConflict { .. } => Fault::RecoveryConflict,
             Self::Conflict { .. } => Fault::Deadlock,
+            Self::Throttled { .. } => Fault::Throttled,
             Self::Timeout { .. } => Fault::Timeout,
             Self::TooManyConnections { .. } => Fault::TooManyConnections,
             Self::Locked { .. } => Fault::Locked,
@@ -327,11 +338,17 @@ impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Failure {
         use SourceError as E;
         let what = error.to_string();
-        let rule = error.fault().map(Fault::rule);
+        let rule = match &error {
+            E::SnapshotLost {
+                cause: Some(cause), ..
+            } => Some(cause.rule()),
+            error => error.fault().map(Fault::rule),
+        };
         let (why, fix, exit) = match error {
             E::Unreachable { why, .. }
             | E::ConnectionLost { why, .. }
             | E::RecoveryConflict { why, .. }
+            | E::Throttled { why, .. }
             | E::Timeout { why, .. }
             | E::TooManyConnections { why, .. }
             | E::Locked { why, .. }

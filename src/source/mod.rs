@@ -10,6 +10,7 @@ mod convert;
 pub mod dialect;
 mod error;
 mod examination;
+mod frozen;
 mod indexes;
 mod ledger;
 mod mark;

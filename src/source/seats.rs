@@ -7,6 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Mutex as Lock, OwnedMutexGuard};
 
+use super::SourceError;
+use crate::error::Failure;
+use crate::model::Fault;
+
 /// A connection that a session reads on.
 #[async_trait]
 pub(super) trait Line: Send + 'static {
@@ -28,6 +32,8 @@ pub(super) struct Seats<L> {
     /// Connections that were dropped in the middle of an answer: a server that works on something
     /// does not notice that nobody listens any more.
     dropped: Mutex<Vec<u32>>,
+    /// What the last session was lost of.
+    cause: Mutex<Option<(Fault, String)>>,
 }
 
 /// A session, and whether it is still there.
@@ -82,6 +88,7 @@ impl<L: Line> Seats<L> {
             free: Mutex::new(free),
             all: Mutex::new(all),
             dropped: Mutex::default(),
+            cause: Mutex::default(),
         }
     }
 
@@ -124,6 +131,19 @@ impl<L: Line> Seats<L> {
         if let Some(link) = held.take() {
             unpoisoned(&self.dropped).push(link.id());
         }
+    }
+
+    /// Remembers what a session is lost of.
+    pub(super) fn note(&self, error: &SourceError) {
+        if let Some(fault) = error.fault() {
+            let why = Failure::from(error.clone()).why;
+            *unpoisoned(&self.cause) = Some((fault, why));
+        }
+    }
+
+    /// What the last session was lost of, where the world was at fault.
+    pub(super) fn cause(&self) -> Option<(Fault, String)> {
+        unpoisoned(&self.cause).clone()
     }
 
     /// Whether any session is left.

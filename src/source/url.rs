@@ -90,6 +90,18 @@ pub enum Address {
     Sqlite(PathBuf),
 }
 
+impl Address {
+    /// Whether a password is written in it.
+    pub fn has_password(&self) -> bool {
+        match self {
+            Self::Postgres(address) => address.password.is_some(),
+            Self::Mysql(address) => address.password.is_some(),
+            Self::SqlServer(address) => address.password.is_some(),
+            Self::Sqlite(_) => false,
+        }
+    }
+}
+
 /// The parts of a PostgreSQL URL that were written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PostgresAddress {

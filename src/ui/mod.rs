@@ -6,6 +6,7 @@
 //! reasons become sentences, [`json`] holds the documents of `--json`.
 
 pub mod benchmark;
+pub mod config;
 mod cost;
 pub mod diagnose;
 pub mod diff;

@@ -3,6 +3,7 @@
 //! A reader that goes away (`ixtract files DIR | head`) ends the output quietly. Any other failure
 //! to write is kept for [`Printer::finish`], because a result that did not arrive is no success.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,6 +44,8 @@ struct Shared {
     bar: Option<ProgressBar>,
     /// The reader of stdout has gone.
     stdout_closed: bool,
+    /// What was warned of once.
+    warned: BTreeSet<String>,
     /// The first failure to write to stdout.
     failed: Option<String>,
 }
@@ -122,6 +125,13 @@ impl Printer {
     pub fn warn(&self, text: &str) {
         let label = paint("warning:", YELLOW, self.stderr_colour);
         self.stderr(&format!("{label} {}", clean(text)));
+    }
+
+    /// A warning that one command gives once, however often there is reason to.
+    pub fn warn_once(&self, text: &str) {
+        if self.shared().warned.insert(text.to_owned()) {
+            self.warn(text);
+        }
     }
 
     /// A failure: three lines on stderr, and the document of `--json` on stdout.

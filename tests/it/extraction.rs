@@ -107,6 +107,32 @@ impl Extraction {
     }
 }
 
+/// A database whose rows another client reads as texts.
+pub(crate) trait Queried {
+    fn url(&self) -> String;
+    fn select(&self, sql: &str) -> Vec<Row>;
+}
+
+/// Extracts a table by its key in many chunks, and compares; says how many chunks the plan had.
+#[track_caller]
+pub(crate) fn expect_every_row(database: &impl Queried, table: &str, columns: &str) -> usize {
+    let extraction = Extraction::new(database.url(), table);
+    let options = ["--workers", "3", "--chunk-rows", "100", "--chunking", "key"];
+    extraction.run(&options).expect_code(0);
+    // A file a chunk.
+    let chunks = extraction.manifest()["files"]
+        .as_array()
+        .map_or(0, Vec::len);
+    let mut expected = database.select(&format!("SELECT {columns} FROM {table}"));
+    expected.sort_by_cached_key(sort_key);
+    assert_eq!(extraction.rows(), expected, "{table}");
+    chunks
+}
+
+/// Digits for making rows with, on servers that cannot count.
+pub(crate) const DIGITS: &str = "CREATE TABLE digits (d INT PRIMARY KEY);
+    INSERT INTO digits VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9);";
+
 /// A row's place among others: by its first value, as a number where it is one.
 pub(crate) fn sort_key(row: &Row) -> (i128, Row) {
     let number = row.first().and_then(|first| first.as_deref()?.parse().ok());

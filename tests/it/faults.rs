@@ -10,8 +10,8 @@ use crate::servers::{Address, PrivatePostgres, Session};
 /// The table as `docs/faults.md` is to hold it.
 fn table() -> String {
     let header = "\
-| what happens | PostgreSQL | MySQL, MariaDB | SQLite | a run | chunks kept | else exit | what helps |
-|---|---|---|---|---|---|---|---|
+| what happens | PostgreSQL | MySQL, MariaDB | SQL Server | SQLite | a run | chunks kept | else exit | what helps |
+|---|---|---|---|---|---|---|---|---|
 ";
     let rows = Fault::ALL.into_iter().map(|fault| {
         let rule = fault.rule();
@@ -26,6 +26,8 @@ fn table() -> String {
         };
         let states = codes(fault.sqlstates().iter().map(state).collect());
         let numbers = codes(fault.mysql_errors().iter().map(u16::to_string).collect());
+        let others = fault.sqlserver_errors().iter().map(u32::to_string);
+        let others = codes(others.collect());
         let results = codes(
             fault
                 .sqlite_codes()
@@ -34,7 +36,7 @@ fn table() -> String {
                 .collect(),
         );
         format!(
-            "| {} | {states} | {numbers} | {results} | {} | {} | {} | {} |\n",
+            "| {} | {states} | {numbers} | {others} | {results} | {} | {} | {} | {} |\n",
             rule.what,
             rule.recovery.words(),
             if rule.keeps { "yes" } else { "no" },

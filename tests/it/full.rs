@@ -13,7 +13,7 @@ use crate::servers::{Postgres, postgres};
 
 /// Runs with a full proof in several chunks and every format; gives the last manifest's proof.
 #[track_caller]
-fn prove(extraction: &Extraction, rows: u64) -> Value {
+pub(crate) fn prove(extraction: &Extraction, rows: u64) -> Value {
     let mut proof = Value::Null;
     for format in ["parquet", "csv"] {
         let flags = ["--proof", "full", "--workers", "2", "--chunk-rows", "40"];

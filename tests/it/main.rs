@@ -20,6 +20,7 @@ mod benchmark; // Sessions that read at the same time, and what the next plan ma
 mod budget; // Processes keep within a number of sessions together.
 mod circumstances; // What a run's circumstances were, and what the next estimate makes of them.
 mod cli; // Three-line failures, exit codes, --json, names, privileges, secrets, state, plans.
+mod config; // ixtract.toml: found, taken, shown, refused.
 mod connect; // TLS, certificates, sockets, services, poolers, and servers that are nearly full.
 mod consistency; // One point in time while others write, alter, block and terminate.
 mod cost; // What runs cost by the user's rates.

@@ -10,6 +10,8 @@ second port is sent on to the first, as Azure's gateway does it.
 """
 
 import contextlib
+import hashlib
+import itertools
 import re
 import socket
 import sqlite3
@@ -34,7 +36,7 @@ from pysqlbridge.tds.packet import (
 from pysqlbridge.tds.result import (
     SELECT_COMMAND, Column, QueryError, QueryResult, _rows, col_metadata,
 )
-from pysqlbridge.tds.token import DoneStatus, done, error_response, login_response
+from pysqlbridge.tds.token import DoneStatus, done, error, error_response, login_response
 
 import tds_types as types
 from tds_types import Type, parse
@@ -81,7 +83,7 @@ class Server:
         # Only weakly: a session ends when its connection does, and its locks with it.
         self.sessions, self.databases = weakref.WeakValueDictionary(), {}
         self.lock = threading.Condition()
-        self.gates = {}
+        self.gates, self.faults = {}, {}
         # (database, object) -> {spid: mode}
         self.held = {}
         self.create("master")
@@ -154,6 +156,7 @@ class Stream(QueryResult):
 
     cursor: object = None
     peer: object = None
+    session: object = None
 
     def encode(self, tds_version=TDS_74, server=""):
         count, rows = 0, self.rows
@@ -161,7 +164,13 @@ class Stream(QueryResult):
         while rows:
             count += len(rows)
             pending = self.peer.pour(pending + _rows(self.columns, rows))
-            rows = self.cursor.fetchmany(BLOCK)
+            try:
+                rows = self.cursor.fetchmany(BLOCK)
+            except sqlite3.Error as problem:
+                # In the middle of the rows, where it ends them.
+                said = self.session.says(problem)
+                return (pending + error(said.number, str(said), tds_version=tds_version)
+                        + done(status=DoneStatus.ERROR, tds_version=tds_version))
         return pending + done(status=DoneStatus.COUNT, current_command=SELECT_COMMAND, row_count=count,
                               tds_version=tds_version)
 
@@ -174,6 +183,7 @@ class Session:
         self.server, self.spid, self.login, self.database, self.cord = home, spid, login, database, cord
         self.lock_timeout, self.isolation, self.open = -1, "READ COMMITTED", False
         self.blocker, self.killed, self.text, self.seen = None, False, "", False
+        self.fault = None
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, timeout=30)
         for name, order in types.ORDERS.items():
             self.db.create_collation(name, order)
@@ -185,6 +195,7 @@ class Session:
         for name, count, function in FUNCTIONS:
             # Only weakly: a session ends when its connection does.
             self.db.create_function(name, count, lambda *given, f=function, own=weakref.ref(self): f(own(), *given))
+        self.db.create_aggregate("tds_sum", 1, Decimals)
         home.sessions[spid] = self
 
     def __del__(self):
@@ -219,8 +230,7 @@ class Session:
                 self.end("ROLLBACK")
             raise
         except sqlite3.Error as error:
-            print(f"{error}: {query.sql}", file=sys.stderr, flush=True)
-            raise translated(error) from None
+            raise self.says(error) from None
         finally:
             if not self.open:
                 self.server.release(self)
@@ -228,6 +238,14 @@ class Session:
         if isinstance(first, Stream):
             return first
         return QueryResult(first.columns, first.rows, following=tuple(results[1:]))
+
+    def says(self, error):
+        """What an error of SQLite's is to the client: that of a test, or its own."""
+        if self.fault is not None:
+            said, self.fault = self.fault, None
+            return said
+        print(f"{error}: {self.text}", file=sys.stderr, flush=True)
+        return translated(error)
 
     def run(self, text, parameters):
         for pattern, method in STATEMENTS:
@@ -280,7 +298,7 @@ class Session:
         columns = [Named(name, types.wire(kind)) for name, kind in columns]
         if len(rows) < BLOCK:
             return QueryResult(columns, rows)
-        return Stream(columns, rows, cursor=cursor, peer=self.peer())
+        return Stream(columns, rows, cursor=cursor, peer=self.peer(), session=self)
 
     def change(self, tree, parameters):
         reader = Reader(self, parameters)
@@ -396,7 +414,8 @@ class Session:
         storage = "BLOB" if kind.name in ("binary", "varbinary", "image", "timestamp") else \
             "INTEGER" if kind.name in types.RANGES or kind.name == "bit" else \
             "REAL" if kind.name in ("float", "real") else "TEXT"
-        return f"{quoted(name)} {storage}{order}{'' if nullable else ' NOT NULL'}"
+        given = " DEFAULT (tds_version())" if kind.name == "timestamp" else ""
+        return f"{quoted(name)} {storage}{order}{given}{'' if nullable else ' NOT NULL'}"
 
     def add_index(self, object_id, number, primary, unique, columns):
         self.db.execute("INSERT INTO sys.indexes VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0)",
@@ -508,6 +527,19 @@ class Session:
             gate["readers"].discard(self.spid)
         return 1
 
+    def plan_fault(self, login, number, times, message):
+        """`FAULT 1205 2 words`: the next two rows that `dbo.fault(id) = 1` is asked of end their statement.
+        `FAULT LOGIN 40613 1 words`: the next login to this database is refused so."""
+        self.server.faults[self.database, bool(login)] = [int(number), int(times), message]
+
+    def meet_fault(self, key):
+        planned = self.server.faults.get((self.database, False))
+        if planned and planned[1] > 0 and "COUNT_BIG" not in self.text:
+            planned[1] -= 1
+            self.fault = QueryError(planned[2], number=planned[0])
+            raise self.fault
+        return 1
+
     def set_isolation(self, level):
         self.isolation = " ".join(level.upper().split())
 
@@ -538,6 +570,7 @@ STATEMENTS = [
     (rf"DROP\s+(TABLE|VIEW)\s+{NAME}", Session.drop),
     (r"KILL\s+(\d+)", Session.kill),
     (r"GATE\s+(\w+)", Session.gate),
+    (r"FAULT\s+(LOGIN\s+)?(\d+)\s+(\d+)\s+(.*)", Session.plan_fault),
 ]
 
 
@@ -577,7 +610,8 @@ class Reader:
         object_id, schema, name, _ = self.session.object(table.db or "dbo", table.name)
         table.replace(exp.Table(this=exp.to_identifier(name, True), db=exp.to_identifier(schema, True)))
         self.tables.append((self.session.database, object_id))
-        known = {column: kind for column, kind, computed in self.session.columns(object_id) if not computed}
+        known = {column: kind for column, kind, computed in self.session.columns(object_id)
+                 if not computed and kind.name != "timestamp"}
         scope = [(name, known)]
         if isinstance(tree, exp.Insert):
             listed = [i.name for i in tree.this.expressions] if isinstance(tree.this, exp.Schema) else list(known)
@@ -752,8 +786,17 @@ class Reader:
             return Reader(self.session, self.parameters).select(item.this.copy())[1][0][1]
         if isinstance(item, (exp.Coalesce, exp.Max, exp.Min)):
             return self.kind(item.this, scope)
-        if isinstance(item, (exp.Count, exp.Sum)):
+        if isinstance(item, exp.Count):
             return Type("bigint")
+        if isinstance(item, exp.Sum):
+            inner = self.kind(item.this, scope)
+            if inner and inner.name == "decimal":
+                return Type("decimal", precision=38, scale=inner.scale)
+            return Type("bigint")
+        if isinstance(item, exp.SHA2):
+            return Type("varbinary", length=8000)
+        if isinstance(item, (exp.Lower, exp.Upper)):
+            return self.kind_before(item.this, scope)
         if isinstance(item, exp.Anonymous) and item.name.upper() == "MIN_ACTIVE_ROWVERSION":
             return Type("binary", length=8)
         if isinstance(item, exp.Literal):
@@ -823,6 +866,26 @@ class Reader:
                         break
             elif isinstance(item, exp.Collate):
                 self.session.collation(item.expression.name)
+            elif isinstance(item, exp.Sum):
+                kind = self.kind_before(item.this, scope)
+                if kind and kind.name == "decimal":
+                    item.replace(exp.Anonymous(this="tds_sum", expressions=[item.this.copy()]))
+            elif isinstance(item, exp.SHA2):
+                # The bytes are those of the text's own type: two a letter where any part of it is wide.
+                parts = item.this.expressions if isinstance(item.this, exp.Concat) else [item.this]
+                item.replace(exp.Anonymous(this="tds_sha256", expressions=[
+                    item.this.copy(), exp.Literal.number(int(any(self.is_wide(p, scope) for p in parts)))]))
+            elif isinstance(item, exp.Anonymous) and item.name.upper() == "DATALENGTH":
+                wide = self.is_wide(item.expressions[0], scope)
+                item.replace(exp.Anonymous(this="tds_bytes", expressions=[
+                    item.expressions[0].copy(), exp.Literal.number(int(wide))]))
+
+    def is_wide(self, item, scope):
+        """Whether a text has two bytes a letter; literals are of one unless `N` stands before them."""
+        if isinstance(item, exp.Literal):
+            return False
+        kind = self.kind_before(item, scope)
+        return kind is not None and kind.name in ("nchar", "nvarchar", "ntext", "sysname")
 
     def kind_before(self, item, scope):
         """The type of an expression whose parts may have been converted already."""
@@ -846,9 +909,33 @@ def store(session, value, to, source, style=None):
     return types.store(value, parse(to), kind, style)
 
 
+def coded(text, wide):
+    """The bytes of a text. Letters beyond ASCII have those of a code page, which is not known here."""
+    if not wide and not text.isascii():
+        raise QueryError("This peer digests no letters of a code page.", number=50000)
+    return text.encode("utf-16-le" if wide else "ascii")
+
+
+class Decimals:
+    """The sum of decimals."""
+
+    def __init__(self):
+        self.sum = None
+
+    def step(self, text):
+        if text is not None:
+            self.sum = types.CONTEXT.add(self.sum or 0, types.CONTEXT.create_decimal(text))
+
+    def finalize(self):
+        return None if self.sum is None else f"{self.sum:f}"
+
+
 def code_page(session, name, what):
     return None if name is None else Type("varchar", collation=name).page
 
+
+# What rows get as their `rowversion` when they are inserted.
+VERSIONS = itertools.count(2001)
 
 FUNCTIONS = [
     ("tds_store", 3, store), ("tds_store", 4, store),
@@ -864,9 +951,17 @@ FUNCTIONS = [
     ("MIN_ACTIVE_ROWVERSION", 0, lambda s: b"\0\0\0\0\0\0\x07\xd1"),
     # Of the tests alone: values out of a number.
     ("DATEFROM", 1, lambda s, n: f"{1990 + n // 336:04}-{n // 28 % 12 + 1:02}-{n % 28 + 1:02} 01:02:03.4500007"),
+    ("CLOCK", 1, lambda s, n: f"{n // 360:02}:{n // 6 % 60:02}:{n % 6 * 10:02}.{n:07}"),
+    ("ZONED", 1, lambda s, n: f"2024-{n // 336 + 1:02}-{n // 28 % 12 + 1:02} {n % 24:02}:30:00.{n:03} "
+     f"{'+-'[n % 2]}{n % 14:02}:{n % 2 * 30:02}"),
     ("WORD", 1, lambda s, n: "äAzÖ"[n % 4] + str(n)),
     ("MAKEGUID", 1, lambda s, n: str(uuid.uuid5(uuid.NAMESPACE_OID, str(n)))),
     ("gate", 1, lambda s, key: s.pass_gate(key)),
+    ("fault", 1, lambda s, key: s.meet_fault(key)),
+    ("CONCAT", -1, lambda s, *parts: "".join("" if part is None else str(part) for part in parts)),
+    ("tds_version", 0, lambda s: next(VERSIONS).to_bytes(8, "big")),
+    ("tds_sha256", 2, lambda s, text, wide: hashlib.sha256(coded(text, wide)).digest()),
+    ("tds_bytes", 2, lambda s, value, wide: len(value if isinstance(value, bytes) else coded(str(value), wide))),
     ("NCHAR", 1, lambda s, code: types.half(code)),
 ]
 
@@ -985,6 +1080,12 @@ class Peer(connection.Connection):
             self._send(responses, error_response(
                 4060, f'Cannot open database "{database}" requested by the login. The login failed.',
                 severity=11, tds_version=self._tds_version))
+            self._state = connection.ConnectionState.FAILED
+            return
+        planned = home.faults.get((database, True))
+        if planned and planned[1] > 0:
+            planned[1] -= 1
+            self._send(responses, error_response(planned[0], planned[2], severity=20, tds_version=self._tds_version))
             self._state = connection.ConnectionState.FAILED
             return
         super()._finish_login(responses)

@@ -127,6 +127,10 @@ def store(value, to, source=None, style=None):
         value = bytes.fromhex(value[2:]) if "binary" in kind else store(value, source)
     kind = to.name
     if kind in RANGES:
+        if isinstance(value, bytes):
+            # The last bytes, with zeros before them where there are too few.
+            size = {"tinyint": 1, "smallint": 2, "int": 4, "bigint": 8}[kind]
+            return int.from_bytes(value[-size:].rjust(size, b"\0"), "big", signed=size > 1)
         number = int(CONTEXT.create_decimal(str(value)).to_integral_value(decimal.ROUND_DOWN))
         low, high = RANGES[kind]
         if not low <= number <= high:

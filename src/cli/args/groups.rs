@@ -73,12 +73,12 @@ impl TableArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Source")]
 pub struct SourceArgs {
-    /// `postgresql://USER@HOST:PORT/DATABASE`, `mysql://…`, `sqlserver://…` or `sqlite:PATH`
-    /// [env: IXTRACT_SOURCE]
+    /// `postgresql://USER@HOST:PORT/DATABASE`, `mysql://…`, `sqlserver://…` or `sqlite:PATH`, or the
+    /// name of a source in ixtract.toml [env: IXTRACT_SOURCE]
     #[arg(
         long,
-        value_name = "URL",
-        conflicts_with_all = ["source_type", "host", "port", "database", "user"]
+        value_name = "URL|NAME",
+        conflicts_with_all = ["source_type", "host", "port", "database"]
     )]
     pub source: Option<String>,
     /// `postgresql`, `mysql`, `sqlserver` or `sqlite`, instead of a URL
@@ -97,8 +97,11 @@ pub struct SourceArgs {
     #[arg(long)]
     pub user: Option<String>,
     /// Read the password from this file's first line
-    #[arg(long, value_name = "FILE", conflicts_with = "password_command")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["password_command", "password_env"])]
     pub password_file: Option<PathBuf>,
+    /// Read the password from this environment variable
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "password_command")]
+    pub password_env: Option<String>,
     /// Run this command for a password, again for each connection (cloud tokens expire)
     #[arg(long, value_name = "COMMAND")]
     pub password_command: Option<String>,

@@ -3,10 +3,12 @@
 //! Flags that several commands share are groups, defined once and flattened. What a flag means
 //! together with environment and files is settled in [`super::settings`].
 
+mod config;
 mod drift;
 mod groups;
 mod help;
 mod parse;
+mod redact;
 mod report;
 mod state;
 mod window;
@@ -18,13 +20,15 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::estimator::curve::GRID;
 
+pub use config::{ConfigArgs, ConfigCommand, ShowArgs};
 pub use drift::DriftArgs;
 pub use groups::{
     Common, CostArgs, FormatArgs, HintArgs, ObjectStoreArgs, OutputArgs, ProofName, RunSelector,
     SourceArgs, StateArgs, StoreArgs, TableArgs, TlsName, TypeArgs, WorkArgs,
 };
-pub use help::{VARIABLES, redact};
+pub use help::VARIABLES;
 pub use parse::ColumnNames;
+pub use redact::redact;
 pub use report::ReportArgs;
 pub use state::{BackupArgs, CheckArgs, PortArgs, PruneArgs, RebuildArgs, StateCommand};
 pub use window::WindowArgs;
@@ -52,6 +56,9 @@ pub struct Cli {
     /// How to talk.
     #[command(flatten)]
     pub common: Common,
+    /// What is read before the flags.
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 /// The commands.
@@ -108,6 +115,16 @@ pub enum Command {
     /// Back up, check, prune, move or rebuild the history
     #[command(subcommand, long_about = help::STATE_ABOUT, after_help = help::STATE_EXAMPLES)]
     State(StateCommand),
+    /// Show what ixtract.toml, environment and flags come to
+    #[command(subcommand, long_about = config::CONFIG_ABOUT, after_help = config::CONFIG_EXAMPLES)]
+    Config(ConfigCommand),
+}
+
+impl Command {
+    /// Whether `--json` is among words that clap leaves alone.
+    pub fn wants_json(&self) -> bool {
+        matches!(self, Self::Config(ConfigCommand::Show(args)) if args.wants_json())
+    }
 }
 
 /// `run`.
@@ -486,6 +503,7 @@ mod tests {
             "metrics",
             "report",
             "state",
+            "config",
         ] {
             let help = long_help(&[name]);
             assert!(help.contains("Examples:"), "{name} has no examples");

@@ -17,9 +17,14 @@ fn names() -> impl Iterator<Item = &'static str> {
     VARIABLES.iter().map(|(name, _)| *name).chain(for_tests)
 }
 
-/// The documented variables that are set, and nothing else of the environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Environment(BTreeMap<&'static str, String>);
+/// The documented variables that are set, and nothing else of the environment but the one that
+/// `--password-env` names.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    documented: BTreeMap<&'static str, String>,
+    /// Whether other variables are looked up in this process's environment.
+    of_process: bool,
+}
 
 impl Environment {
     /// The environment of this process.
@@ -31,7 +36,43 @@ impl Environment {
         reason = "the one place that reads the environment"
     )]
     pub fn of_process() -> Result<Self, Failure> {
-        Self::read(|name| std::env::var_os(name))
+        let environment = Self::read(|name| std::env::var_os(name))?;
+        Ok(Self {
+            of_process: true,
+            ..environment
+        })
+    }
+
+    /// The secret in a variable that the user names.
+    ///
+    /// # Errors
+    /// 64 where it is not set, empty or not UTF-8; what it holds is never repeated.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    pub fn secret(&self, name: &str) -> Result<String, Failure> {
+        let wrong = |why: &str| {
+            Failure::new(
+                ExitCode::Usage,
+                format!("there is no password in the environment variable {name}"),
+                format!("--password-env names it, and {why}"),
+                format!(
+                    "set {name} to the password, or take it from elsewhere with --password-file"
+                ),
+            )
+        };
+        let known = self.documented.get(name).map(OsString::from);
+        let found = match self.of_process && !name.is_empty() && !name.contains(['=', '\0']) {
+            true => std::env::var_os(name),
+            false => known,
+        };
+        let secret = found.ok_or_else(|| wrong("it is not set"))?;
+        let secret = secret.into_string().map_err(|_| wrong("it is not UTF-8"))?;
+        match secret.is_empty() {
+            true => Err(wrong("it is empty")),
+            false => Ok(secret),
+        }
     }
 
     fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
@@ -48,7 +89,10 @@ impl Environment {
             })?;
             found.insert(name, value);
         }
-        Ok(Self(found))
+        Ok(Self {
+            documented: found,
+            of_process: false,
+        })
     }
 
     /// An environment of these variables only. Panics on a variable that is not documented.
@@ -68,7 +112,7 @@ impl Environment {
     /// A variable's value; an empty one counts as not set, as in libpq.
     pub fn get(&self, name: &str) -> Option<&str> {
         debug_assert!(VARIABLES.iter().any(|(known, _)| *known == name));
-        self.0
+        self.documented
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
@@ -76,7 +120,7 @@ impl Environment {
 
     /// The publishing step to abort at, in debug builds.
     pub fn crash_at(&self) -> Option<&str> {
-        self.0.get(CRASH_AT).map(String::as_str)
+        self.documented.get(CRASH_AT).map(String::as_str)
     }
 
     /// A variable's value as a path.

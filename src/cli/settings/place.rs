@@ -71,7 +71,7 @@ fn unsupported(kind: &str) -> Failure {
             "ixtract {} reads postgresql, mysql, sqlserver and sqlite",
             env!("CARGO_PKG_VERSION")
         ),
-        "write --source postgresql://USER@HOST/DATABASE, mysql://…, sqlserver://… or sqlite:PATH",
+        "write --source postgresql://USER@HOST/DATABASE, mysql://…, sqlserver://…, sqlite:PATH, or the name of a source in ixtract.toml",
     )
 }
 
@@ -79,8 +79,8 @@ fn no_source() -> Failure {
     Failure::new(
         ExitCode::Usage,
         "no source is named",
-        "there is no --source, no IXTRACT_SOURCE, and no PGHOST, PGDATABASE or PGSERVICE",
-        "pass --source postgresql://USER@HOST/DATABASE, mysql://…, sqlserver://… or sqlite:PATH",
+        "there is no --source, no IXTRACT_SOURCE, none in ixtract.toml, and no PGHOST, PGDATABASE or PGSERVICE",
+        "pass --source postgresql://USER@HOST/DATABASE, mysql://…, sqlserver://…, sqlite:PATH, or the name of a source in ixtract.toml",
     )
 }
 
@@ -156,6 +156,7 @@ fn sqlite(args: &SourceArgs, file: PathBuf) -> Result<Place, Failure> {
     let pointless = [
         ("--user", args.user.is_some()),
         ("--password-file", args.password_file.is_some()),
+        ("--password-env", args.password_env.is_some()),
         ("--password-command", args.password_command.is_some()),
         ("--tls", args.tls.is_some()),
         ("--tls-ca", args.tls_ca.is_some()),
@@ -194,7 +195,7 @@ fn postgres(
     let own_file = written.pass_file.clone();
     let address = libpq::over(written, libpq::address(environment)?);
     let target = address.settle(os_user().as_deref())?;
-    let password = password(args, environment, own_password, address.password.clone())
+    let password = password(args, environment, own_password, address.password.clone())?
         .or(own_file
             .or_else(|| libpq::password_file(environment))
             .map(PasswordSource::PgPass))
@@ -228,7 +229,7 @@ fn mysql(
         .password
         .clone()
         .or_else(|| environment.get("MYSQL_PWD").map(Secret::new));
-    let password = password(args, environment, own_password, ecosystem);
+    let password = password(args, environment, own_password, ecosystem)?;
     Ok(Place {
         target: Target::Mysql(target),
         password: password.unwrap_or(PasswordSource::None),
@@ -255,7 +256,7 @@ fn sqlserver(
         .iter()
         .find_map(|name| environment.get(name))
         .map(Secret::new);
-    let password = password(args, environment, address.password.clone(), ecosystem);
+    let password = password(args, environment, address.password.clone(), ecosystem)?;
     Ok(Place {
         target: Target::SqlServer(target),
         password: password.unwrap_or(PasswordSource::None),
@@ -270,17 +271,21 @@ fn password(
     environment: &Environment,
     of_address: Option<Secret>,
     of_clients: Option<Secret>,
-) -> Option<PasswordSource> {
+) -> Result<Option<PasswordSource>, Failure> {
     if let Some(file) = &args.password_file {
-        return Some(PasswordSource::File(file.clone()));
+        return Ok(Some(PasswordSource::File(file.clone())));
     }
     if let Some(command) = &args.password_command {
-        return Some(PasswordSource::Command(command.clone()));
+        return Ok(Some(PasswordSource::Command(command.clone())));
     }
-    of_address
+    if let Some(name) = &args.password_env {
+        let secret = environment.secret(name)?;
+        return Ok(Some(PasswordSource::Given(Secret::new(secret))));
+    }
+    let given = of_address
         .or_else(|| environment.get("IXTRACT_PASSWORD").map(Secret::new))
-        .or(of_clients)
-        .map(PasswordSource::Given)
+        .or(of_clients);
+    Ok(given.map(PasswordSource::Given))
 }
 
 fn tls_mode(name: TlsName) -> TlsMode {

@@ -7,6 +7,7 @@
 
 use futures_util::future::join_all;
 
+use super::super::frozen::{self, cause};
 use super::super::seats::Line;
 use super::super::{BY_ADMINISTRATOR, Result, SnapshotRequest, SourceError};
 use super::Base;
@@ -14,7 +15,7 @@ use super::catalog::{self, Entry};
 use super::classify::Subject;
 use super::connect::Link;
 use super::sql::{Statement, from_item, quote_identifier, quote_relation};
-use crate::model::{Consistency, ConsistencyLevel, ReadSpec, RelationKind};
+use crate::model::{Consistency, ReadSpec, RelationKind};
 
 /// Every statement sees one point in time, that of the first.
 const SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION";
@@ -22,18 +23,13 @@ const SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACT
 /// What was read stays as it is to the end.
 const SERIALIZABLE: &str = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; BEGIN TRANSACTION";
 
-/// Sessions that stand at one point in time, as far as `level` says.
+/// Sessions that stand at one point in time, as far as their level says.
 pub(super) struct Acquired {
-    /// The readers, and the spare one as the last where there are several.
-    pub(super) links: Vec<Link>,
-    pub(super) readers: usize,
-    pub(super) level: ConsistencyLevel,
+    pub(super) sessions: frozen::Acquired<Link>,
+    /// What every session begins with.
     pub(super) isolation: &'static str,
-    pub(super) held_by: &'static str,
-    pub(super) position: Option<String>,
-    pub(super) taken_at: String,
-    pub(super) notes: Vec<String>,
-    /// What the catalogue said of the relation then; nothing of a query.
+    /// What the catalogue said of the relation then; nothing of a query, nor where each chunk has its
+    /// own point in time.
     pub(super) entry: Option<Entry>,
 }
 
@@ -101,26 +97,9 @@ impl Acquisition<'_> {
         }
         let why = match self.together().await {
             Ok(acquired) => return Ok(acquired),
-            Err(
-                error @ (SourceError::Consistency { .. }
-                | SourceError::Locked { .. }
-                | SourceError::TooManyConnections { .. }),
-            ) => error,
-            Err(error) => return Err(error),
+            Err(error) => cause(self.request.consistency, error)?,
         };
-        if self.request.consistency == Consistency::Snapshot {
-            return Err(why);
-        }
-        let cause = match why {
-            SourceError::Locked { why, .. } => {
-                format!("the lock that lets several begin together was not free: {why}")
-            }
-            SourceError::Consistency { why, .. } | SourceError::TooManyConnections { why, .. } => {
-                why
-            }
-            other => return Err(other),
-        };
-        self.alone(Some(cause)).await
+        self.alone(Some(why)).await
     }
 
     fn not_allowed(&self) -> SourceError {
@@ -168,15 +147,11 @@ impl Acquisition<'_> {
             );
             ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", Some(note))
         };
+        let taken_at = self.now(&mut link).await?;
+        let notes = note.into_iter().collect();
         Ok(Acquired {
-            links: Vec::new(),
-            readers: self.request.sessions as usize,
-            level: ConsistencyLevel::PerChunk,
+            sessions: frozen::Acquired::per_chunk(self.request, taken_at, notes),
             isolation,
-            held_by: "nothing between chunks",
-            position: None,
-            taken_at: self.now(&mut link).await?,
-            notes: note.into_iter().collect(),
             entry: None,
         })
     }
@@ -198,22 +173,12 @@ impl Acquisition<'_> {
         gate.close().await;
         begun.into_iter().collect::<Result<()>>()?;
         let (entry, position, taken_at) = described?;
-        let mut notes = Vec::new();
-        if links.len() < wanted {
-            notes.push(format!(
-                "the server had room for {} sessions only",
-                links.len()
-            ));
-        }
+        let held_by = "a shared table lock while all began, object id and modify_date to the end";
+        let mut sessions = frozen::Acquired::together(links, wanted, held_by, taken_at);
+        sessions.position = position;
         Ok(Acquired {
-            readers: links.len() - 1,
-            links,
-            level: ConsistencyLevel::SharedSnapshot,
+            sessions,
             isolation: SNAPSHOT,
-            held_by: "a shared table lock while all began, object id and modify_date to the end",
-            position,
-            taken_at,
-            notes,
             entry,
         })
     }
@@ -223,18 +188,14 @@ impl Acquisition<'_> {
         let mut link = self.open_one().await?;
         self.begin(&mut link).await?;
         let (entry, position, taken_at) = self.described(&mut link).await?;
+        let held_by = "object id and modify_date, compared at the end";
+        let mut sessions = frozen::Acquired::alone(link, held_by, taken_at);
+        sessions.position = position;
+        let why = why.map(|why| format!("one reader only; {why}"));
+        sessions.notes.extend(why);
         Ok(Acquired {
-            links: vec![link],
-            readers: 1,
-            level: ConsistencyLevel::SingleTransaction,
+            sessions,
             isolation: SNAPSHOT,
-            held_by: "object id and modify_date, compared at the end",
-            position,
-            taken_at,
-            notes: why
-                .into_iter()
-                .map(|why| format!("one reader only; {why}"))
-                .collect(),
             entry,
         })
     }
@@ -259,15 +220,13 @@ impl Acquisition<'_> {
                 self.base.server.state_grant()
             ));
         }
+        let held_by = "a shared table lock, held to the end";
+        let mut sessions = frozen::Acquired::alone(link, held_by, taken_at);
+        sessions.position = position;
+        sessions.notes = notes;
         Ok(Acquired {
-            links: vec![link],
-            readers: 1,
-            level: ConsistencyLevel::SingleTransaction,
+            sessions,
             isolation: SERIALIZABLE,
-            held_by: "a shared table lock, held to the end",
-            position,
-            taken_at,
-            notes,
             entry,
         })
     }
@@ -308,25 +267,8 @@ impl Acquisition<'_> {
         self.base.connector.open(self.request.lock_wait).await
     }
 
-    /// Opens as many sessions as there is room for, at least two of `wanted`.
     async fn open(&self, wanted: usize) -> Result<Vec<Link>> {
-        let opened = join_all((0..wanted).map(|_| self.open_one())).await;
-        let mut links = Vec::with_capacity(wanted);
-        let mut full = None;
-        for link in opened {
-            match link {
-                Ok(link) => links.push(link),
-                Err(error @ SourceError::TooManyConnections { .. }) => full = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        match full {
-            Some(error) if links.len() < 2 => {
-                join_all(links.into_iter().map(Link::close)).await;
-                Err(error)
-            }
-            _ => Ok(links),
-        }
+        frozen::open_several(wanted, || self.open_one()).await
     }
 
     /// Begins a reader's transaction and takes its point in time.

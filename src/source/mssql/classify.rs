@@ -2,12 +2,12 @@
 
 use tiberius::error::{Error, IoErrorKind, TokenError};
 
-use super::super::SourceError;
 use super::super::remote::Place;
+use super::super::{BY_ADMINISTRATOR, SourceError};
 use super::server::Server;
 use super::sql::{quote_identifier, quote_relation};
 use crate::error::one_line;
-use crate::model::Relation;
+use crate::model::{Fault, Relation};
 
 /// What a statement was about: named in its errors, with the grant that reading it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,17 +72,24 @@ pub(super) fn connecting(place: &Place, error: &Error) -> SourceError {
             4060 | 4064 | 911 => SourceError::DatabaseMissing {
                 target,
                 database: place.database.clone(),
-                why,
+                // The server says the same of a database that is not there and of one that is not
+                // for this login.
+                why: format!(
+                    "{why}; it is not there, or {BY_ADMINISTRATOR}CREATE USER {user} FOR LOGIN \
+                     {user} in it",
+                    user = quote_identifier(&place.user)
+                ),
             },
-            code if is_busy(code) => busy(&place.database, why),
-            10928 | 10929 | 17300 | 17809 => SourceError::TooManyConnections { target, why },
-            // Wrong password or login, disabled, locked, expired, or kept out by a firewall.
-            18451..=18489 | 40532 | 40615 | 40914 | 47073 | 4819 => SourceError::Login {
-                target: format!("{}/{}", place.target, place.database),
-                user: place.user.clone(),
-                why,
+            code => match Fault::of_sqlserver(code) {
+                Some(Fault::Throttled) => SourceError::Throttled { target, why },
+                Some(Fault::TooManyConnections) => SourceError::TooManyConnections { target, why },
+                Some(Fault::Denied) => SourceError::Login {
+                    target: format!("{}/{}", place.target, place.database),
+                    user: place.user.clone(),
+                    why,
+                },
+                _ => SourceError::Unreachable { target, why },
             },
-            _ => SourceError::Unreachable { target, why },
         },
         Error::Tls(_) => SourceError::Tls { target, why },
         Error::Io { message, .. } if message.contains("certificate") => {
@@ -124,57 +131,37 @@ pub(super) fn statement(place: &Place, subject: &Subject, error: &Error) -> Sour
     }
 }
 
-/// Azure's way to say that it is moving the database, or that others take too much.
-fn is_busy(code: u32) -> bool {
-    matches!(
-        code,
-        40197 | 40501 | 40540 | 40613 | 49918..=49920 | 4221 | 615
-    )
-}
-
-fn busy(object: &str, why: String) -> SourceError {
-    SourceError::Conflict {
-        object: object.to_owned(),
-        why,
-        remedy: "run again in a few minutes, with fewer workers where it comes again".to_owned(),
-    }
-}
-
 fn by_number(place: &Place, subject: &Subject, error: &TokenError, why: String) -> SourceError {
     let object = subject.shown.clone();
-    match error.code() {
-        // Killed, shut down, or cut off by the network's other end.
-        596 | 6005 | 6006 | 233 | 64 | 10053 | 10054 | 10060 | 17142 | 40549..=40553 => {
-            SourceError::ConnectionLost {
-                target: place.target.clone(),
-                why,
-            }
-        }
-        10928 | 10929 => SourceError::TooManyConnections {
-            target: place.target.clone(),
-            why,
-        },
-        code if is_busy(code) => busy(&object, why),
-        229 | 230 | 262 | 297 | 300 | 371 | 916 | 15247 => SourceError::Denied {
+    let target = place.target.clone();
+    match (Fault::of_sqlserver(error.code()), error.code()) {
+        (Some(Fault::ConnectionLost), _) => SourceError::ConnectionLost { target, why },
+        (Some(Fault::TooManyConnections), _) => SourceError::TooManyConnections { target, why },
+        (Some(Fault::Throttled), _) => SourceError::Throttled { target, why },
+        (Some(Fault::Denied), _) => SourceError::Denied {
             object,
             why,
             grant: subject.grant.clone(),
         },
-        208 | 4902 => SourceError::TableMissing {
-            table: object,
-            source_name: place.database.clone(),
-            near: Vec::new(),
-        },
-        1222 => SourceError::Locked { object, why },
-        1205 | 3960 => SourceError::Conflict {
+        (Some(Fault::Locked), _) => SourceError::Locked { object, why },
+        (Some(Fault::Deadlock), _) => SourceError::Conflict {
             object,
             why,
             remedy: "run again; ours is the session that gives way to others".to_owned(),
         },
-        3961 => SourceError::Changed { object, why },
-        3952 => SourceError::Consistency { object, why },
-        // The versions of rows that the snapshot stands on are gone.
-        3958 | 3959 | 3966 | 3967 => SourceError::SnapshotLost { object, why },
+        (Some(Fault::Exhausted), _) => SourceError::Exhausted { object, why },
+        (Some(Fault::Changed), _) => SourceError::Changed { object, why },
+        (Some(Fault::SnapshotLost), _) => SourceError::SnapshotLost {
+            object,
+            why,
+            cause: None,
+        },
+        (_, 208 | 4902) => SourceError::TableMissing {
+            table: object,
+            source_name: place.database.clone(),
+            near: Vec::new(),
+        },
+        (_, 3952) => SourceError::Consistency { object, why },
         _ => SourceError::Statement { object, why },
     }
 }
@@ -229,10 +216,7 @@ pub(super) fn number(error: &Error) -> Option<u32> {
 
 /// Whether the server denied a right.
 pub(super) fn is_denial(error: &Error) -> bool {
-    matches!(
-        number(error),
-        Some(229 | 230 | 262 | 297 | 300 | 371 | 916 | 15247)
-    )
+    number(error).and_then(Fault::of_sqlserver) == Some(Fault::Denied)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod decode;
 mod density;
 mod examine;
 mod keys;
+mod keysum;
 mod lookup;
 mod marks;
 mod pulse;

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use tiberius::Row;
 use tokio::sync::mpsc::{self, Receiver};
 
+use super::super::frozen::Frozen;
 use super::super::rows::Rows;
 use super::super::seats::{Held, Seat};
 use super::super::{Batch, Result, Session, SourceError};
@@ -18,7 +19,7 @@ use super::connect::Link;
 use super::decode::Decoder;
 use super::shared::Shared;
 use super::sql::{self, Statement};
-use crate::model::{ChunkBounds, ReadSpec};
+use crate::model::{ChunkBounds, KeySum, ReadSpec};
 
 /// A session inside a snapshot.
 pub(super) struct SqlServerSession {
@@ -123,14 +124,11 @@ impl SqlServerSession {
     }
 
     fn ended(&self) -> SourceError {
-        SourceError::ConnectionLost {
-            target: self.shared.target().to_owned(),
-            why: "this session ended with an earlier error or in the middle of a chunk".to_owned(),
-        }
+        self.shared.ended()
     }
 
     async fn start(&mut self, chunk: &ChunkBounds) -> Result<()> {
-        let statement = statement(&self.items, &self.shared.read, chunk)?;
+        let statement = select_chunk(&self.items, &self.shared.read, chunk)?;
         let mut held = self.seat.take().await.ok_or_else(|| self.ended())?;
         let Some(link) = held.as_mut() else {
             return Err(self.shared.lost());
@@ -156,6 +154,8 @@ impl SqlServerSession {
         }
         self.rows.decode();
         self.reading = None;
+        // What was read may be kept, even if the snapshot does not live to its end.
+        self.shared.check_same().await?;
         if self.rows.is_empty() {
             Ok(None)
         } else {
@@ -166,7 +166,8 @@ impl SqlServerSession {
     /// A failed statement ends the session: whether its transaction outlived the error is not for us to
     /// guess.
     fn judge<T>(&mut self, outcome: Result<T>) -> Result<T> {
-        if outcome.is_err() {
+        if let Err(error) = &outcome {
+            self.shared.seats.note(error);
             self.dead = true;
             self.give_up();
         }
@@ -189,8 +190,12 @@ impl SqlServerSession {
     }
 }
 
-/// The statement that reads a chunk.
-fn statement(items: &[String], read: &ReadSpec, chunk: &ChunkBounds) -> Result<Statement> {
+/// `SELECT …` over the rows of a chunk.
+pub(super) fn select_chunk(
+    items: &[String],
+    read: &ReadSpec,
+    chunk: &ChunkBounds,
+) -> Result<Statement> {
     let from = sql::from_item(&read.relation, read.query.as_deref());
     let filter = read.filter.as_deref();
     let selected = sql::select(items, &from, filter, (chunk, read.key.as_ref()));
@@ -216,6 +221,15 @@ impl Session for SqlServerSession {
         }
         let outcome = self.gather().await;
         self.judge(outcome)
+    }
+
+    async fn key_sum(&mut self, chunk: &ChunkBounds, columns: &[String]) -> Result<KeySum> {
+        if self.dead || self.reading.is_some() {
+            return Err(self.ended());
+        }
+        let outcome = self.shared.summed(&self.seat, chunk, columns).await;
+        self.dead |= outcome.is_err();
+        outcome
     }
 }
 

@@ -2,13 +2,19 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use async_trait::async_trait;
+
+use super::super::frozen::Frozen;
 use super::super::seats::Seats;
 use super::super::{Result, SnapshotRequest, SourceError};
 use super::Base;
+use super::catalog::{self, Entry};
 use super::classify::Subject;
 use super::connect::{Link, cut};
+use super::keysum;
+use super::session::select_chunk;
 use super::sql;
-use crate::model::{ChunkBounds, ConsistencyLevel, ReadSpec};
+use crate::model::{ChunkBounds, ConsistencyLevel, KeySum, ReadSpec};
 
 /// What a snapshot and its sessions share.
 pub(super) struct Shared {
@@ -21,6 +27,8 @@ pub(super) struct Shared {
     /// What every session of a chunk's own point in time begins with.
     pub(super) isolation: &'static str,
     pub(super) cords: Cords,
+    /// What the catalogue said of the relation when the snapshot began, where it is to stay so.
+    pub(super) entry: Option<Entry>,
 }
 
 /// What the snapshot's connections can be cut by, as long as they are there.
@@ -45,51 +53,90 @@ impl Cords {
 }
 
 impl Shared {
-    /// `host:port`.
-    pub(super) fn target(&self) -> &str {
+    /// Fails when the relation is another now, or was altered: schema locks last one statement here, so
+    /// what stands there may be another table.
+    pub(super) async fn check_same(&self) -> Result<()> {
+        let Some(before) = &self.entry else {
+            return Ok(());
+        };
+        let now = {
+            let mut link = self.base.link().await?;
+            catalog::entry(&self.base, &mut link, &self.read.relation).await?
+        };
+        let why = match now {
+            Some(now) if now == *before => return Ok(()),
+            Some(now) if now.id == before.id => {
+                format!("it was altered at {} by the server's clock", now.modified)
+            }
+            Some(_) => "another table has its name now".to_owned(),
+            None => "it was dropped".to_owned(),
+        };
+        Err(SourceError::Changed {
+            object: self.read.relation.to_string(),
+            why,
+        })
+    }
+}
+
+#[async_trait]
+impl Frozen for Shared {
+    type Line = Link;
+
+    fn seats(&self) -> &Seats<Link> {
+        &self.seats
+    }
+
+    fn target(&self) -> &str {
         &self.base.connector.place().target
     }
 
-    /// Whether each chunk has a point in time of its own.
-    pub(super) fn per_chunk(&self) -> bool {
-        self.level == ConsistencyLevel::PerChunk
+    fn read(&self) -> &ReadSpec {
+        &self.read
     }
 
-    /// A session where each chunk has its own point in time.
-    pub(super) async fn open(&self) -> Result<Link> {
+    fn level(&self) -> ConsistencyLevel {
+        self.level
+    }
+
+    async fn open(&self) -> Result<Link> {
         let mut link = self.base.connector.open(self.request.lock_wait).await?;
         link.run(&self.subject, self.isolation).await?;
         self.cords.add(&link);
         Ok(link)
     }
 
-    pub(super) fn lost(&self) -> SourceError {
-        SourceError::SnapshotLost {
-            object: self.read.relation.to_string(),
-            why: "every session that held it has ended".to_owned(),
-        }
+    async fn counted(
+        &self,
+        link: &mut Link,
+        read: &ReadSpec,
+        chunk: &ChunkBounds,
+    ) -> Result<Option<String>> {
+        let statement = select_chunk(&["COUNT_BIG(*)".to_owned()], read, chunk)?;
+        let rows = link.ask(&self.subject, &statement).await?;
+        Ok(rows.into_iter().flatten().flatten().next())
     }
 
-    /// Asks the server whether it, too, takes the chunk's bounds to be in order: a plan may come from
-    /// another server, or from before its collation changed.
-    pub(super) async fn check_ascends(&self, link: &mut Link, chunk: &ChunkBounds) -> Result<()> {
+    async fn sum(
+        &self,
+        link: &mut Link,
+        chunk: &ChunkBounds,
+        columns: &[String],
+    ) -> Result<KeySum> {
+        keysum::ask(link, self, chunk, columns).await
+    }
+
+    async fn ascends(&self, link: &mut Link, chunk: &ChunkBounds) -> Result<Option<String>> {
         let (ChunkBounds::Key(range), Some(key)) = (chunk, self.read.key.as_ref()) else {
-            return Ok(());
+            return Ok(None);
         };
-        let mismatch = |why: String| SourceError::PlanMismatch {
-            table: self.read.relation.to_string(),
-            why,
-        };
-        let question = sql::ascends(key, range).map_err(|error| mismatch(error.to_string()))?;
+        let question = sql::ascends(key, range);
+        let question = question.map_err(|error| self.mismatch(error.to_string()))?;
         let Some(question) = question else {
-            return Ok(());
+            return Ok(None);
         };
         let rows = link.ask(&self.subject, &question).await?;
-        if rows.into_iter().flatten().flatten().next().as_deref() == Some("1") {
-            return Ok(());
-        }
-        Err(mismatch(format!(
-            "the server orders the bounds {chunk} of {key} the other way round"
-        )))
+        // What is neither true nor false is no order.
+        let answer = rows.into_iter().flatten().next().flatten();
+        Ok(Some(answer.unwrap_or_default()))
     }
 }

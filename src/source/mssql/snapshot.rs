@@ -4,29 +4,22 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::super::dialect::where_clause;
-use super::super::seats::{Line, Seats};
-use super::super::{
-    BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
-};
+use super::super::frozen::Frozen;
+use super::super::{BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest};
 use super::Base;
 use super::acquire::Acquisition;
-use super::catalog::{self, Entry};
 use super::classify::Subject;
-use super::connect::Link;
 use super::session::SqlServerSession;
 use super::shared::{Cords, Shared};
-use super::sql::{Statement, from_item};
+use super::sql::Statement;
 use super::statistics::bounded;
 use crate::error::one_line;
-use crate::model::{ReadSpec, SnapshotFacts};
+use crate::model::{ChunkBounds, ReadSpec, SnapshotFacts};
 
 /// One point in time of a relation.
 pub(super) struct SqlServerSnapshot {
     shared: Arc<Shared>,
     facts: SnapshotFacts,
-    /// What the catalogue said of the relation when it began.
-    entry: Option<Entry>,
 }
 
 impl SqlServerSnapshot {
@@ -44,74 +37,25 @@ impl SqlServerSnapshot {
             subject: &subject,
         };
         let acquired = acquisition.acquire().await?;
-        let facts = SnapshotFacts {
-            level: acquired.level,
-            readers: u32::try_from(acquired.readers)
-                .unwrap_or(u32::MAX)
-                .min(request.sessions.max(1)),
-            position: acquired.position,
-            taken_at: acquired.taken_at,
-            held_by: acquired.held_by.to_owned(),
-            notes: acquired.notes,
-        };
         let cords = Cords::default();
-        acquired.links.iter().for_each(|link| cords.add(link));
+        let links = &acquired.sessions.links;
+        links.iter().for_each(|link| cords.add(link));
+        let level = acquired.sessions.level;
+        let (facts, seats) = acquired.sessions.into_parts(request);
         Ok(Self {
-            entry: acquired.entry,
             shared: Arc::new(Shared {
-                seats: Seats::new(acquired.links),
+                seats,
                 base,
                 read: read.clone(),
                 request: request.clone(),
                 subject,
-                level: acquired.level,
+                level,
                 isolation: acquired.isolation,
                 cords,
+                entry: acquired.entry,
             }),
             facts,
         })
-    }
-
-    /// Counts on a session that nothing is read on.
-    async fn count_in(&self, filter: Option<&str>) -> Result<u64> {
-        if self.shared.per_chunk() {
-            let mut link = self.shared.open().await?;
-            let count = self.count_on(&mut link, filter).await;
-            link.close().await;
-            return count;
-        }
-        // On the spare session; where it reads, or is lost, between the chunks of another.
-        for seat in self.shared.seats.spare_first() {
-            let Some(mut held) = seat.take().await else {
-                continue;
-            };
-            let Some(link) = held.as_mut() else { continue };
-            let count = self.count_on(link, filter).await;
-            if count.is_err() {
-                self.shared.seats.lose(&seat, held);
-            }
-            return count;
-        }
-        Err(self.shared.lost())
-    }
-
-    async fn count_on(&self, link: &mut Link, filter: Option<&str>) -> Result<u64> {
-        let read = &self.shared.read;
-        let sql = format!(
-            "SELECT COUNT_BIG(*) FROM {}{}",
-            from_item(&read.relation, read.query.as_deref()),
-            where_clause(filter, None)
-        );
-        let rows = link
-            .ask(&self.shared.subject, &Statement::plain(sql))
-            .await?;
-        let count = rows.into_iter().flatten().flatten().next();
-        count
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| SourceError::Protocol {
-                target: self.shared.target().to_owned(),
-                why: "COUNT_BIG(*) gave no number".to_owned(),
-            })
     }
 }
 
@@ -122,32 +66,26 @@ impl Snapshot for SqlServerSnapshot {
     }
 
     async fn session(&self) -> Result<Box<dyn Session>> {
-        let shared = &self.shared;
-        let seats = &shared.seats;
-        let (place, seat) = match seats.claim() {
-            Some(claimed) => claimed,
-            None if shared.per_chunk() => seats.add(shared.open().await?),
-            None if seats.any_left() => {
-                return Err(SourceError::TooManyConnections {
-                    target: shared.target().to_owned(),
-                    why: "every session of the snapshot that is left is in use".to_owned(),
-                });
-            }
-            None => return Err(shared.lost()),
-        };
-        Ok(Box::new(SqlServerSession::new(
-            Arc::clone(shared),
-            place,
-            seat,
-        )?))
+        let (place, seat) = self.shared.seat().await?;
+        let session = SqlServerSession::new(Arc::clone(&self.shared), place, seat)?;
+        Ok(Box::new(session))
     }
 
     async fn count(&self) -> Result<u64> {
-        self.count_in(self.shared.read.filter.as_deref()).await
+        self.shared.count(&ChunkBounds::All).await
+    }
+
+    async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
+        self.shared.count(chunk).await
     }
 
     async fn count_where(&self, filter: Option<&str>) -> Result<u64> {
-        self.count_in(filter).await
+        self.shared.count_where(filter).await
+    }
+
+    fn holds_each_chunk(&self) -> bool {
+        // After each chunk the relation is compared with what it was.
+        true
     }
 
     async fn blocked(&self) -> Result<Vec<BlockedSession>> {
@@ -186,27 +124,6 @@ impl Snapshot for SqlServerSnapshot {
 
     async fn close(&self) -> Result<()> {
         self.shared.seats.close().await;
-        let Some(before) = &self.entry else {
-            return Ok(());
-        };
-        // Schema locks last one statement here, so what stands there now may be another table.
-        let base = &self.shared.base;
-        let relation = &self.shared.read.relation;
-        let now = {
-            let mut link = base.link().await?;
-            catalog::entry(base, &mut link, relation).await?
-        };
-        let why = match now {
-            Some(now) if now == *before => return Ok(()),
-            Some(now) if now.id == before.id => {
-                format!("it was altered at {} by the server's clock", now.modified)
-            }
-            Some(_) => "another table has its name now".to_owned(),
-            None => "it was dropped".to_owned(),
-        };
-        Err(SourceError::Changed {
-            object: relation.to_string(),
-            why,
-        })
+        self.shared.check_same().await
     }
 }

@@ -4,7 +4,7 @@
 //! `sp_executesql`: no text of a key becomes part of a statement.
 
 use super::super::dialect::{DialectError, where_clause};
-use super::super::spelt;
+use super::super::spelt::{self, Spelling};
 use super::types::{Charset, Storage};
 use crate::model::{ChunkBounds, Column, FieldType, Key, KeyOrder, KeyRange, KeyValue, Relation};
 
@@ -140,47 +140,23 @@ fn variant(name: &str) -> String {
 /// `SELECT … FROM … WHERE …` of a chunk.
 ///
 /// # Errors
-/// As [`predicate`].
+/// A key chunk without a key, a block chunk, a bound that does not fit the key.
 pub(super) fn select(
     items: &[String],
     from: &str,
     filter: Option<&str>,
     (bounds, key): (&ChunkBounds, Option<&Key>),
 ) -> Result<Statement, DialectError> {
-    let mut parameters = Vec::new();
-    let predicate = predicate(bounds, key, &mut parameters)?;
+    let mut spelt = Parameters::default();
+    let predicate = spelt::predicate(&mut spelt, bounds, key)?;
     Ok(Statement {
         sql: format!(
             "SELECT {} FROM {from}{}",
             items.join(", "),
             where_clause(filter, predicate.as_deref())
         ),
-        parameters,
+        parameters: spelt.0,
     })
-}
-
-/// The predicate that holds for exactly the rows of a chunk; `None` when that is every row. Its values
-/// go to `parameters`.
-///
-/// # Errors
-/// A key chunk without a key, a block chunk, a bound that does not fit the key.
-fn predicate(
-    bounds: &ChunkBounds,
-    key: Option<&Key>,
-    parameters: &mut Vec<Parameter>,
-) -> Result<Option<String>, DialectError> {
-    match bounds {
-        ChunkBounds::All => Ok(None),
-        ChunkBounds::KeyNull => {
-            let key = key.ok_or(DialectError::NoKey)?;
-            Ok(Some(format!("{} IS NULL", quote_identifier(&key.column))))
-        }
-        ChunkBounds::Key(range) => {
-            let key = key.ok_or(DialectError::NoKey)?;
-            self::range(key, range, parameters).map(Some)
-        }
-        ChunkBounds::Blocks(_) | ChunkBounds::LeafBlocks { .. } => Err(DialectError::NoBlocks),
-    }
 }
 
 /// Whether a range's bounds ascend, as a question for the server; `None` where we know it, and where
@@ -189,127 +165,62 @@ fn predicate(
 /// # Errors
 /// [`DialectError::Misfit`].
 pub(super) fn ascends(key: &Key, range: &KeyRange) -> Result<Option<Statement>, DialectError> {
-    let (Some(lower), Some(upper)) = (&range.lower, &range.upper) else {
-        return Ok(None);
-    };
-    if key.is_integer() {
-        return Ok(None);
-    }
-    let mut parameters = Vec::new();
-    let lower = terms(key, lower, &mut parameters)?;
-    let upper = terms(key, upper, &mut parameters)?;
-    let below = spelt::compared(&lower, "<", &upper);
-    Ok(Some(Statement {
+    let mut spelt = Parameters::default();
+    let below = spelt::ascends(&mut spelt, key, range)?;
+    Ok(below.map(|below| Statement {
         sql: format!("SELECT CASE WHEN {below} THEN 1 ELSE 0 END"),
-        parameters,
+        parameters: spelt.0,
     }))
 }
 
-fn range(
-    key: &Key,
-    range: &KeyRange,
-    parameters: &mut Vec<Parameter>,
-) -> Result<String, DialectError> {
-    let columns: Vec<String> = key
-        .columns()
-        .map(|(name, _)| quote_identifier(name))
-        .collect();
-    if key.is_integer() {
-        return integer_range(&columns[0], key, range, parameters);
-    }
-    let mut side = |bound: &Option<KeyValue>| {
-        let bound = bound.as_ref();
-        bound.map(|bound| terms(key, bound, parameters)).transpose()
-    };
-    let (lower, upper) = (side(&range.lower)?, side(&range.upper)?);
-    Ok(spelt::range(&columns, lower.as_deref(), upper.as_deref()))
-}
+/// T-SQL's way to say it, which has no values of rows: every value a parameter, turned into exactly the
+/// column's type.
+#[derive(Default)]
+struct Parameters(Vec<Parameter>);
 
-/// A range of an integer key. A bound that no 64-bit key can reach is not written.
-fn integer_range(
-    column: &str,
-    key: &Key,
-    range: &KeyRange,
-    parameters: &mut Vec<Parameter>,
-) -> Result<String, DialectError> {
-    let int = |bound: &Option<KeyValue>| match bound {
-        None => Ok(None),
-        Some(bound) => bound.as_int().map(Some).ok_or_else(|| misfit(bound, key)),
-    };
-    let mut parts = Vec::with_capacity(2);
-    let mut part = |operator: &str, value| {
-        parameters.push(Parameter::Int(value));
-        parts.push(format!("{column} {operator} @P{}", parameters.len()));
-    };
-    if let Some(lower) = int(&range.lower)? {
-        match i64::try_from(lower) {
-            Ok(lower) => part(">=", lower),
-            Err(_) if lower > 0 => return Ok("1 = 0".to_owned()),
-            Err(_) => {}
-        }
+impl Spelling for Parameters {
+    fn column(&self, name: &str) -> String {
+        quote_identifier(name)
     }
-    if let Some(upper) = int(&range.upper)? {
-        match i64::try_from(upper) {
-            Ok(upper) => part("<", upper),
-            Err(_) if upper < 0 => return Ok("1 = 0".to_owned()),
-            Err(_) => {}
-        }
-    }
-    if parts.is_empty() {
-        parts.push(format!("{column} IS NOT NULL"));
-    }
-    Ok(parts.join(" AND "))
-}
 
-/// A bound as one term a column, each a parameter turned into exactly the column's type.
-fn terms(
-    key: &Key,
-    bound: &KeyValue,
-    parameters: &mut Vec<Parameter>,
-) -> Result<Vec<String>, DialectError> {
-    let columns: Vec<(&str, &KeyOrder)> = key.columns().collect();
-    if bound.parts().len() != columns.len() {
-        return Err(misfit(bound, key));
+    fn integer(&mut self, value: i128) -> String {
+        // All that there are have 64 bits.
+        let value = i64::try_from(value).unwrap_or_default();
+        format!("@P{}", self.place(Parameter::Int(value)))
     }
-    let pairs = bound.parts().iter().zip(columns);
-    pairs
-        .map(|(value, (_, order))| term(value, order, parameters).ok_or_else(|| misfit(bound, key)))
-        .collect()
-}
 
-fn term(value: &KeyValue, order: &KeyOrder, parameters: &mut Vec<Parameter>) -> Option<String> {
-    match (value, order) {
-        (KeyValue::Int(value), KeyOrder::Integer) => {
-            let value = Parameter::Int(i64::try_from(*value).ok()?);
-            Some(format!("@P{}", place(parameters, value)))
-        }
-        (
+    fn typed(&mut self, value: &KeyValue, order: &KeyOrder) -> Option<String> {
+        let (
             KeyValue::Typed { kind, text },
             KeyOrder::Server {
-                cast, collation, ..
+                cast: Some(cast),
+                collation,
+                ..
             },
-        ) => {
-            let cast = cast.as_deref()?;
-            (kind == self::kind(cast)).then_some(())?;
-            let place = place(parameters, Parameter::Text(text.clone()));
-            Some(match (kind.as_str(), collation) {
-                // Digits behind `0x`, which style 1 reads.
-                ("binary" | "varbinary", _) => format!("CONVERT({cast}, @P{place}, 1)"),
-                (_, Some(collation)) => format!("CAST(@P{place} AS {cast}) COLLATE {collation}"),
-                _ => format!("CAST(@P{place} AS {cast})"),
-            })
-        }
-        _ => None,
+        ) = (value, order)
+        else {
+            return None;
+        };
+        (kind == self::kind(cast)).then_some(())?;
+        let place = self.place(Parameter::Text(text.clone()));
+        Some(match (kind.as_str(), collation) {
+            // Digits behind `0x`, which style 1 reads.
+            ("binary" | "varbinary", _) => format!("CONVERT({cast}, @P{place}, 1)"),
+            (_, Some(collation)) => format!("CAST(@P{place} AS {cast}) COLLATE {collation}"),
+            _ => format!("CAST(@P{place} AS {cast})"),
+        })
     }
 }
 
-/// The number of a parameter. The same value has the same, so that terms that are alike look alike.
-fn place(parameters: &mut Vec<Parameter>, parameter: Parameter) -> usize {
-    let known = parameters.iter().position(|known| *known == parameter);
-    known.unwrap_or_else(|| {
-        parameters.push(parameter);
-        parameters.len() - 1
-    }) + 1
+impl Parameters {
+    /// The number of a parameter. The same value has the same, so that terms that are alike look alike.
+    fn place(&mut self, parameter: Parameter) -> usize {
+        let known = self.0.iter().position(|known| *known == parameter);
+        known.unwrap_or_else(|| {
+            self.0.push(parameter);
+            self.0.len() - 1
+        }) + 1
+    }
 }
 
 /// The name of a type without its arguments: the kind of its key values.
@@ -339,10 +250,6 @@ pub(super) fn shown(name: &str, order: &KeyOrder) -> String {
         "money" | "smallmoney" => format!("CONVERT(nvarchar(60), {name}, 2)"),
         _ => name,
     }
-}
-
-fn misfit(bound: &KeyValue, key: &Key) -> DialectError {
-    DialectError::Misfit(bound.to_string(), key.to_string())
 }
 
 #[cfg(test)]
@@ -431,7 +338,7 @@ mod tests {
             lower: typed("datetime", "2024-01-01"),
             upper: None,
         });
-        assert!(predicate(&bounds, Some(&word), &mut Vec::new()).is_err());
+        assert!(select(&[], "t", None, (&bounds, Some(&word))).is_err());
     }
 
     #[test]

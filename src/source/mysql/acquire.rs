@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::super::frozen::{self, cause};
 use super::super::seats::Line;
 use super::super::{BY_ADMINISTRATOR, Result, SnapshotRequest, SourceError};
 use super::Base;
@@ -23,17 +24,7 @@ const TRIES: u32 = 3;
 /// Every transaction sees one point in time and can write nothing.
 const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
-/// Sessions that stand at one point in time, as far as `level` says.
-pub(super) struct Acquired {
-    /// The readers, and the spare one as the last where there are several.
-    pub(super) links: Vec<Link>,
-    pub(super) readers: usize,
-    pub(super) level: ConsistencyLevel,
-    pub(super) held_by: &'static str,
-    pub(super) position: Option<String>,
-    pub(super) taken_at: String,
-    pub(super) notes: Vec<String>,
-}
+type Acquired = frozen::Acquired<Link>;
 
 /// What is to be opened.
 pub(super) struct Acquisition<'a> {
@@ -68,26 +59,9 @@ impl Acquisition<'_> {
         }
         let why = match self.together().await {
             Ok(acquired) => return Ok(acquired),
-            Err(
-                error @ (SourceError::Consistency { .. }
-                | SourceError::Locked { .. }
-                | SourceError::TooManyConnections { .. }),
-            ) => error,
-            Err(error) => return Err(error),
+            Err(error) => cause(self.request.consistency, error)?,
         };
-        if self.request.consistency == Consistency::Snapshot {
-            return Err(why);
-        }
-        let cause = match why {
-            SourceError::Locked { why, .. } => {
-                format!("the lock that lets several begin together was not free: {why}")
-            }
-            SourceError::Consistency { why, .. } | SourceError::TooManyConnections { why, .. } => {
-                why
-            }
-            other => return Err(other),
-        };
-        self.alone(Some(cause)).await
+        self.alone(Some(why)).await
     }
 
     /// What the relation is; a query stands for tables of the best kind.
@@ -131,15 +105,8 @@ impl Acquisition<'_> {
     async fn per_chunk(&self) -> Result<Acquired> {
         let mut link = self.base.link().await?;
         catalog::check_columns(self.base, &mut link, self.read).await?;
-        Ok(Acquired {
-            links: Vec::new(),
-            readers: self.request.sessions as usize,
-            level: ConsistencyLevel::PerChunk,
-            held_by: "nothing between chunks",
-            position: None,
-            taken_at: self.now(&mut link).await?,
-            notes: Vec::new(),
-        })
+        let taken_at = self.now(&mut link).await?;
+        Ok(Acquired::per_chunk(self.request, taken_at, Vec::new()))
     }
 
     /// Readers that begin while a lock keeps writers out, for as short a time as can be: they are
@@ -171,23 +138,10 @@ impl Acquisition<'_> {
             }
             None => None,
         };
-        let mut notes = Vec::new();
-        if links.len() < wanted {
-            notes.push(format!(
-                "the server had room for {} sessions only",
-                links.len()
-            ));
-        }
-        notes.extend(self.unsure());
-        Ok(Acquired {
-            readers: links.len() - 1,
-            links,
-            level: ConsistencyLevel::SharedSnapshot,
-            held_by,
-            position,
-            taken_at,
-            notes,
-        })
+        let mut acquired = Acquired::together(links, wanted, held_by, taken_at);
+        acquired.position = position;
+        acquired.notes.extend(self.unsure());
+        Ok(acquired)
     }
 
     /// One reader for everything; `why` says what keeps several from standing at one point.
@@ -203,20 +157,11 @@ impl Acquisition<'_> {
         looked.map_err(|error| link.explain(subject, &error))?;
         let taken_at = self.now(&mut link).await?;
         let position = self.position(&mut link).await;
-        let mut notes: Vec<String> = why
-            .into_iter()
-            .map(|why| format!("one reader only; {why}"))
-            .collect();
-        notes.extend(self.unsure());
-        Ok(Acquired {
-            links: vec![link],
-            readers: 1,
-            level: ConsistencyLevel::SingleTransaction,
-            held_by: "a metadata lock",
-            position,
-            taken_at,
-            notes,
-        })
+        let mut acquired = Acquired::alone(link, "a metadata lock", taken_at);
+        acquired.position = position;
+        let why = why.map(|why| format!("one reader only; {why}"));
+        acquired.notes.extend(why.into_iter().chain(self.unsure()));
+        Ok(acquired)
     }
 
     /// An engine without snapshots: writers wait until everything is read, or nothing is promised.
@@ -288,25 +233,8 @@ impl Acquisition<'_> {
         }
     }
 
-    /// Opens as many sessions as there is room for, at least two of `wanted`.
     async fn open(&self, wanted: usize) -> Result<Vec<Link>> {
-        let opened = join_all((0..wanted).map(|_| self.base.connector.open())).await;
-        let mut links = Vec::with_capacity(wanted);
-        let mut full = None;
-        for link in opened {
-            match link {
-                Ok(link) => links.push(link),
-                Err(error @ SourceError::TooManyConnections { .. }) => full = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        match full {
-            Some(error) if links.len() < 2 => {
-                join_all(links.into_iter().map(Link::close)).await;
-                Err(error)
-            }
-            _ => Ok(links),
-        }
+        frozen::open_several(wanted, || self.base.connector.open()).await
     }
 
     /// Begins a reader's transaction, and holds the relation for as long as it lasts.

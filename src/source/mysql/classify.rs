@@ -200,7 +200,7 @@ pub(super) fn number(error: &Error) -> Option<u16> {
 
 /// Whether the server denied a right.
 pub(super) fn is_denial(error: &Error) -> bool {
-    matches!(number(error), Some(1044 | 1142 | 1143 | 1227 | 1370))
+    number(error).and_then(Fault::of_mysql) == Some(Fault::Denied)
 }
 
 #[cfg(test)]

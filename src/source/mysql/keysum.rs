@@ -1,9 +1,11 @@
 //! The server's own sum over the keys of a chunk, for `--proof full`.
 
+use super::super::frozen::{self, Frozen};
 use super::super::{Result, SourceError};
 use super::connect::Link;
+use super::session::select_chunk;
 use super::shared::Shared;
-use super::sql::{self, quote_identifier};
+use super::sql::quote_identifier;
 use super::types::Storage;
 use crate::model::{ChunkBounds, Column, DIGEST_DIGITS, KeySum};
 
@@ -17,35 +19,23 @@ pub(super) async fn ask(
     let sql = statement(shared, chunk, columns)?;
     let rows = link.try_rows(&sql).await;
     let rows = rows.map_err(|error| link.explain(&shared.subject, &error))?;
-    let texts: Vec<Option<String>> = rows.into_iter().flatten().collect();
-    let number = |index: usize| texts.get(index)?.as_deref();
-    let parsed = number(0)
-        .and_then(|text| text.parse().ok())
-        .zip(number(1).and_then(|text| text.parse().ok()));
-    let (rows, sum) = parsed.ok_or_else(|| SourceError::Unsupported {
+    frozen::key_sum(rows).ok_or_else(|| SourceError::Unsupported {
         what: format!("cannot sum the keys of {}", shared.read.relation),
         why: "the server computes no SHA-256".to_owned(),
         fix: "pass --proof count".to_owned(),
-    })?;
-    Ok(KeySum { rows, sum })
+    })
 }
 
 /// What [`KeySum`] says, in SQL.
 fn statement(shared: &Shared, chunk: &ChunkBounds, columns: &[String]) -> Result<String> {
     let read = &shared.read;
-    let misfit = |why: String| SourceError::PlanMismatch {
-        table: read.relation.to_string(),
-        why,
-    };
     let mut parts = Vec::with_capacity(columns.len());
     for name in columns {
         let column = read.columns.iter().find(|column| column.name == *name);
-        let column = column.ok_or_else(|| misfit(format!("there is no column {name}")))?;
+        let column = column.ok_or_else(|| shared.mismatch(format!("there is no column {name}")))?;
         let text = text(column);
         parts.push(format!("LENGTH({text}), ':', {text}"));
     }
-    let predicate =
-        sql::predicate(chunk, read.key.as_ref()).map_err(|error| misfit(error.to_string()))?;
     let digest = format!(
         "LEFT(SHA2(CONCAT({}), 256), {DIGEST_DIGITS})",
         parts.join(", ")
@@ -55,12 +45,7 @@ fn statement(shared: &Shared, chunk: &ChunkBounds, columns: &[String]) -> Result
         "COUNT(*)".to_owned(),
         format!("IF(COUNT(*) = 0, 0, SUM(CAST(CONV({digest}, 16, 10) AS UNSIGNED)))"),
     ];
-    Ok(sql::select(
-        &items,
-        &sql::from_item(&read.relation, read.query.as_deref()),
-        read.filter.as_deref(),
-        predicate.as_deref(),
-    ))
+    select_chunk(&items, read, chunk)
 }
 
 /// A column's text in UTF-8. A number is added to 0, so that no ZEROFILL pads it.

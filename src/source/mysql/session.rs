@@ -6,12 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mysql_async::Statement;
 
+use super::super::frozen::Frozen;
 use super::super::rows::Rows;
 use super::super::seats::{Held, Seat};
 use super::super::{Batch, Result, Session, SourceError};
 use super::connect::Link;
 use super::decode::Decoder;
-use super::keysum;
 use super::shared::Shared;
 use super::sql::{self, quote_identifier};
 use super::types::Storage;
@@ -53,10 +53,7 @@ impl MysqlSession {
     }
 
     fn ended(&self) -> SourceError {
-        SourceError::ConnectionLost {
-            target: self.shared.target().to_owned(),
-            why: "this session ended with an earlier error or in the middle of a chunk".to_owned(),
-        }
+        self.shared.ended()
     }
 
     async fn start(&mut self, chunk: &ChunkBounds) -> Result<()> {
@@ -113,7 +110,8 @@ impl MysqlSession {
     /// A failed statement ends the session: whether its point in time outlived the error is not for us
     /// to guess.
     fn judge<T>(&mut self, outcome: Result<T>) -> Result<T> {
-        if outcome.is_err() {
+        if let Err(error) = &outcome {
+            self.shared.seats.note(error);
             self.dead = true;
             if let Some(reading) = self.reading.take() {
                 self.shared.seats.lose(&self.seat, reading.held);
@@ -184,13 +182,8 @@ impl Session for MysqlSession {
         if self.dead || self.reading.is_some() {
             return Err(self.ended());
         }
-        let mut held = self.seat.take().await.ok_or_else(|| self.ended())?;
-        let link = held.as_mut().ok_or_else(|| self.shared.lost())?;
-        let outcome = keysum::ask(link, &self.shared, chunk, columns).await;
-        if outcome.is_err() {
-            self.shared.seats.lose(&self.seat, held);
-            self.dead = true;
-        }
+        let outcome = self.shared.summed(&self.seat, chunk, columns).await;
+        self.dead |= outcome.is_err();
         outcome
     }
 }

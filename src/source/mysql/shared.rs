@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
+use super::super::frozen::Frozen;
 use super::super::seats::Seats;
-use super::super::{Result, SnapshotRequest, SourceError};
+use super::super::{Result, SnapshotRequest};
 use super::Base;
 use super::classify::Subject;
 use super::connect::Link;
+use super::keysum;
+use super::session::select_chunk;
 use super::sql;
-use crate::model::{ChunkBounds, ConsistencyLevel, ReadSpec};
+use crate::model::{ChunkBounds, ConsistencyLevel, KeySum, ReadSpec};
 
 /// What a snapshot and its sessions share.
 pub(super) struct Shared {
@@ -20,52 +25,64 @@ pub(super) struct Shared {
     pub(super) level: ConsistencyLevel,
 }
 
-impl Shared {
-    /// `host:port`.
-    pub(super) fn target(&self) -> &str {
+#[async_trait]
+impl Frozen for Shared {
+    type Line = Link;
+
+    fn seats(&self) -> &Seats<Link> {
+        &self.seats
+    }
+
+    fn target(&self) -> &str {
         &self.base.connector.place().target
     }
 
-    /// Whether each chunk has a transaction of its own.
-    pub(super) fn per_chunk(&self) -> bool {
-        self.level == ConsistencyLevel::PerChunk
+    fn read(&self) -> &ReadSpec {
+        &self.read
     }
 
-    pub(super) fn lost(&self) -> SourceError {
-        SourceError::SnapshotLost {
-            object: self.read.relation.to_string(),
-            why: "every session that held it has ended".to_owned(),
-        }
+    fn level(&self) -> ConsistencyLevel {
+        self.level
     }
 
-    /// Asks the server whether it, too, takes the chunk's bounds to be in order: a plan may come from
-    /// another server, or from before its collation changed.
-    pub(super) async fn check_ascends(&self, link: &mut Link, chunk: &ChunkBounds) -> Result<()> {
+    async fn open(&self) -> Result<Link> {
+        self.base.connector.open().await
+    }
+
+    async fn counted(
+        &self,
+        link: &mut Link,
+        read: &ReadSpec,
+        chunk: &ChunkBounds,
+    ) -> Result<Option<String>> {
+        let sql = select_chunk(&["COUNT(*)".to_owned()], read, chunk)?;
+        let rows = link.try_rows(&sql).await;
+        let rows = rows.map_err(|error| link.explain(&self.subject, &error))?;
+        Ok(rows.into_iter().flatten().flatten().next())
+    }
+
+    async fn sum(
+        &self,
+        link: &mut Link,
+        chunk: &ChunkBounds,
+        columns: &[String],
+    ) -> Result<KeySum> {
+        keysum::ask(link, self, chunk, columns).await
+    }
+
+    async fn ascends(&self, link: &mut Link, chunk: &ChunkBounds) -> Result<Option<String>> {
         let (ChunkBounds::Key(range), Some(key)) = (chunk, self.read.key.as_ref()) else {
-            return Ok(());
+            return Ok(None);
         };
-        let mismatch = |why: String| SourceError::PlanMismatch {
-            table: self.read.relation.to_string(),
-            why,
-        };
-        let question = sql::ascends(key, range).map_err(|error| mismatch(error.to_string()))?;
+        let question = sql::ascends(key, range);
+        let question = question.map_err(|error| self.mismatch(error.to_string()))?;
         let Some(question) = question else {
-            return Ok(());
+            return Ok(None);
         };
-        let rows = link
-            .texts(&self.subject, &format!("SELECT {question}"))
-            .await?;
-        if rows
-            .into_iter()
-            .flatten()
-            .flatten()
-            .any(|answer| answer == "1")
-        {
-            Ok(())
-        } else {
-            Err(mismatch(format!(
-                "the server orders the bounds {chunk} of {key} the other way round"
-            )))
-        }
+        let sql = format!("SELECT {question}");
+        let rows = link.texts(&self.subject, &sql).await?;
+        // What is neither true nor false is no order.
+        let answer = rows.into_iter().flatten().next().flatten();
+        Ok(Some(answer.unwrap_or_default()))
     }
 }

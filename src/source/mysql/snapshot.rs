@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::super::seats::{Line, Seats};
-use super::super::{
-    BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest, SourceError,
-};
+use super::super::frozen::Frozen;
+use super::super::{BlockedSession, Pulse, Result, Session, Snapshot, SnapshotRequest};
 use super::Base;
 use super::acquire::Acquisition;
 use super::classify::Subject;
-use super::connect::Link;
-use super::session::{MysqlSession, select_chunk};
+use super::session::MysqlSession;
 use super::shared::Shared;
 use super::sql::quote_text;
 use crate::error::one_line;
@@ -44,63 +41,19 @@ impl MysqlSnapshot {
             subject: &subject,
         };
         let acquired = acquisition.acquire().await?;
-        let facts = SnapshotFacts {
-            level: acquired.level,
-            readers: u32::try_from(acquired.readers)
-                .unwrap_or(u32::MAX)
-                .min(request.sessions.max(1)),
-            position: acquired.position,
-            taken_at: acquired.taken_at,
-            held_by: acquired.held_by.to_owned(),
-            notes: acquired.notes,
-        };
+        let level = acquired.level;
+        let (facts, seats) = acquired.into_parts(request);
         Ok(Self {
             shared: Arc::new(Shared {
-                seats: Seats::new(acquired.links),
+                seats,
                 base,
                 read: read.clone(),
                 request: request.clone(),
                 subject,
-                level: acquired.level,
+                level,
             }),
             facts,
         })
-    }
-
-    /// Counts on a session that nothing is read on.
-    async fn count_in(&self, read: &ReadSpec, chunk: &ChunkBounds) -> Result<u64> {
-        if self.shared.per_chunk() {
-            let mut link = self.shared.base.connector.open().await?;
-            let count = self.count_on(&mut link, read, chunk).await;
-            link.close().await;
-            return count;
-        }
-        // On the spare session; where it reads, or is lost, between the chunks of another.
-        for seat in self.shared.seats.spare_first() {
-            let Some(mut held) = seat.take().await else {
-                continue;
-            };
-            let Some(link) = held.as_mut() else { continue };
-            let count = self.count_on(link, read, chunk).await;
-            if count.is_err() {
-                self.shared.seats.lose(&seat, held);
-            }
-            return count;
-        }
-        Err(self.shared.lost())
-    }
-
-    async fn count_on(&self, link: &mut Link, read: &ReadSpec, chunk: &ChunkBounds) -> Result<u64> {
-        let sql = select_chunk(&["COUNT(*)".to_owned()], read, chunk)?;
-        let rows = link.try_rows(&sql).await;
-        let rows = rows.map_err(|error| link.explain(&self.shared.subject, &error))?;
-        let count = rows.into_iter().flatten().flatten().next();
-        count
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| SourceError::Protocol {
-                target: self.shared.target().to_owned(),
-                why: "count(*) gave no number".to_owned(),
-            })
     }
 }
 
@@ -111,37 +64,21 @@ impl Snapshot for MysqlSnapshot {
     }
 
     async fn session(&self) -> Result<Box<dyn Session>> {
-        let shared = &self.shared;
-        let seats = &shared.seats;
-        let (place, seat) = match seats.claim() {
-            Some(claimed) => claimed,
-            None if shared.per_chunk() => seats.add(shared.base.connector.open().await?),
-            None if seats.any_left() => {
-                return Err(SourceError::TooManyConnections {
-                    target: shared.target().to_owned(),
-                    why: "every session of the snapshot that is left is in use".to_owned(),
-                });
-            }
-            None => return Err(shared.lost()),
-        };
-        Ok(Box::new(MysqlSession::new(
-            Arc::clone(shared),
-            place,
-            seat,
-        )?))
+        let (place, seat) = self.shared.seat().await?;
+        let session = MysqlSession::new(Arc::clone(&self.shared), place, seat)?;
+        Ok(Box::new(session))
     }
 
     async fn count(&self) -> Result<u64> {
-        self.count_of(&ChunkBounds::All).await
+        self.shared.count(&ChunkBounds::All).await
     }
 
     async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
-        self.count_in(&self.shared.read, chunk).await
+        self.shared.count(chunk).await
     }
 
     async fn count_where(&self, filter: Option<&str>) -> Result<u64> {
-        let read = self.shared.read.filtered(filter);
-        self.count_in(&read, &ChunkBounds::All).await
+        self.shared.count_where(filter).await
     }
 
     fn holds_each_chunk(&self) -> bool {

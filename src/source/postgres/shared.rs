@@ -159,6 +159,7 @@ impl Shared {
         SourceError::SnapshotLost {
             object: self.read.relation.to_string(),
             why: "the coordinator and every session that held it have ended".to_owned(),
+            cause: None,
         }
     }
 

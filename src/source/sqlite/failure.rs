@@ -70,6 +70,7 @@ pub(super) fn interrupted(object: &str) -> SourceError {
     SourceError::SnapshotLost {
         object: object.to_owned(),
         why: "the read was stopped".to_owned(),
+        cause: None,
     }
 }
 

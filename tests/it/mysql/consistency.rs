@@ -5,18 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::json;
 
+use super::NUMBERS;
 use super::gate::Gate;
-use crate::extraction::{Extraction, sort_key, until};
+use crate::extraction::{DIGITS, Extraction, sort_key, until};
 use crate::ixtract::Signal;
 use crate::proxy::Proxy;
 use crate::readers::Row;
 use crate::servers::mysql::{Mysql, MysqlDatabase, both, mariadb};
-
-/// Digits for making rows with, on servers that cannot count.
-pub(super) const DIGITS: &str = "CREATE TABLE digits (d INT PRIMARY KEY);
-    INSERT INTO digits VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9);
-    CREATE VIEW numbers AS SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d AS n
-        FROM digits a, digits b, digits c, digits e";
 
 const ACCOUNTS: i64 = 10_000;
 const TOTAL: i64 = 1000 * ACCOUNTS;
@@ -26,7 +21,7 @@ const PARALLEL: [&str; 4] = ["--workers", "4", "--chunk-rows", "250"];
 fn scene(server: &Mysql) -> (MysqlDatabase, Extraction) {
     let database = server.fresh_database();
     database.exec(&format!(
-        "{DIGITS};
+        "{DIGITS} {NUMBERS};
          CREATE TABLE accounts (id BIGINT PRIMARY KEY, owner INT NOT NULL, balance BIGINT NOT NULL);
          INSERT INTO accounts SELECT n * 100, n % 3, 1000 FROM numbers"
     ));
@@ -295,7 +290,7 @@ fn a_lock_that_is_not_free_is_done_without() {
 fn an_engine_without_snapshots_keeps_writers_waiting() {
     let database = mariadb().fresh_database();
     database.exec(&format!(
-        "{DIGITS};
+        "{DIGITS} {NUMBERS};
          CREATE TABLE accounts (id BIGINT PRIMARY KEY, owner INT, balance BIGINT) ENGINE = MyISAM;
          INSERT INTO accounts SELECT n * 100, n % 3, 1000 FROM numbers"
     ));

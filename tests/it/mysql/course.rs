@@ -3,16 +3,16 @@
 
 use serde_json::Value;
 
-use super::consistency::DIGITS;
+use super::NUMBERS;
 use crate::csv::{files, text};
-use crate::extraction::{Extraction, until};
+use crate::extraction::{DIGITS, Extraction, until};
 use crate::servers::mysql::{Mysql, MysqlDatabase, both};
 
 /// A table of `rows` rows and its extraction.
 fn table(server: &Mysql, rows: u32) -> (MysqlDatabase, Extraction) {
     let database = server.fresh_database();
     database.exec(&format!(
-        "{DIGITS};
+        "{DIGITS} {NUMBERS};
          CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20));
          INSERT INTO t SELECT n, CONCAT('v', n) FROM numbers WHERE n < {rows};
          ANALYZE TABLE t"

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::consistency::DIGITS;
+use super::NUMBERS;
 use super::gate::Gate;
-use crate::extraction::Extraction;
+use crate::extraction::{DIGITS, Extraction};
 use crate::proxy::Proxy;
 use crate::servers::mysql::mariadb;
 
@@ -12,7 +12,7 @@ use crate::servers::mysql::mariadb;
 fn workers_go_when_the_source_slows_down_and_come_back() {
     let database = mariadb().fresh_database();
     database.exec(&format!(
-        "{DIGITS};
+        "{DIGITS} {NUMBERS};
          CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20));
          INSERT INTO t SELECT n, CONCAT('v', n) FROM numbers WHERE n < 1000"
     ));

@@ -1,30 +1,15 @@
 //! Every row once, whatever the keys are like.
 
-use super::consistency::DIGITS;
-use crate::extraction::{Extraction, sort_key};
-use crate::servers::mysql::{MysqlDatabase, both, mariadb};
-
-/// Extracts a table in many chunks, and compares; says how many chunks the plan had.
-#[track_caller]
-fn expect_every_row(database: &MysqlDatabase, table: &str, columns: &str) -> usize {
-    let extraction = Extraction::new(database.url(), table);
-    let options = ["--workers", "3", "--chunk-rows", "100", "--chunking", "key"];
-    extraction.run(&options).expect_code(0);
-    // A file a chunk.
-    let chunks = extraction.manifest()["files"]
-        .as_array()
-        .map_or(0, Vec::len);
-    let mut expected = database.query_text(&format!("SELECT {columns} FROM {table}"));
-    expected.sort_by_cached_key(sort_key);
-    assert_eq!(extraction.rows(), expected, "{table}");
-    chunks
-}
+use super::NUMBERS;
+use crate::extraction::{DIGITS, Extraction, expect_every_row, sort_key};
+use crate::servers::mysql::{both, mariadb};
 
 #[test]
 fn every_kind_of_key_is_cut() {
     for server in both() {
         let database = server.fresh_database();
         database.exec(DIGITS);
+        database.exec(NUMBERS);
         for (name, definition, value, printed) in [
             (
                 "signed",
@@ -112,7 +97,7 @@ fn keys_of_several_columns_and_none_and_nulls() {
     for server in both() {
         let database = server.fresh_database();
         database.exec(&format!(
-            "{DIGITS};
+            "{DIGITS} {NUMBERS};
              CREATE TABLE pairs (a INT, b VARCHAR(10), c INT, PRIMARY KEY (a, b));
              INSERT INTO pairs SELECT n % 3, CONCAT('b', n), n FROM numbers WHERE n < 2000;
              CREATE TABLE loose (a INT, n INT, KEY (a));
@@ -143,7 +128,7 @@ fn large_tables_are_cut_evenly_without_reading_them() {
     for server in both() {
         let database = server.fresh_database();
         database.exec(&format!(
-            "{DIGITS};
+            "{DIGITS} {NUMBERS};
              CREATE TABLE ids (id BIGINT PRIMARY KEY);
              INSERT INTO ids SELECT 3 * (n + 10000 * d) FROM numbers, digits WHERE d < 4;
              CREATE TABLE words (id VARCHAR(30) PRIMARY KEY);
@@ -218,7 +203,7 @@ fn a_query_and_a_condition_are_checked_before_anything_is_read() {
     for server in both() {
         let database = server.fresh_database();
         database.exec(&format!(
-            "{DIGITS}; CREATE TABLE t (id INT PRIMARY KEY, w VARCHAR(9) CHARACTER SET cp1251);
+            "{DIGITS} {NUMBERS}; CREATE TABLE t (id INT PRIMARY KEY, w VARCHAR(9) CHARACTER SET cp1251);
              INSERT INTO t SELECT n, CONCAT('ш', n) FROM numbers WHERE n < 100"
         ));
         let query = "SELECT id AS a, w, id * 1.5 AS half FROM t -- all";

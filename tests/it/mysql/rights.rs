@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::consistency::DIGITS;
-use crate::extraction::Extraction;
+use super::NUMBERS;
+use crate::extraction::{DIGITS, Extraction};
 use crate::servers::mysql::{MysqlDatabase, both};
 
 const PARALLEL: [&str; 4] = ["--workers", "3", "--chunk-rows", "300"];
@@ -11,7 +11,7 @@ const PARALLEL: [&str; 4] = ["--workers", "3", "--chunk-rows", "300"];
 fn scene(server: &crate::servers::mysql::Mysql) -> MysqlDatabase {
     let database = server.fresh_database();
     database.exec(&format!(
-        "{DIGITS};
+        "{DIGITS} {NUMBERS};
          CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20), secret INT);
          INSERT INTO t SELECT n, CONCAT('v', n), 7 FROM numbers WHERE n < 1000"
     ));

@@ -12,6 +12,8 @@ use mysql_async::{Conn, Error, Opts, OptsBuilder, Row, Value};
 use tokio::runtime::{Builder, Runtime};
 
 use super::session::wait;
+use crate::extraction::Queried;
+use crate::readers;
 use crate::setting;
 
 /// MariaDB as the distribution has it.
@@ -182,6 +184,16 @@ impl Drop for MysqlDatabase {
                 "{statement}: {dropped:?}"
             );
         }
+    }
+}
+
+impl Queried for MysqlDatabase {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn select(&self, sql: &str) -> Vec<readers::Row> {
+        self.query_text(sql)
     }
 }
 

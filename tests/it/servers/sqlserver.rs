@@ -13,6 +13,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use super::session::wait;
+use crate::extraction::Queried;
+use crate::readers::Row;
 use crate::setting;
 
 /// How to reach one database as one login.
@@ -152,6 +154,16 @@ impl SqlDatabase {
             password: "a-users-secret".to_owned(),
             ..self.address.clone()
         }
+    }
+}
+
+impl Queried for SqlDatabase {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn select(&self, sql: &str) -> Vec<Row> {
+        self.rows(sql)
     }
 }
 

@@ -1,24 +1,8 @@
 //! Every row once, whatever the keys are like.
 
 use super::numbered;
-use crate::extraction::{Extraction, sort_key};
+use crate::extraction::{Extraction, expect_every_row, sort_key};
 use crate::servers::sqlserver::SqlDatabase;
-
-/// Extracts a table in many chunks, and compares; says how many chunks the plan had.
-#[track_caller]
-fn expect_every_row(database: &SqlDatabase, table: &str, columns: &str) -> usize {
-    let extraction = Extraction::new(database.url(), table);
-    let options = ["--workers", "3", "--chunk-rows", "100", "--chunking", "key"];
-    extraction.run(&options).expect_code(0);
-    // A file a chunk.
-    let chunks = extraction.manifest()["files"]
-        .as_array()
-        .map_or(0, Vec::len);
-    let mut expected = database.rows(&format!("SELECT {columns} FROM {table}"));
-    expected.sort_by_cached_key(sort_key);
-    assert_eq!(extraction.rows(), expected, "{table}");
-    chunks
-}
 
 #[test]
 fn every_kind_of_key_is_cut() {
@@ -36,6 +20,28 @@ fn every_kind_of_key_is_cut() {
             "CONVERT(nvarchar(40), k, 121)",
         ),
         ("ticks", "datetime", "DATEFROM(n)", "k"),
+        ("minutes", "smalldatetime", "DATEFROM(n)", "k"),
+        ("clocks", "time(3)", "CLOCK(n)", "k"),
+        (
+            "fine_clocks",
+            "time(7)",
+            "CLOCK(n)",
+            "IIF(n % 10 = 0, CAST(CAST(k AS time(6)) AS nvarchar(20)), \
+             CONCAT(CONVERT(nvarchar(40), k, 121), '00'))",
+        ),
+        ("zoned", "datetimeoffset(3)", "ZONED(n)", "k"),
+        (
+            "coins",
+            "money",
+            "CAST(n AS money) / 7 - 50",
+            "CAST(k AS decimal(19,4))",
+        ),
+        (
+            "pennies",
+            "smallmoney",
+            "CAST(n AS money) / 7 - 50",
+            "CAST(k AS decimal(10,4))",
+        ),
         (
             "words",
             "varchar(30) COLLATE Latin1_General_CI_AS",
@@ -62,6 +68,49 @@ fn every_kind_of_key_is_cut() {
         ));
         let chunks = expect_every_row(&database, name, &format!("{printed}, n"));
         assert!(chunks > 5, "{name}: {chunks} chunks");
+    }
+}
+
+/// A `rowversion` is the server's own, and unique in a database.
+#[test]
+fn versions_of_rows_are_cut_where_they_are_indexed() {
+    let database = numbered();
+    database.exec(
+        "CREATE TABLE t (id INT NOT NULL, v rowversion NOT NULL, UNIQUE (v));
+         INSERT INTO t (id) SELECT n FROM numbers WHERE n < 1000",
+    );
+    assert!(expect_every_row(&database, "t", "id, v") > 5);
+    assert_eq!(
+        extraction_key(&database, "t"),
+        ("v".to_owned(), "rowversion".to_owned())
+    );
+}
+
+/// The column that a plan cuts on, and its type.
+fn extraction_key(database: &SqlDatabase, table: &str) -> (String, String) {
+    let extraction = Extraction::new(database.url(), table);
+    let words = extraction.words("plan", &["--json", "--chunk-rows", "100"]);
+    let plan = extraction.cli.run(words).expect_code(0).json();
+    let key = &plan["plan"]["spec"]["read"]["key"];
+    let text = |name: &str| key[name].as_str().expect("a text").to_owned();
+    (text("column"), text("source_type"))
+}
+
+/// What has no order that bounds could be written in is named, and the table read whole or by another key.
+#[test]
+fn keys_without_an_order_are_declined_with_a_reason() {
+    let database = numbered();
+    for (name, definition) in [("flags", "bit"), ("floats", "float"), ("reals", "real")] {
+        database.exec(&format!(
+            "CREATE TABLE {name} (k {definition} NOT NULL PRIMARY KEY, n INT);
+             INSERT INTO {name} SELECT n, n FROM numbers WHERE n < 2"
+        ));
+        let extraction = Extraction::new(database.url(), name);
+        let refused = extraction.run(&["--chunking", "key"]).expect_code(2);
+        let said = "the primary key's k is passed over";
+        assert!(refused.stderr.contains(said), "{name}: {refused:#?}");
+        extraction.run(&["--workers", "2"]).expect_code(0);
+        assert_eq!(extraction.count(), 2, "{name}");
     }
 }
 
