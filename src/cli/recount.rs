@@ -9,7 +9,7 @@ use super::settings::{self, SourceSettings};
 use super::survey;
 use crate::error::{ExitCode, Failure};
 use crate::model::{Consistency, ReadSpec, Selection, Table, TypeOptions, WindowDefinition};
-use crate::source::{Snapshot, Source, SourceError, SnapshotRequest, within};
+use crate::source::{Snapshot, SnapshotRequest, Source, SourceError, within};
 use crate::ui::json::{ChangedWindow, RecountDocument};
 use crate::writer::Location;
 use crate::writer::windows::{self, WindowList};
@@ -27,7 +27,9 @@ pub(super) async fn recount(
     dataset: Location,
 ) -> Result<RecountDocument, Failure> {
     let shown = dataset.to_string();
-    let list = context.blocking(move || Ok(windows::find(dataset)?)).await?;
+    let list = context
+        .blocking(move || Ok(windows::find(dataset)?))
+        .await?;
     let list = list.ok_or_else(|| {
         Failure::new(
             ExitCode::Refused,

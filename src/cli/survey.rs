@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use self::fits::{check_table, mismatch};
 pub(super) use self::fits::{check_source, literal};
+use self::fits::{check_table, mismatch};
 pub(super) use self::output::output;
 use super::budget::Share;
 use super::context::Context;

@@ -176,11 +176,35 @@ mod tests {
 
     fn fine(runs: &[RunRow]) -> Facts<'_> {
         Facts {
+            age_s: None,
+            most_age_s: None,
             runs,
             profile_hours: Some(1),
             stale_hours: 24,
             converged: true,
         }
+    }
+
+    #[test]
+    fn data_may_be_too_old_or_missing() {
+        let run = row(1e6);
+        let runs = [run];
+        let judged = |age_s, most_age_s| {
+            check(&Facts {
+                age_s,
+                most_age_s,
+                ..fine(&runs)
+            })
+        };
+        assert_eq!(judged(Some(100), None).health, Health::Healthy);
+        assert_eq!(judged(Some(100), Some(100)).health, Health::Healthy);
+        let old = judged(Some(101), Some(100));
+        let concern = Concern::Old {
+            age_s: Some(101),
+            most_s: 100,
+        };
+        assert_eq!((old.health, &old.concerns[0]), (Health::Degraded, &concern));
+        assert_eq!(judged(None, Some(100)).health, Health::Degraded);
     }
 
     fn anomalous(mut run: RunRow, category: Category) -> RunRow {

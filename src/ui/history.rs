@@ -197,7 +197,11 @@ pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
         lines.push(Line::fact("speed", sparkline(&document.runs)));
         lines.push(Line::fact("trend", wording::trend(outlook.trend)));
         lines.push(Line::fact("workers", convergence(outlook)));
-        let fresh = document.runs.iter().filter_map(|entry| entry.fresh_to).max();
+        let fresh = document
+            .runs
+            .iter()
+            .filter_map(|entry| entry.fresh_to)
+            .max();
         lines.extend(fresh.map(|at| {
             let text = at.strftime("data up to %Y-%m-%d %H:%M:%S UTC");
             Line::fact("freshness", text.to_string())
@@ -235,7 +239,9 @@ fn cells(columns: Columns, entry: &Entry<'_>) -> Vec<String> {
         let window = run.window.as_ref().map(ToString::to_string);
         cells.push(window.unwrap_or_default());
         cells.push(only(units::exact(run.rows)));
-        let fresh = entry.fresh_to.map(|at| at.strftime("%Y-%m-%d %H:%M:%S").to_string());
+        let fresh = entry
+            .fresh_to
+            .map(|at| at.strftime("%Y-%m-%d %H:%M:%S").to_string());
         cells.push(fresh.unwrap_or_else(|| "-".to_owned()));
     }
     cells.push(run.workers.to_string());

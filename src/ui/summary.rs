@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::json::{
-    BackfillDocument, DemoDocument, KeysDocument, NothingNewDocument, RecountDocument, RunDocument, VerifyDocument,
+    BackfillDocument, DemoDocument, KeysDocument, NothingNewDocument, RecountDocument, RunDocument,
+    VerifyDocument,
 };
 use super::wording::finding;
 use super::{Line, cost, drift, resume, table, units, wording};
@@ -319,7 +320,9 @@ fn recounted(again: &RecountDocument) -> Vec<Line> {
         "{} of {count} changed since, as of {as_of}; --from and --until extract one again",
         again.changed.len()
     );
-    std::iter::once(Line::fact("source", text)).chain(changed).collect()
+    std::iter::once(Line::fact("source", text))
+        .chain(changed)
+        .collect()
 }
 
 #[cfg(test)]

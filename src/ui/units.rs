@@ -267,4 +267,10 @@ mod tests {
         assert_eq!(plural(1, "chunk"), "1 chunk");
         assert_eq!(plural(0, "chunk"), "0 chunks");
     }
+
+    #[test]
+    fn spans_have_their_two_largest_units() {
+        let said = [0, 45, 93_600, 86_461, 7_260].map(span);
+        assert_eq!(said, ["0 s", "45 s", "1 d 2 h", "1 d", "2 h 1 min"]);
+    }
 }
