@@ -8,8 +8,8 @@ use std::path::Path;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ixtract::estimator::ThroughputEstimate;
 use ixtract::model::{
-    ChangeCounters, ExecutionPlan, RunClose, RunId, RunOpen, RunRequest, RunStatus, Scope,
-    Selection, SourceIdentity, SourceKind, SourceProfile,
+    ExecutionPlan, RunClose, RunId, RunOpen, RunRequest, RunStatus, Scope, Selection,
+    SourceIdentity, SourceKind, SourceProfile, SourceThen,
 };
 use ixtract::planner::{Inputs, Limits, plan};
 use ixtract::state::Store;
@@ -122,8 +122,8 @@ fn store(path: &Path, runs: u32, plan: &ExecutionPlan) -> Store {
             replay_of: None,
             resumes: None,
             drift: None,
-            counters: ChangeCounters::default(),
-            profile: None,
+            source_then: SourceThen::default(),
+            look_ms: 0,
             context: None,
             output: "out".to_owned(),
         };

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{Faults, MemorySink, MemorySnapshot, World, lost, too_many};
 
-fn settings(world: &World) -> Settings {
+/// Workers in this very task, and nothing else out of the ordinary.
+pub(crate) fn settings(world: &World) -> Settings {
     Settings {
         clock: world.clock.clone(),
         host: WorkerHost::Inline,

@@ -14,6 +14,9 @@ mod engine;
 /// The engine within an impact budget.
 mod impact;
 
+/// What runs are put down to when one thing goes wrong.
+mod diagnosis;
+
 /// A source as the controller between runs meets it.
 mod plant;
 

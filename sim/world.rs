@@ -8,12 +8,12 @@ use std::time::Duration;
 use arrow::array::{Array, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use ixtract::clock::Clock;
+use ixtract::clock::{Clock, SharedClock};
 use ixtract::model::*;
 use ixtract::source::{
     Batch, BlockedSession, Result as SourceResult, Session, Snapshot, SourceError,
 };
-use ixtract::writer::{ChunkWriter, PartReceipt, Result as WriteResult, Sink, WriteError};
+use ixtract::writer::{ChunkWriter, Meter, PartReceipt, Result as WriteResult, Sink, WriteError};
 use jiff::Timestamp;
 
 /// A clock that follows tokio's, paused or not.
@@ -53,8 +53,10 @@ pub(crate) struct Faults {
     pub(crate) hang_in: BTreeSet<u32>,
     /// The server takes this long to begin to answer, the first chunk of all excepted.
     pub(crate) answer: Duration,
-    /// Each batch takes this long.
+    /// Each batch takes this long,
     pub(crate) batch: Duration,
+    /// and so long to decode.
+    pub(crate) decode: Duration,
     /// Somebody waits for us from this time on.
     pub(crate) blocked_from: Option<Duration>,
     /// The count fails with this error.
@@ -77,7 +79,15 @@ pub(crate) struct World {
 const BATCH_ROWS: i64 = 10;
 
 impl World {
+    /// Chunks of equal size.
     pub(crate) fn new(rows: i64, chunks: u32, workers: u32, faults: Faults) -> Arc<Self> {
+        let edge = |index: u32| rows * i64::from(index) / i64::from(chunks);
+        let edges: Vec<i64> = (1..chunks).map(edge).collect();
+        Self::cut(rows, &edges, workers, faults)
+    }
+
+    /// Chunks that begin at 0 and at these keys.
+    pub(crate) fn cut(rows: i64, edges: &[i64], workers: u32, faults: Faults) -> Arc<Self> {
         Arc::new(Self {
             rows,
             faults,
@@ -85,7 +95,7 @@ impl World {
             begun: AtomicU32::new(0),
             cancelled: AtomicU32::new(0),
             failed_once: Mutex::new(BTreeSet::new()),
-            spec: spec(rows, chunks, workers),
+            spec: spec(edges, workers),
             clock: TokioClock::shared(),
         })
     }
@@ -126,16 +136,16 @@ fn numbers() -> ReadSpec {
     }
 }
 
-fn spec(rows: i64, chunks: u32, workers: u32) -> ExecutionSpec {
-    let edge =
-        |index: u32| KeyValue::Int(i128::from(rows) * i128::from(index) / i128::from(chunks));
+fn spec(edges: &[i64], workers: u32) -> ExecutionSpec {
+    let chunks = edges.len() as u32 + 1;
+    let edge = |index: usize| edges.get(index).map(|edge| KeyValue::Int((*edge).into()));
     let planned = (0..chunks).map(|index| PlannedChunk {
         number: index + 1,
         // The last chunk is dispatched first, so that order is seen to come from the rank.
         rank: chunks - 1 - index,
         bounds: ChunkBounds::Key(KeyRange {
-            lower: (index > 0).then(|| edge(index)),
-            upper: (index + 1 < chunks).then(|| edge(index + 1)),
+            lower: (index as usize).checked_sub(1).and_then(edge),
+            upper: edge(index as usize),
         }),
     });
     ExecutionSpec {
@@ -320,10 +330,11 @@ impl Session for MemorySession {
         let rows = RecordBatch::try_new(schema, vec![Arc::new(values)]).unwrap();
         self.next = until;
         self.sent += 1;
+        tokio::time::sleep(faults.decode).await;
         Ok(Some(Batch {
             wire_bytes: rows.num_rows() as u64 * 8,
             rows,
-            decode: Duration::ZERO,
+            decode: faults.decode,
             nulled: Vec::new(),
         }))
     }
@@ -337,6 +348,12 @@ pub(crate) struct MemorySink {
     pub(crate) aborts: Arc<AtomicU32>,
     /// Writing to these chunks fails as a full disk does.
     pub(crate) full_in: BTreeSet<u32>,
+    /// How long a batch takes to encode,
+    pub(crate) encode: Duration,
+    /// and to be stored.
+    pub(crate) store: Duration,
+    /// Measures the latter.
+    pub(crate) clock: Option<Arc<TokioClock>>,
 }
 
 impl MemorySink {
@@ -362,6 +379,9 @@ impl Sink for MemorySink {
             finished: self.finished.clone(),
             aborts: self.aborts.clone(),
             full: self.full_in.contains(&chunk),
+            encode: self.encode,
+            store: self.store,
+            meter: Meter::new(self.clock.clone().map(|clock| clock as SharedClock)),
         }))
     }
 }
@@ -372,6 +392,9 @@ struct MemoryWriter {
     finished: Arc<Mutex<BTreeMap<u32, Vec<i64>>>>,
     aborts: Arc<AtomicU32>,
     full: bool,
+    encode: Duration,
+    store: Duration,
+    meter: Meter,
 }
 
 #[async_trait]
@@ -388,7 +411,14 @@ impl ChunkWriter for MemoryWriter {
             .unwrap();
         assert_eq!(column.null_count(), 0);
         self.values.extend(column.values());
+        tokio::time::sleep(self.encode).await;
+        let storing = tokio::time::sleep(self.store);
+        self.meter.while_waiting(storing).await;
         Ok(())
+    }
+
+    fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     async fn finish(self: Box<Self>) -> WriteResult<Vec<PartReceipt>> {

@@ -44,6 +44,40 @@ pub async fn contact(source: &dyn Source, clock: &dyn Clock) -> Result<Contact, 
     })
 }
 
+/// A table as a plan that was made before finds it.
+#[derive(Clone, Debug)]
+pub struct Glance {
+    /// The table.
+    pub table: Table,
+    /// How its source answers.
+    pub contact: Contact,
+    /// What the source's own statistics and counters of changes say; `None` where it would not tell.
+    pub statistics: Option<Statistics>,
+}
+
+/// Asks `source` what is kept with every run of `table`, where nothing is left to plan.
+///
+/// # Errors
+/// Whatever the source answers, but for its statistics: nothing depends on them.
+pub async fn glance(
+    source: &dyn Source,
+    table: Table,
+    clock: &dyn Clock,
+) -> Result<Glance, SourceError> {
+    let statistics = match source.statistics(&table).await {
+        Ok(statistics) => Some(statistics),
+        Err(error) => {
+            tracing::warn!(%error, "the table's counters of changes are not kept with this run");
+            None
+        }
+    };
+    Ok(Glance {
+        contact: contact(source, clock).await?,
+        table,
+        statistics,
+    })
+}
+
 /// Asks `source` what a plan needs to know of `table`; `chunk_rows` is the user's wish, if any.
 ///
 /// # Errors

@@ -282,13 +282,9 @@ fn opening(
             run: unfinished.original.id.clone(),
             kept: left.intact.clone(),
         }),
-        counters: survey
-            .profile
-            .as_ref()
-            .map(|profile| profile.statistics.counters.clone())
-            .unwrap_or_default(),
-        profile: survey.profile.clone(),
         drift: None,
+        source_then: survey.source_then.clone(),
+        look_ms: u64::try_from(survey.look_took.as_millis()).unwrap_or(u64::MAX),
         output,
     }
 }

@@ -6,11 +6,12 @@ mod output;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 pub(super) use self::fits::{check_source, literal};
-use self::fits::{check_table, mismatch};
+use self::fits::{check_table, glance};
 pub(super) use self::output::output;
 use super::budget::Share;
 use super::context::Context;
@@ -21,15 +22,15 @@ use super::run::Given;
 use super::settings::SourceSettings;
 use crate::controller::between_runs::benchmarked::{self, After};
 use crate::controller::between_runs::{self, Sample, State};
-use crate::error::{ExitCode, Failure};
+use crate::error::Failure;
 use crate::estimator::{self, Evidence, curve};
 use crate::model::{
     Benchmark, Benchmarked, ExecutionContext, ExecutionPlan, PastRun, RunId, RunRequest,
-    RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile, Surroundings, TypeOptions,
-    Unfit, Verdict, Window,
+    RuntimeContext, Scope, Selection, SourceIdentity, SourceProfile, SourceThen, Surroundings,
+    TypeOptions, Unfit, Verdict, Window,
 };
 use crate::planner::{self, Inputs, Limits, Planned};
-use crate::profiler::{self, Contact};
+use crate::profiler::{self, Contact, Glance};
 use crate::source::{self, Source, SourceError};
 use crate::state::Claim;
 use crate::ui::json::{PlanDocument, VerdictDocument};
@@ -41,8 +42,10 @@ pub(super) struct Survey {
     pub(super) source: Arc<dyn Source>,
     /// How it answers now.
     pub(super) contact: Contact,
-    /// What is known of the table, where a plan was made from it: a given plan needs no profile.
-    pub(super) profile: Option<SourceProfile>,
+    /// What the source looks like.
+    pub(super) source_then: SourceThen,
+    /// How long it took to look at it.
+    pub(super) look_took: Duration,
     /// The circumstances now.
     pub(super) circumstances: ExecutionContext,
     /// What runs of it are remembered under.
@@ -148,7 +151,9 @@ impl Survey {
             chunk_rows: request.work.chunk_rows,
             window: window_of(request),
         };
+        let begun = context.clock.monotonic();
         let profile = profile(context, &source, &wanted).await?;
+        let look_took = context.clock.monotonic().saturating_sub(begun);
         let relation = &profile.table.relation;
         let template = match wanted.window {
             Some(window) => &increment::template(&request.selection, &window.column),
@@ -196,7 +201,8 @@ impl Survey {
             source,
             circumstances: known.circumstances,
             contact,
-            profile: Some(profile),
+            source_then: (&profile).into(),
+            look_took,
             scope,
             plan: planned.plan,
             learned: planned.next,
@@ -205,7 +211,7 @@ impl Survey {
     }
 
     /// Takes a plan that was made before, if the table is still what it was made for. The table is
-    /// described and nothing else: what there is to decide was decided.
+    /// described, and what is kept with every run is asked for; what there is to decide was decided.
     pub(super) async fn of_plan(
         context: &Context,
         history: &mut History,
@@ -223,28 +229,13 @@ impl Survey {
             query_template: read.query.clone(),
             query: read.query.clone(),
         };
-        let types = TypeOptions {
-            mode: plan.spec.types.mode,
-            ..TypeOptions::default()
-        };
-        let name = match read.query {
-            Some(_) => read.relation.name.clone(),
-            None => literal(&read.relation),
-        };
-        context
-            .printer
-            .detail("looking whether the table is as planned");
-        let look = async {
-            let table = source.describe(&name, &selection, &types).await?;
-            let contact = profiler::contact(source.as_ref(), context.clock.as_ref()).await?;
-            Ok((table, contact))
-        };
-        let looked = context.interrupt.or::<_, SourceError>(look).await;
-        let (table, contact) = looked.map_err(|failure| match failure.exit {
-            // A table or column that is gone is no slip of the user's here.
-            ExitCode::Usage => mismatch(&read.relation, failure.what),
-            _ => failure,
-        })?;
+        let begun = context.clock.monotonic();
+        let Glance {
+            table,
+            contact,
+            statistics,
+        } = glance(context, source.as_ref(), plan, &selection).await?;
+        let look_took = context.clock.monotonic().saturating_sub(begun);
         check_table(read, &table)?;
         let hints = plan.resolution.as_ref().map(|found| &found.hints);
         let share = Share::of(context, history, source.identity(), is_limited(hints));
@@ -269,8 +260,9 @@ impl Survey {
                 source.identity(),
                 (&contact, plan.forecast.rows),
             )?,
+            source_then: SourceThen::new(statistics.as_ref(), &contact.latency),
+            look_took,
             contact,
-            profile: None,
             scope,
             plan: plan.clone(),
             constrained: true,

@@ -2,8 +2,8 @@
 //!
 //! 1. **data_skew**: the slowest chunk took more than 1.5 times the median's time and held more than
 //!    1.5 times as much, and a fifth of the worker time or more was lost waiting for the last chunks.
-//! 2. **source_latency**: the run waited for its snapshot; or it was slower than the run before it
-//!    and small queries took several times as long as usual, or the first rows of chunks did and are
+//! 2. **source_latency**: the run waited for its snapshot, or for what it asked about its table before
+//!    that; or it was slower than the run before it and small queries took several times as long as usual, or the first rows of chunks did and are
 //!    most of what was added; or the latency rule was breached and the run was no faster than the one
 //!    before. What more workers of our own may have caused does not count.
 //! 3. **under_parallel**, **over_parallel**: the number of workers changed and so did the speed, by
@@ -38,16 +38,25 @@ const SIZE_RATIO: f64 = 1.5;
 /// Lost worker time from which skew matters, in thousandths.
 const LOST_PERMILLE: u32 = 200;
 
-/// A wait for the snapshot is one from here on, in milliseconds,
-const SNAPSHOT_MS_MIN: u64 = 2000;
-/// at this many times the usual,
-const SNAPSHOT_TIMES: u64 = 3;
-/// and this many round trips: what it takes on a distant source.
-const SNAPSHOT_ROUND_TRIPS: u64 = 50;
+/// A wait for the snapshot, or before it, is one at this many times the usual, by this many
+/// milliseconds,
+const WAIT: (u64, u64) = (3, 2_000);
+/// from this many round trips on: what it takes on a distant source;
+const WAIT_ROUND_TRIPS: u64 = 50;
+/// and no smaller part of the run's time than one of these.
+const WAIT_SHARE: u64 = 20;
 
 /// Latency has risen at this many times the usual, by this many microseconds: less costs no run
 /// anything.
 const LATENCY: (u64, u64) = (2, 2_000);
+
+/// A chunk takes about so many round trips: its query, and the end of its answer.
+const CHUNK_ROUND_TRIPS: u64 = 2;
+
+/// Latency explains a longer run when it makes up this share of what was added,
+const RISE_SHARE: f64 = 0.25;
+/// or has risen by this many microseconds: a source is far from there on (facts sheet, section 2).
+const FAR_US: u64 = 20_000;
 
 /// Answers have slowed at this many times the usual, by this many milliseconds.
 const ANSWERS: (u64, u64) = (3, 50);
@@ -149,20 +158,49 @@ impl View<'_> {
         findings.map(|finding| &finding.measures)
     }
 
+    /// What a look at the table usually takes, where runs measured it.
+    fn usual_look_ms(&self) -> Option<u64> {
+        let measured = self.usual().map(|usual| usual.look_ms);
+        median(measured.filter(|look_ms| *look_ms > 0))
+    }
+
+    /// How much more time than usual a row took in a part of the work, in nanoseconds.
+    fn added(&self, of: fn(&Attribution) -> u64) -> u64 {
+        let per_row = |measures: &Measures, rows: u64| {
+            of(&measures.attribution).saturating_mul(1_000_000) / rows.max(1)
+        };
+        let usual = self.earlier.iter().filter_map(|run| {
+            let finding = run.finding.as_ref()?;
+            Some(per_row(&finding.measures, run.rows))
+        });
+        let now = per_row(&self.now.measures, self.now.rows);
+        now.saturating_sub(median(usual).unwrap_or(0))
+    }
+
     /// Whether at least half of the time that a row takes more than usual is waiting for answers to
     /// begin. A server that is slower throughout begins later, too: that is not latency.
     fn answers_are_what_was_added(&self) -> bool {
-        let added = |of: fn(&Attribution) -> u64| {
-            let usual = self.earlier.iter().filter_map(|run| {
-                let measures = &run.finding.as_ref()?.measures;
-                Some(of(&measures.attribution) * 1_000_000 / run.rows.max(1))
-            });
-            let now = of(&self.now.measures.attribution) * 1_000_000 / self.now.rows.max(1);
-            now.saturating_sub(median(usual).unwrap_or(0))
+        let rest =
+            |went: &Attribution| went.rows_ms + went.decode_ms + went.encode_ms + went.write_ms;
+        self.added(|went| went.answer_ms) >= self.added(rest)
+    }
+
+    /// Whether latency that rose by so much can be why. At least half of the time that was added must be
+    /// waiting for the source: a machine that has no time for us is slow to hear answers, too. And what
+    /// the rise adds to the few round trips of each chunk must be a good part of what the run took longer
+    /// than the one before, unless it is so much that a stream of rows becomes slow by it.
+    fn latency_explains(&self, rise_us: u64) -> bool {
+        let Some(previous) = self.previous else {
+            return false;
         };
-        let answers = added(|went| went.answer_ms);
-        let rest = added(|went| went.rows_ms + went.decode_ms + went.encode_ms + went.write_ms);
-        answers >= rest
+        let here = |went: &Attribution| went.decode_ms + went.encode_ms + went.write_ms;
+        let waited_longer = self.added(|went| went.answer_ms + went.rows_ms) >= self.added(here);
+        let now = self.now;
+        let longer_s = now.duration_s - now.rows as f64 / previous.throughput;
+        let round_trips = now.chunks.saturating_mul(CHUNK_ROUND_TRIPS) as f64;
+        let of_rise_s = rise_us as f64 / 1e6 * round_trips / f64::from(now.workers.max(1));
+        let far = rise_us >= FAR_US && now.workers == previous.workers;
+        waited_longer && (far || of_rise_s >= longer_s * RISE_SHARE)
     }
 
     fn history_certainty(&self) -> ConfidenceLevel {
@@ -237,16 +275,27 @@ fn latent(view: &View<'_>) -> Ruling {
         to > from.saturating_mul(times) && to >= from.saturating_add(by)
     };
     let mut evidence = Vec::new();
+    let distance_ms = measures.latency_us.unwrap_or(0) * WAIT_ROUND_TRIPS / 1000;
+    let matters_ms = (view.now.duration_s.max(0.0) * 1000.0) as u64 / WAIT_SHARE;
+    let waited = |from: u64, to: u64| rose(from, to, WAIT) && to > distance_ms.max(matters_ms);
     let from_ms = median(view.usual().map(|usual| usual.snapshot_ms)).unwrap_or(0);
-    let distance_ms = measures.latency_us.unwrap_or(0) * SNAPSHOT_ROUND_TRIPS / 1000;
     let to_ms = measures.snapshot_ms;
-    if rose(from_ms, to_ms, (SNAPSHOT_TIMES, SNAPSHOT_MS_MIN)) && to_ms > distance_ms {
+    if waited(from_ms, to_ms) {
         evidence.push(Evidence::SnapshotWaited { from_ms, to_ms });
+    }
+    // A first look has nothing to be long beside: one that samples a table may take its time.
+    let to_ms = measures.look_ms;
+    if let Some(from_ms) = view
+        .usual_look_ms()
+        .filter(|from_ms| waited(*from_ms, to_ms))
+    {
+        evidence.push(Evidence::LookWaited { from_ms, to_ms });
     }
     if view.slower() {
         let from_us = median(view.usual().filter_map(|usual| usual.latency_us));
         if let (Some(from_us), Some(to_us)) = (from_us, measures.latency_us)
             && rose(from_us, to_us, LATENCY)
+            && view.latency_explains(to_us - from_us)
         {
             evidence.push(Evidence::LatencyRose { from_us, to_us });
         }

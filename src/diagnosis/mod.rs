@@ -131,10 +131,8 @@ fn measures(open: &RunOpen, close: &RunClose) -> Measures {
         attribution: went,
         answer_ms: median(finished.map(|chunk| chunk.answer_ms)).unwrap_or(0),
         snapshot_ms: close.snapshot_ms,
-        latency_us: open
-            .profile
-            .as_ref()
-            .map(|profile| profile.latency.p50_us()),
+        latency_us: open.source_then.latency_p50_us(),
+        look_ms: open.look_ms,
     }
 }
 

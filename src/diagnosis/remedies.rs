@@ -41,7 +41,12 @@ fn parallel(now: &Observed, category: Category) -> Vec<Action> {
 }
 
 fn latency(now: &Observed, found: &Found) -> Vec<Action> {
-    let is_lock = |fact: &Evidence| matches!(fact, Evidence::SnapshotWaited { .. });
+    let is_lock = |fact: &Evidence| {
+        matches!(
+            fact,
+            Evidence::SnapshotWaited { .. } | Evidence::LookWaited { .. }
+        )
+    };
     let is_pause = |fact: &Evidence| matches!(fact, Evidence::BackedOff { .. });
     let mut actions = Vec::new();
     if found.evidence.iter().any(is_lock) {

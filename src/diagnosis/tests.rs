@@ -5,8 +5,8 @@ use proptest::prelude::{Strategy as Generator, *};
 
 use super::*;
 use crate::model::{
-    Action, Attribution, Category, ChangeCounters, ChunkRecord, Direction, Evidence, Part, RunId,
-    RunStatus, Scope, Selection, Severity, WorkerRecord,
+    Action, Attribution, Category, ChunkRecord, Direction, Evidence, Part, RunId, RunStatus, Scope,
+    Selection, Severity, SourceThen, WorkerRecord,
 };
 use crate::planner::fixtures;
 
@@ -37,6 +37,7 @@ struct Scene {
     answer_ms: u64,
     latency_us: u64,
     snapshot_ms: u64,
+    look_ms: u64,
     confidence: &'static str,
     fixed: bool,
     filtered: bool,
@@ -60,6 +61,7 @@ impl Scene {
             answer_ms: 5,
             latency_us: 300,
             snapshot_ms: 20,
+            look_ms: 30,
             confidence: "full",
             fixed: false,
             filtered: false,
@@ -93,8 +95,8 @@ impl Scene {
             context: None,
             hints: None,
             estimated_cost: None,
-            counters: ChangeCounters::default(),
-            profile: Some(profile),
+            source_then: SourceThen::from(&profile),
+            look_ms: self.look_ms,
             output: "out".to_owned(),
         };
         (open, self.close())
@@ -304,14 +306,17 @@ fn a_run_that_the_source_slowed_is_no_measure_for_the_next() {
 #[test]
 fn latency_before_the_run_or_in_its_answers_is_the_sources() {
     let mut far = Scene::even(4, 14.0);
-    far.latency_us = 20_000;
+    far.latency_us = 25_000;
     let found = far.after(&usual(6));
     expect(&found, Category::SourceLatency, &Action::QuieterHour);
     let rose = Evidence::LatencyRose {
         from_us: 300,
-        to_us: 20_000,
+        to_us: 25_000,
     };
     assert_eq!(found.finding.evidence[0], rose);
+    // Eight chunks do not take four seconds longer because of 9 ms more a round trip.
+    far.latency_us = 9_300;
+    assert_eq!(far.after(&usual(6)).finding.category, Category::Anomaly);
     let mut late = Scene::even(4, 14.0);
     late.answer_ms = 1_900;
     let found = late.after(&usual(6));
@@ -326,6 +331,20 @@ fn latency_before_the_run_or_in_its_answers_is_the_sources() {
     late.answer_ms = 60;
     let found = late.after(&usual(6));
     assert_eq!(found.finding.category, Category::Anomaly);
+    // Nor does one worker instead of four, a third as fast.
+    let mut alone = Scene::even(1, 30.0);
+    alone.latency_us = 2_500;
+    let found = alone.after(&usual(6));
+    assert_eq!(
+        found.finding.category,
+        Category::UnderParallel,
+        "{found:#?}"
+    );
+    // Where a slow disk took the time, latency that rose beside it explains nothing.
+    let mut slow = Scene::even(4, 30.0);
+    (slow.storage, slow.latency_us) = (700, 30_000);
+    let found = slow.after(&usual(6));
+    expect(&found, Category::Anomaly, &Action::LookAtStorage);
     // Latency that costs nothing is no cause of anything.
     far = Scene::even(4, 10.0);
     far.latency_us = 20_000;
@@ -350,6 +369,27 @@ fn waiting_for_a_lock_is_the_sources_though_the_reading_was_as_ever() {
     // A distant source takes as long without any lock.
     waited.latency_us = 100_000;
     waited.snapshot_ms = 4_000;
+    assert_eq!(waited.after(&[]).finding.category, Category::Stable);
+    // What is nothing beside the run is not what became of it.
+    let mut long = Scene::even(4, 100.0);
+    long.snapshot_ms = 4_200;
+    assert_eq!(long.after(&[]).finding.category, Category::Stable);
+}
+
+#[test]
+fn a_lock_that_was_waited_for_before_the_run_is_the_sources() {
+    let mut waited = Scene::even(4, 10.0);
+    waited.look_ms = 5_000;
+    // However wrongly it was predicted.
+    waited.predicted = (1_000_000, 50_000.0, ConfidenceLevel::High);
+    let found = waited.after(&usual(3));
+    expect(&found, Category::SourceLatency, &Action::FindLocks);
+    let from_ms = 30;
+    let to_ms = 5_000;
+    let fact = Evidence::LookWaited { from_ms, to_ms };
+    assert_eq!(found.finding.evidence[0], fact);
+    // Nobody knows yet how long it takes to look at this table.
+    waited.predicted = Scene::even(4, 10.0).predicted;
     assert_eq!(waited.after(&[]).finding.category, Category::Stable);
 }
 
@@ -486,7 +526,8 @@ fn a_trusted_prediction_that_was_wrong_is_the_models_error() {
 
 fn scene() -> impl Generator<Value = Scene> {
     let times = (proptest::collection::vec(0u64..20_000, CHUNKS), 1u32..=8);
-    let shares = (0u64..600, 0u64..400, 0u64..1000, 0u64..100_000, 0u64..9000);
+    let waits = (0u64..9000, 0u64..9000);
+    let shares = (0u64..600, 0u64..400, 0u64..1000, 0u64..100_000, waits);
     let rest = (
         any::<bool>(),
         any::<bool>(),
@@ -501,7 +542,8 @@ fn scene() -> impl Generator<Value = Scene> {
         proptest::collection::vec(0u64..900_000, CHUNKS),
     )
         .prop_map(|((chunks, workers), shares, rest, rows)| {
-            let (processor, storage, answer_ms, latency_us, snapshot_ms) = shares;
+            let (processor, storage, answer_ms, latency_us, waits) = shares;
+            let (snapshot_ms, look_ms) = waits;
             let (fixed, filtered, confidence, predicted, speed) = rest;
             Scene {
                 workers,
@@ -512,6 +554,7 @@ fn scene() -> impl Generator<Value = Scene> {
                 answer_ms,
                 latency_us,
                 snapshot_ms,
+                look_ms,
                 confidence: ["full", "moderate", "low"][confidence],
                 fixed,
                 filtered,

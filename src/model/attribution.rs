@@ -261,6 +261,9 @@ pub struct Measures {
     pub answer_ms: u64,
     /// How long it took to get the snapshot, locks included, in milliseconds.
     pub snapshot_ms: u64,
+    /// How long it took to look at the table before the run, locks included, in milliseconds; 0 of runs
+    /// that did not measure it.
+    pub look_ms: u64,
     /// The median round trip of small queries before the run, in microseconds.
     pub latency_us: Option<u64>,
     /// How uneven the chunks were; `None` of fewer than three.

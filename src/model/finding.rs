@@ -124,6 +124,14 @@ pub enum Evidence {
         /// Now.
         to_ms: u64,
     },
+    /// Looking at the table before the run took much longer than before earlier runs: somebody held its
+    /// lock, or its catalogue was slow.
+    LookWaited {
+        /// The median of earlier runs.
+        from_ms: u64,
+        /// Now.
+        to_ms: u64,
+    },
     /// The latency rule was breached by so many chunks that the run's confidence suffered.
     BackedOff {
         /// Time that workers paused, in milliseconds.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ChunkRecord, ChunkStatus, Predicted, RunId, RunRow, RunStatus, Scheduling, SourceThen, Strategy,
+    ChunkRecord, ChunkStatus, Predicted, Recorded, RunId, RunRow, RunStatus, Scheduling,
+    SourceThen, Strategy,
 };
 
 /// A successful run of `public.orders` at this speed.
@@ -53,7 +54,7 @@ pub(crate) fn row(throughput: f64) -> RunRow {
         actual_cost: None,
         nulled: BTreeMap::new(),
         source_then: SourceThen::default(),
-        context: serde_json::json!({}),
+        context: Recorded::Nothing,
         hints: None,
         finding: None,
         anomaly: None,

@@ -200,6 +200,16 @@ impl SourceProfile {
             .checked_div(self.statistics.estimate.rows)
             .unwrap_or(0)
     }
+
+    /// The smallest and the largest value of its key as text, where they are known.
+    pub fn key_ends(&self) -> (Option<String>, Option<String>) {
+        let density = self.key.as_ref().map(|profile| &profile.density);
+        let text = |value: &KeyValue| value.to_string();
+        (
+            density.and_then(|density| density.min.as_ref().map(text)),
+            density.and_then(|density| density.max.as_ref().map(text)),
+        )
+    }
 }
 
 #[cfg(test)]

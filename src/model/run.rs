@@ -12,11 +12,11 @@ use super::drift::SchemaDrift;
 use super::finding::{Anomaly, Finding};
 use super::hints::RuntimeContext;
 use super::plan::ExecutionPlan;
-use super::profile::SourceProfile;
 use super::relation::{Relation, SourceIdentity};
 use super::request::Selection;
 use super::resume::FinishedChunk;
 use super::snapshot::SnapshotFacts;
+use super::stored::SourceThen;
 
 /// `rx-YYYYMMDD-HHMMSS-xxxxxxxx`: UTC time and eight hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -256,11 +256,10 @@ pub struct RunOpen {
     pub resumes: Option<Resumed>,
     /// How its columns differ from those of the published run before it, where they do.
     pub drift: Option<SchemaDrift>,
-    /// The source's change counters at planning; none where a given plan was executed.
-    pub counters: ChangeCounters,
-    /// The profile that the plan was made from, where one was made: key range, size and latency are
-    /// kept with every run, because they cannot be found out later.
-    pub profile: Option<SourceProfile>,
+    /// What the source looked like.
+    pub source_then: SourceThen,
+    /// How long it took to look at it, locks that were waited for included, in milliseconds.
+    pub look_ms: u64,
     /// The circumstances as they were measured, where they were.
     pub context: Option<ExecutionContext>,
     /// Where the output goes.

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use super::context::Recorded;
 use super::drift::SchemaDrift;
 use super::finding::{Anomaly, Finding};
+use super::hints::RuntimeContext;
 use super::plan::{ExecutionPlan, Scheduling, Strategy};
+use super::profile::{LatencySample, SourceProfile, Statistics};
 use super::resume::Resumption;
 use super::run::{ChangeCounters, ChunkRecord, RunId, RunStatus, WorkerRecord};
 use super::snapshot::SnapshotFacts;
@@ -55,9 +58,34 @@ pub struct SourceThen {
 }
 
 impl SourceThen {
+    /// What a look at a table showed. The range of its key is known only where a plan was made.
+    pub fn new(statistics: Option<&Statistics>, latency: &LatencySample) -> Self {
+        Self {
+            rows: statistics.map(|statistics| statistics.estimate.rows),
+            bytes: statistics.map(|statistics| statistics.bytes),
+            connect_us: Some(latency.connect_us),
+            latency_us: latency.round_trips_us.clone(),
+            counters: statistics
+                .map(|statistics| statistics.counters.clone())
+                .unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
     /// The middle round trip, in microseconds; `None` where none was measured.
     pub fn latency_p50_us(&self) -> Option<u64> {
         self.latency_us.get(self.latency_us.len() / 2).copied()
+    }
+}
+
+impl From<&SourceProfile> for SourceThen {
+    fn from(profile: &SourceProfile) -> Self {
+        let (key_min, key_max) = profile.key_ends();
+        Self {
+            key_min,
+            key_max,
+            ..Self::new(Some(&profile.statistics), &profile.latency)
+        }
     }
 }
 
@@ -142,10 +170,11 @@ pub struct RunRow {
     pub nulled: BTreeMap<String, u64>,
     /// The source at planning.
     pub source_then: SourceThen,
-    /// The execution context measured at planning; an empty object where none was.
-    pub context: serde_json::Value,
+    /// The execution context measured at planning; written as `null` where none can be read.
+    #[serde(serialize_with = "known_context")]
+    pub context: Recorded,
     /// The hints it was given, where there were any.
-    pub hints: Option<serde_json::Value>,
+    pub hints: Option<RuntimeContext>,
     /// What it shows, where it was published and diagnosed.
     pub finding: Option<Finding>,
     /// How its speed was far from what was usual then, where it was.
@@ -177,6 +206,11 @@ impl RunRow {
     pub fn is_clean(&self) -> bool {
         self.teaches && self.confidence != "low" && self.throughput > 0.0
     }
+}
+
+/// A context as a document of its own, or nothing.
+fn known_context<S: Serializer>(recorded: &Recorded, to: S) -> Result<S::Ok, S::Error> {
+    recorded.known().serialize(to)
 }
 
 /// A run that later ones are compared with: successful, unconstrained, not replayed, undisturbed.

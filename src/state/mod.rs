@@ -216,8 +216,8 @@ mod tests {
     use crate::model::{
         Action, Anomaly, Category, ChangeCounters, ConfidenceLevel, ConsistencyLevel, Direction,
         Evidence, ExecutionContext, ExecutionPlan, Finding, Measures, PastRun, Recorded, Relation,
-        RunClose, RunId, RunOpen, RunStatus, Scope, Selection, SnapshotFacts, Surroundings,
-        WorkerRecord,
+        RunClose, RunId, RunOpen, RunStatus, Scope, Selection, SnapshotFacts, SourceThen,
+        Surroundings, WorkerRecord,
     };
     use crate::planner::fixtures;
 
@@ -265,12 +265,15 @@ mod tests {
             replay_of: None,
             resumes: None,
             drift: None,
-            counters: ChangeCounters(
-                [("n_tup_ins".to_owned(), "7".to_owned())]
-                    .into_iter()
-                    .collect(),
-            ),
-            profile: Some(fixtures::profile(3_000_000)),
+            source_then: SourceThen {
+                counters: ChangeCounters(
+                    [("n_tup_ins".to_owned(), "7".to_owned())]
+                        .into_iter()
+                        .collect(),
+                ),
+                ..SourceThen::from(&fixtures::profile(3_000_000))
+            },
+            look_ms: 30,
             context: Some(context()),
             output: "out/orders".to_owned(),
         }
@@ -651,13 +654,16 @@ mod tests {
         assert_eq!(row.snapshot, close.snapshot);
         assert_eq!(row.adaptations, close.adaptations);
         assert_eq!(row.nulled, close.nulled);
-        assert_eq!(row.source_then.counters, run.counters);
+        assert_eq!(row.source_then, run.source_then);
         assert_eq!(row.source_then.latency_p50_us(), Some(220));
         assert_eq!(row.source_then.key_max.as_deref(), Some("3000000"));
         assert_eq!((row.constrained, row.teaches), (false, true));
         assert_eq!(row.hints, None);
-        let stored = serde_json::to_value(context()).expect("JSON");
-        assert_eq!(row.context, stored);
+        assert_eq!(row.context, Recorded::Known(context()));
+        // In JSON it is what was measured, without a wrapping.
+        let shown = serde_json::to_value(&row).expect("JSON");
+        let measured = serde_json::to_value(context()).expect("JSON");
+        assert_eq!(shown["context"], measured);
     }
 
     #[test]

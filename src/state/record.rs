@@ -10,7 +10,7 @@ use super::{Result, StateError, Store, drift, resume, stored_count, stored_float
 use crate::controller::between_runs::State;
 use crate::model::{
     ChunkRecord, ConsistencyLevel, RunClose, RunId, RunOpen, RunStatus, Scope, SnapshotFacts,
-    SourceProfile, Window, WorkerRecord,
+    SourceProfile, SourceThen, Window, WorkerRecord,
 };
 
 /// What the row of a run says whose process died.
@@ -119,7 +119,7 @@ impl Store {
         profile: &SourceProfile,
         now: Timestamp,
     ) -> Result<()> {
-        let (key_min, key_max) = key_ends(profile);
+        let (key_min, key_max) = profile.key_ends();
         let key = profile.key.as_ref();
         self.write(|transaction| {
             transaction.execute(
@@ -223,11 +223,16 @@ pub(super) fn scope_id(transaction: &Transaction<'_>, scope: &Scope) -> rusqlite
 
 fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusqlite::Result<()> {
     let (spec, forecast) = (&run.plan.spec, &run.plan.forecast);
-    let profile = run.profile.as_ref();
-    let (key_min, key_max) = profile.map_or((None, None), key_ends);
-    let latency = profile
-        .map(|profile| json(&profile.latency.round_trips_us))
-        .transpose()?;
+    let SourceThen {
+        rows,
+        bytes,
+        key_min,
+        key_max,
+        connect_us,
+        latency_us,
+        counters,
+    } = &run.source_then;
+    let latency = (!latency_us.is_empty()).then(|| json(latency_us));
     transaction.execute(
         "INSERT INTO runs (run_id, tag, scope_id, source, relation, status, pid, host, started_at,
              ixtract_version, fingerprint, strategy, scheduling, consistency, workers, chunk_count,
@@ -266,13 +271,13 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
             ":predicted_throughput": stored_float(forecast.throughput),
             ":predicted_s": stored_float(forecast.duration_s),
             ":method": forecast.method,
-            ":counters": json(&run.counters)?,
-            ":source_rows": profile.map(|profile| stored_count(profile.statistics.estimate.rows)),
-            ":source_bytes": profile.map(|profile| stored_count(profile.statistics.bytes)),
+            ":counters": json(counters)?,
+            ":source_rows": rows.map(stored_count),
+            ":source_bytes": bytes.map(stored_count),
             ":key_min": key_min,
             ":key_max": key_max,
-            ":connect_us": profile.map(|profile| stored_count(profile.latency.connect_us)),
-            ":latency": latency,
+            ":connect_us": connect_us.map(stored_count),
+            ":latency": latency.transpose()?,
             ":hints": run.hints.as_ref().map(json).transpose()?,
             ":cost": run.estimated_cost.map(stored_float),
             ":context": run.context.as_ref().map_or_else(|| Ok("{}".to_owned()), json)?,
@@ -476,19 +481,6 @@ fn keep_learned(
         },
     )?;
     Ok(())
-}
-
-/// Smallest and largest key as text, where there are any.
-fn key_ends(profile: &SourceProfile) -> (Option<String>, Option<String>) {
-    let density = profile.key.as_ref().map(|profile| &profile.density);
-    (
-        density
-            .and_then(|density| density.min.as_ref())
-            .map(ToString::to_string),
-        density
-            .and_then(|density| density.max.as_ref())
-            .map(ToString::to_string),
-    )
 }
 
 pub(super) fn json(value: &impl Serialize) -> rusqlite::Result<String> {

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use super::history::{status, understood, understood_if_any};
 use super::{Result, StateError, Store, stored_count, stored_time};
 use crate::model::{
-    Anomaly, ChunkRecord, CleanRun, Predicted, Resumption, RunId, RunRow, Scope, SourceThen,
-    StoredRun, WorkerRecord,
+    Anomaly, ChunkRecord, CleanRun, Predicted, Recorded, Resumption, RunId, RunRow, Scope,
+    SourceThen, StoredRun, WorkerRecord,
 };
 
 /// The columns of a run's row that [`run_row`] reads, by name; never the plan, which is long.
@@ -186,7 +186,9 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         actual_cost: row.get("actual_cost")?,
         nulled: understood(row, "nulled_json", json)?,
         source_then: source_then(row)?,
-        context: understood(row, "execution_context_json", json)?,
+        context: understood(row, "execution_context_json", |text| {
+            Some(Recorded::parse(text))
+        })?,
         hints: understood_if_any(row, "runtime_context_json", json)?,
         finding: understood_if_any(row, "finding_json", json)?,
         anomaly: anomaly(row)?,

@@ -9,8 +9,8 @@ use super::json::{Measured, OutcomeDocument};
 use super::wording::{self, Topic};
 use super::{Line, estimate, measured, metrics, plan, resume, table, timeline, units};
 use crate::model::{
-    ChunkRecord, ExecutionPlan, Metrics, Reason, Recorded, RunId, RunRow, RunStatus, Scheduling,
-    StoredRun, Strategy, WorkerMetrics,
+    ChunkRecord, ExecutionPlan, Metrics, Reason, RunId, RunRow, RunStatus, Scheduling, StoredRun,
+    Strategy, WorkerMetrics,
 };
 
 /// Columns of a lane.
@@ -178,7 +178,7 @@ pub fn view(document: &ExplainDocument<'_>) -> Vec<Line> {
     let mut lines = summary(document.run);
     lines.extend([Line::Blank, Line::Heading("Why it was done so".to_owned())]);
     lines.extend(plan::decisions(document.plan));
-    if let Some(context) = Recorded::parse(&document.run.context.to_string()).known() {
+    if let Some(context) = document.run.context.known() {
         lines.push(Line::fact("context", plan::context(context)));
     }
     lines.extend(document.plan_warnings.iter().cloned().map(Line::Warning));

@@ -15,7 +15,7 @@ pub struct Meter {
 
 impl Meter {
     /// A meter that reads this clock; one without a clock counts nothing.
-    pub(super) fn new(clock: Option<SharedClock>) -> Self {
+    pub fn new(clock: Option<SharedClock>) -> Self {
         Self {
             clock,
             spent_ns: Arc::default(),
@@ -28,7 +28,7 @@ impl Meter {
     }
 
     /// Waits for some work and counts its time.
-    pub(super) async fn while_waiting<T>(&self, work: impl Future<Output = T>) -> T {
+    pub async fn while_waiting<T>(&self, work: impl Future<Output = T>) -> T {
         let Some(clock) = &self.clock else {
             return work.await;
         };

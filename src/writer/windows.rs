@@ -5,6 +5,8 @@
 //! between the two leaves a window that nobody is told of, and the next one begins where the list ends.
 //! That bound is all that decides what a run reads, so a lost history repeats nothing and loses nothing.
 
+mod unlisted;
+
 use std::fs;
 use std::path::Path;
 
@@ -12,12 +14,12 @@ use jiff::Timestamp;
 use object_store::UpdateVersion;
 use serde::{Deserialize, Serialize};
 
-use super::folder::{Directory, Folder};
+use super::folder::Folder;
 use super::location::Location;
 use super::manifest::{self, MANIFEST_VERSION, Manifest};
 use super::place::{self, Lock};
 use super::store::Store;
-use super::{Result, WriteError, names, stable, sweep};
+use super::{Result, WriteError, names, stable};
 use crate::model::{KeyValue, RunId, SourceIdentity, Window, WindowDefinition};
 
 /// The `layout` of a list; no dataset has it.
@@ -308,7 +310,7 @@ impl Windows {
         }
         let mut warnings = Vec::new();
         stable::remove_file(&directory.join(names::unfinished(names::MANIFEST)))?;
-        sweep_unlisted(&directory, list.as_ref(), spared, &mut warnings)?;
+        unlisted::sweep(&directory, list.as_ref(), spared, &mut warnings)?;
         Ok(Self {
             place,
             definition,
@@ -431,39 +433,6 @@ impl Windows {
     }
 }
 
-/// Removes windows that no list names, and what dead runs staged: we hold the lock, so nobody is
-/// writing them. Kept versions stay, and what is spared.
-fn sweep_unlisted(
-    root: &Path,
-    list: Option<&WindowList>,
-    spared: &[RunId],
-    warnings: &mut Vec<String>,
-) -> Result<()> {
-    let windows = root.join(names::WINDOWS);
-    if !windows.exists() {
-        return Ok(());
-    }
-    let listed = |name: &str| {
-        let path = names::in_windows(name);
-        list.is_some_and(|list| list.windows.iter().any(|entry| entry.path == path))
-    };
-    for entry in place::entries(&windows)? {
-        let name = entry.to_string_lossy();
-        let path = windows.join(&entry);
-        let gone = names::is_never_published(&name) || is_window(&name) && !listed(&name);
-        if path.is_dir() && gone && !spared.iter().any(|run| is_of(&path, &name, run)) {
-            remove(&path, warnings)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a run has gathered its files here: beside its window, or inside with `--layout runs`.
-fn is_of(path: &Path, name: &str, run: &RunId) -> bool {
-    name.ends_with(&format!("-{}", run.tag())) && !is_window(name)
-        || path.join(names::RUNS).join(run.as_str()).is_dir()
-}
-
 /// The windows of a place; none where there is nothing, or a dataset that has none.
 ///
 /// # Errors
@@ -477,28 +446,6 @@ pub fn lists(place: impl Into<Location>, run: &RunId) -> bool {
     let place = place.into();
     let found = WindowList::find(place.folder().as_ref());
     found.is_ok_and(|list| list.is_some_and(|list| list.windows.iter().any(|of| of.run == *run)))
-}
-
-/// Whether a name is one of a window's folder, not of something hidden beside it.
-fn is_window(name: &str) -> bool {
-    !name.starts_with('.')
-}
-
-/// Removes a window, with `--layout runs` too.
-fn remove(path: &Path, warnings: &mut Vec<String>) -> Result<()> {
-    let runs = path.join(names::RUNS);
-    if runs.is_dir() {
-        // The manifest first: what is cut short is then never taken for whole.
-        for name in [names::MANIFEST, names::SUCCESS] {
-            stable::remove_file(&path.join(name))?;
-        }
-        for run in Directory(runs.clone()).names("")? {
-            sweep::version(&runs.join(run), warnings)?;
-        }
-        // Only what is empty goes.
-        let _ = fs::remove_dir(&runs);
-    }
-    sweep::version(path, warnings)
 }
 
 #[cfg(test)]

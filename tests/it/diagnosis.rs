@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::extraction::until;
 use crate::ixtract::Cli;
 use crate::proxy::Proxy;
 use crate::published::{Published, extract};
@@ -165,6 +166,35 @@ fn a_network_that_became_slow_is_the_sources_latency() {
     let run = scene.run_at(&scene.database.url_through(far.port()), &ALONE);
     let document = scene.diagnosed(&run);
     expect(&document, "source_latency", "latency_rose", "quieter_hour");
+}
+
+/// The lock is let go when the run is seen to wait for it, and a while later: what it waited is much,
+/// whatever else the machine does.
+#[test]
+fn a_lock_that_is_held_while_a_run_is_planned_is_the_sources_latency() {
+    let scene = Scene::new(0);
+    for _ in 0..2 {
+        scene.run(&ALONE);
+    }
+    let holder = scene.database.session();
+    holder.exec("BEGIN; LOCK TABLE t");
+    let run = std::thread::scope(|scope| {
+        let run = scope.spawn(|| scene.run(&ALONE));
+        let waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 't'::regclass";
+        until("the run waits for the lock", || {
+            !holder.query_text(waiting).is_empty()
+        });
+        std::thread::sleep(Duration::from_millis(3_000));
+        holder.exec("COMMIT");
+        run.join().expect("the run ends")
+    });
+    let document = scene.diagnosed(&run);
+    expect(&document, "source_latency", "look_waited", "find_locks");
+    let told = scene.told(&["diagnose"]);
+    assert!(
+        told.contains("looking at the table before the run took"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -182,6 +182,82 @@ impl Stored {
     }
 }
 
+/// One document of a run's row.
+fn document_of(store: &Connection, run: &str, column: &str) -> Value {
+    let sql = format!("SELECT {column} FROM runs WHERE run_id = '{run}'");
+    serde_json::from_str(&one(store, &sql)).expect("JSON")
+}
+
+/// How many rows were ever inserted, by the counters of a run.
+fn inserted(store: &Connection, run: &str) -> u64 {
+    let counters = document_of(store, run, "counters_json");
+    let text = counters["n_tup_ins"].as_str();
+    text.and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| panic!("n_tup_ins in {counters}"))
+}
+
+/// What a given plan's run records of its source is as it was for that run, not for the one before.
+#[test]
+fn a_given_plan_and_a_replay_record_what_the_source_looked_like_too() {
+    let (database, cli) = (postgres().fresh_database(), Cli::new());
+    let session = database.session();
+    let insert = |from: u32, to: u32| {
+        session.exec(&format!(
+            "INSERT INTO t SELECT generate_series({from}, {to})"
+        ));
+        session.exec("SELECT pg_stat_force_next_flush()");
+        // What a session did is reported when it is next idle.
+        session.exec("SELECT 1");
+    };
+    session.exec("CREATE TABLE t (id int8 PRIMARY KEY)");
+    insert(1, 10);
+    let url = database.url();
+    let planned = extract(&cli, &url, "public.t", "out", &[])
+        .run()
+        .to_string();
+    insert(11, 30);
+    let plan = ["plan", "public.t", "--source", &url, "--output", "given"];
+    cli.run([&plan[..], &["--out", "plan.json"]].concat())
+        .expect_code(0);
+    insert(31, 70);
+    let given = [
+        "run",
+        "--plan",
+        "plan.json",
+        "--source",
+        &url,
+        "--output",
+        "given",
+        "--json",
+    ];
+    let given = cli.run(given).expect_code(0).json();
+    insert(71, 150);
+    let again = [
+        "replay", &planned, "--source", &url, "--output", "again", "--json",
+    ];
+    let again = cli.run(again).expect_code(0).json();
+    let store = store(&cli);
+    let runs = [
+        planned.as_str(),
+        text(&given["run"]),
+        text(&again["replay"]["run"]),
+    ];
+    assert_eq!(runs.map(|run| inserted(&store, run)), [10, 70, 150]);
+    for run in runs {
+        let known = "source_rows >= 0 AND source_bytes > 0 AND connect_us > 0";
+        let sql = format!("SELECT {known} FROM runs WHERE run_id = '{run}'");
+        assert_eq!(one(&store, &sql), "1", "{run}");
+        let latencies = document_of(&store, run, "latency_us_json");
+        assert_eq!(latencies.as_array().map(Vec::len), Some(5), "{run}");
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("a text, not {value}"))
+}
+
 #[test]
 fn change_counters_follow_the_changes() {
     let (database, cli) = (postgres().fresh_database(), Cli::new());

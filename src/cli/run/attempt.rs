@@ -1,6 +1,7 @@
 //! One attempt at a plan: snapshot, execution, publishing, and what is known of it at the end.
 
 mod telling;
+mod unmarked;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,7 +9,6 @@ use std::time::Duration;
 
 use crate::cli::context::{Context, entropy};
 use crate::cli::history::History;
-use crate::cli::increment;
 use crate::cli::run::Job;
 use crate::cli::survey::Survey;
 use crate::engine::event::Event;
@@ -18,7 +18,7 @@ use crate::model::{
     ChunkRecord, ChunkStatus, ExecutionSpec, FinishedChunk, PartReceipt, PointInTime, RunClose,
     RunId, RunOpen, RunStatus, SnapshotFacts, Teaching, combine, outlive,
 };
-use crate::source::{Snapshot, SnapshotRequest, SourceError, within};
+use crate::source::{Snapshot, SnapshotRequest, SourceError};
 use crate::ui::Progress;
 use crate::writer::publish::{Dataset, Evidence, Published, Step, Sums, WriteBudget};
 use crate::writer::{Leftovers, WriteError};
@@ -130,28 +130,6 @@ impl Attempt {
         self.snapshot_took = context.clock.monotonic().saturating_sub(begun);
         self.snapshot = Some(snapshot.facts());
         Ok(snapshot)
-    }
-
-    /// Counts the rows of a window's table that have no value, and refuses to leave any out.
-    async fn count_unmarked(
-        &mut self,
-        context: &Context,
-        survey: &Survey,
-        snapshot: &dyn Snapshot,
-    ) -> Result<(), Failure> {
-        let Some(planned) = &survey.plan.spec.window else {
-            return Ok(());
-        };
-        if !planned.nullable {
-            return Ok(());
-        }
-        context.printer.detail("counting rows without a value");
-        let unmarked = survey.source.unmarked(&planned.of.column)?;
-        let filter = within(planned.within.as_deref(), &unmarked);
-        let counting = snapshot.count_where(Some(&filter));
-        let found = context.interrupt.or::<_, SourceError>(counting).await?;
-        self.unmarked = Some(found);
-        increment::refuse_nulls(planned, found, self.held)
     }
 
     /// Executes the plan, but for what is kept, and remembers chunks as they are finished.

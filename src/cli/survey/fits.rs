@@ -1,8 +1,44 @@
 //! Whether a plan that was made before still fits: the database, the table, its columns and key.
 
-use crate::error::Failure;
-use crate::model::{Column, ReadAs, ReadSpec, Relation, SourceIdentity, Table};
-use crate::source::SourceError;
+use crate::cli::context::Context;
+use crate::error::{ExitCode, Failure};
+use crate::model::{
+    Column, ExecutionPlan, ReadAs, ReadSpec, Relation, Selection, SourceIdentity, Table,
+    TypeOptions,
+};
+use crate::profiler::{self, Glance};
+use crate::source::{Source, SourceError};
+
+/// Looks at the table of a plan that was made before, as `selection` has its columns and rows.
+pub(super) async fn glance(
+    context: &Context,
+    source: &dyn Source,
+    plan: &ExecutionPlan,
+    selection: &Selection,
+) -> Result<Glance, Failure> {
+    let read = &plan.spec.read;
+    let types = TypeOptions {
+        mode: plan.spec.types.mode,
+        ..TypeOptions::default()
+    };
+    let name = match read.query {
+        Some(_) => read.relation.name.clone(),
+        None => literal(&read.relation),
+    };
+    context
+        .printer
+        .detail("looking whether the table is as planned");
+    let look = async {
+        let table = source.describe(&name, selection, &types).await?;
+        profiler::glance(source, table, context.clock.as_ref()).await
+    };
+    let looked = context.interrupt.or::<_, SourceError>(look).await;
+    looked.map_err(|failure| match failure.exit {
+        // A table or column that is gone is no slip of the user's here.
+        ExitCode::Usage => mismatch(&read.relation, failure.what),
+        _ => failure,
+    })
+}
 
 /// A relation's name with both parts in the server's quotes, so that it is taken literally.
 pub(in crate::cli) fn literal(relation: &Relation) -> String {
@@ -29,7 +65,7 @@ pub(in crate::cli) fn check_source(
     ))
 }
 
-pub(super) fn mismatch(relation: &Relation, why: String) -> Failure {
+fn mismatch(relation: &Relation, why: String) -> Failure {
     let table = relation.to_string();
     SourceError::PlanMismatch { table, why }.into()
 }

@@ -78,6 +78,11 @@ pub fn evidence(fact: &Evidence) -> String {
             millis(*from_ms)
         ),
         Evidence::SnapshotWaited { from_ms, to_ms } => waited(*from_ms, *to_ms),
+        Evidence::LookWaited { from_ms, to_ms } => format!(
+            "looking at the table before the run took {}, usually {}: it was locked, or the server slow",
+            millis(*to_ms),
+            millis(*from_ms)
+        ),
         Evidence::BackedOff { paused_ms } => format!(
             "answers took far longer than they may; workers paused {} in all",
             millis(*paused_ms)
@@ -403,6 +408,10 @@ mod tests {
                 from_ms: 0,
                 to_ms: 4_200,
             },
+            Evidence::LookWaited {
+                from_ms: 20,
+                to_ms: 5_100,
+            },
             Evidence::BackedOff { paused_ms: 3_000 },
         ];
         let text: Vec<String> = facts.iter().map(evidence).collect();
@@ -417,6 +426,7 @@ mod tests {
         a small query took 20.0 ms before the run, usually 300 µs
         chunks waited 1.90s for their first row, usually 5 ms
         the run waited 4.20s for its snapshot or a lock
+        looking at the table before the run took 5.10s, usually 20 ms: it was locked, or the server slow
         answers took far longer than they may; workers paused 3.00s in all
         ");
     }
