@@ -96,7 +96,7 @@ fn put_plan(facts: &mut Facts, spec: &ExecutionSpec) {
     put(Aspect::Settings, "where", json(&read.filter));
     put(Aspect::Settings, "query", json(&read.query));
     if let Some(window) = window {
-        put(Aspect::Settings, "window", window.to_string().into());
+        put(Aspect::Settings, "window", window.window.to_string().into());
     }
     put(Aspect::Settings, "types", json(types));
     put(Aspect::Settings, "", json(format));

@@ -16,7 +16,9 @@ use crate::error::{ExitCode, Failure};
 use crate::model::RunId;
 use crate::ui::Line;
 use crate::ui::events::RunEvent;
-use crate::ui::json::{ErrorDocument, NothingNewDocument, ReplayDocument, RunDocument};
+use crate::ui::json::{
+    BackfillDocument, ErrorDocument, NothingNewDocument, ReplayDocument, RunDocument,
+};
 use crate::ui::{self, prometheus};
 
 /// How a run ended well.
@@ -26,6 +28,8 @@ pub(super) enum Ending {
     Published(Box<RunDocument>),
     /// By a plan that was executed again.
     Replayed(Box<ReplayDocument>),
+    /// Window after window.
+    Backfilled(Box<BackfillDocument>),
     /// There was nothing to do.
     Nothing(NothingNewDocument),
 }
@@ -35,6 +39,8 @@ impl Ending {
         match self {
             Self::Published(document) => Some(document),
             Self::Replayed(document) => Some(&document.replay),
+            // The newest says how far the data goes by now.
+            Self::Backfilled(document) => document.windows.last(),
             Self::Nothing(_) => None,
         }
     }
@@ -43,6 +49,11 @@ impl Ending {
         match self {
             Self::Published(document) => document.warnings.push(text),
             Self::Replayed(document) => document.replay.warnings.push(text),
+            Self::Backfilled(document) => {
+                if let Some(last) = document.windows.last_mut() {
+                    last.warnings.push(text);
+                }
+            }
             // It has no warnings; stderr was told.
             Self::Nothing(_) => {}
         }
@@ -52,6 +63,7 @@ impl Ending {
         match self {
             Self::Published(document) => bytes(document),
             Self::Replayed(document) => bytes(document),
+            Self::Backfilled(document) => bytes(document),
             Self::Nothing(document) => bytes(document),
         }
     }
@@ -60,6 +72,9 @@ impl Ending {
         match self {
             Self::Published(document) => show(context, document, &ui::summary::view(document)),
             Self::Replayed(document) => show(context, document, &ui::replay::view(document)),
+            Self::Backfilled(document) => {
+                show(context, document, &ui::summary::backfilled(document));
+            }
             Self::Nothing(document) => {
                 context.printer.document(document);
                 context.printer.show(&ui::summary::nothing_new(document));

@@ -3,21 +3,31 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::args::DatasetArgs;
+use super::args::{DatasetArgs, VerifyArgs};
 use super::context::Context;
+use super::recount;
 use super::settings::ObjectStoreSettings;
-use crate::error::Failure;
-use crate::ui::json::{FilesDocument, VerifyDocument};
+use crate::error::{ExitCode, Failure};
+use crate::ui::json::{FilesDocument, RecountDocument, VerifyDocument};
 use crate::ui::summary;
 use crate::writer::verify::{self, Verified};
 use crate::writer::{Location, manifest};
 
-/// `verify`: checks every file; a signal ends it at once.
-pub(super) async fn verify(context: &Context, args: &DatasetArgs) -> Result<(), Failure> {
-    let document = verified(context, &located(context, args)?).await?;
+/// `verify`: checks every file; a signal ends it at once. With a source its windows are counted again
+/// there, and the exit code says whether any has changed.
+pub(super) async fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    let dataset = located(context, &args.dataset)?;
+    let mut document = verified(context, &dataset).await?;
+    if args.asks_source() {
+        document.source = Some(recount::recount(context, args, dataset).await?);
+    }
     context.printer.document(&document);
     context.printer.show(&summary::verified(&document));
-    Ok(())
+    let changed = |again: &RecountDocument| !again.changed.is_empty();
+    Ok(match &document.source {
+        Some(again) if changed(again) => ExitCode::Failed,
+        _ => ExitCode::Success,
+    })
 }
 
 /// Where the dataset is.
@@ -50,6 +60,7 @@ pub(super) async fn verified(
         bytes,
         windows,
         proof,
+        source: None,
     })
 }
 

@@ -25,6 +25,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<ExitCode, F
     refuse(&[
         ("--plan", args.plan.is_some()),
         ("--resume", args.resume.is_some()),
+        ("--incremental", args.window.incremental.is_some()),
         ("--events", args.machine.events.is_some()),
         ("--metrics-file", args.machine.metrics_file.is_some()),
         ("--on-success", args.machine.on_success.is_some()),

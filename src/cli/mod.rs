@@ -25,6 +25,7 @@ mod plan;
 mod postmortem;
 mod price;
 mod profile;
+mod recount;
 mod replay;
 mod run;
 pub mod settings;
@@ -197,7 +198,10 @@ fn execute(cli: Cli, printer: &Printer, environment: Environment) -> Result<Exit
                 let judged = doctor::command(&context, &args).await;
                 judged.map(|judged| exit = judged)
             }
-            Command::Verify(args) => dataset::verify(&context, &args).await,
+            Command::Verify(args) => {
+                let judged = dataset::verify(&context, &args).await;
+                judged.map(|judged| exit = judged)
+            }
             Command::Files(args) => dataset::files(&context, &args).await,
             Command::Explain(args) => postmortem::explain::command(&context, &args),
             Command::Metrics(args) => postmortem::metrics::command(&context, &args),

@@ -6,7 +6,7 @@ use super::args::PlanArgs;
 use super::context::Context;
 use super::drift;
 use super::history::History;
-use super::increment::{self, Settled, Target};
+use super::increment::{self, Target, Work};
 use super::many;
 use super::price;
 use super::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
@@ -35,14 +35,25 @@ pub(super) async fn command(context: &Context, args: &PlanArgs) -> Result<(), Fa
         source: &source_settings,
         store: &store,
     };
-    let notes = match increment::settle(context, source.as_ref(), &mut request, &target).await? {
-        Settled::Ready(notes) => notes,
-        Settled::Nothing(nothing) => {
-            context.printer.document(&nothing);
-            context.printer.show(&ui::summary::nothing_new(&nothing));
-            return Ok(());
+    let mut notes = Vec::new();
+    if let Some(mut increment) = request.increment.take() {
+        let asked = (&request, &increment);
+        match increment::settle(context, source.as_ref(), asked, &target).await? {
+            Work::Windows(windows) => {
+                // Of a backfill the first: the others are planned when it is their turn.
+                if let Some(first) = windows.into_iter().next() {
+                    increment.fixed = Some(first.window);
+                    notes = first.notes;
+                }
+                request.increment = Some(increment);
+            }
+            Work::Nothing(nothing) => {
+                context.printer.document(&nothing);
+                context.printer.show(&ui::summary::nothing_new(&nothing));
+                return Ok(());
+            }
         }
-    };
+    }
     let survey = Survey::of_request(context, &mut history, source, &request, Purpose::Look).await?;
     let output = survey.output(&request.output.directory, &source_settings, context);
     let place = store.locate(output.clone())?;

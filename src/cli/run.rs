@@ -10,6 +10,7 @@ mod resuming;
 mod set;
 mod shared;
 mod taking;
+mod windows;
 
 use std::sync::Arc;
 
@@ -60,11 +61,7 @@ async fn attempt(
         ..Job::of(context, args)?
     };
     watched.settled(&job);
-    if let Some(nothing) = job.fix_window(context).await? {
-        return Ok(Ending::Nothing(nothing));
-    }
-    let document = perform(context, &job).await?;
-    Ok(Ending::Published(Box::new(document)))
+    windows::extract(context, &mut job).await
 }
 
 /// What is said where the summary could not be written: what is published stays published.
@@ -79,7 +76,7 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
     let mut survey = look(context, job, &mut history, &id).await?;
     let output = survey.output(&job.output.directory, &job.source, context);
     let place = job.store.locate(output.clone())?;
-    let window = survey.windowed();
+    let window = survey.plan.spec.window.clone();
     let taken = taking::take(context, job, &mut history, (&output, &id), window).await?;
     if taken.waited {
         // What was seen of the table is as old as the wait was long.
@@ -96,7 +93,12 @@ pub(super) async fn perform(context: &Context, job: &Job) -> Result<RunDocument,
             (left.intact.len(), survey.plan.spec.chunks.len()),
         )]);
     }
-    let mut open = opening(job, &survey, &dataset, (id, started_at), &left);
+    let recorded = match &windows {
+        // The dataset of a window is where its list is: there the next run, and a replay, look.
+        Some((windows, _)) => windows.place().to_string(),
+        None => dataset.location().to_string(),
+    };
+    let mut open = opening(job, &survey, recorded, (id, started_at), &left);
     let compared = drift::compare(context, job.on_schema_change, &survey, &mut history, place);
     let agreed = match compared.await {
         Ok(drift) => {
@@ -137,7 +139,7 @@ fn announce(context: &Context, open: &RunOpen) {
 fn opening(
     job: &Job,
     survey: &Survey,
-    dataset: &Dataset,
+    output: String,
     (id, started_at): (RunId, Timestamp),
     left: &Leftovers,
 ) -> RunOpen {
@@ -164,7 +166,7 @@ fn opening(
         drift: None,
         source_then: survey.source_then.clone(),
         look_ms: u64::try_from(survey.look_took.as_millis()).unwrap_or(u64::MAX),
-        output: dataset.location().to_string(),
+        output,
     }
 }
 
@@ -217,7 +219,8 @@ async fn conclude(
         windows,
         common,
     } = ready;
-    let mut attempt = Attempt::new(left, common);
+    let held = windows.as_ref().map_or(0, |(windows, _)| windows.nulls());
+    let mut attempt = Attempt::new((left, held), common);
     let read = attempt
         .read(context, job, (survey, &open), &mut dataset, history)
         .await;

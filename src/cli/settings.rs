@@ -151,8 +151,7 @@ impl SourceSettings {
 /// # Errors
 /// 64 when a parameter is unknown or unused.
 pub fn selection(args: &TableArgs) -> Result<Selection, Failure> {
-    let templates = [("--where", &args.filter), ("--query", &args.query)];
-    let [filter, query] = template::fill_parameters(templates, &args.params)?;
+    let [filter, query] = filled([&args.filter, &args.query], &args.params)?;
     Ok(Selection {
         columns: every(&args.columns),
         exclude: every(&args.exclude_columns),
@@ -161,6 +160,17 @@ pub fn selection(args: &TableArgs) -> Result<Selection, Failure> {
         query_template: args.query.clone(),
         query,
     })
+}
+
+/// The templates of `--where` and `--query`, filled in.
+///
+/// # Errors
+/// 64 when a parameter is unknown or unused.
+pub fn filled(
+    [filter, query]: [&Option<String>; 2],
+    params: &[(String, String)],
+) -> Result<[Option<String>; 2], Failure> {
+    template::fill_parameters([("--where", filter), ("--query", query)], params)
 }
 
 /// The names of a flag that was repeated.
@@ -214,8 +224,9 @@ pub fn increment(args: &WindowArgs) -> Option<Increment> {
         column: column.clone(),
         from: args.from.clone(),
         until: args.until.clone(),
-        lag_s: args.lag.unwrap_or(0),
+        lag: args.lag.unwrap_or_default(),
         include_nulls: args.include_nulls.is_some(),
+        backfill: args.every.clone().filter(|_| args.backfill),
         fixed: None,
     })
 }

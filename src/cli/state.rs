@@ -284,13 +284,18 @@ fn survivor(at: String, manifest: Manifest) -> RebuiltRun {
             Some(ChunkBounds::Blocks(_) | ChunkBounds::LeafBlocks { .. }) => Strategy::CtidChunking,
         },
         chunks: u64::from(manifest.proof.chunks),
-        output: at.trim_end_matches("/_manifest.json").to_owned(),
+        // A window's run is one of the dataset that lists it.
+        output: match at.rsplit_once("/_windows/") {
+            Some((dataset, _)) if manifest.extraction_window.is_some() => dataset.to_owned(),
+            _ => at.trim_end_matches("/_manifest.json").to_owned(),
+        },
         manifest: at,
         rows: manifest.rows,
         bytes: manifest.bytes,
         adaptations: manifest.adaptations,
         snapshot: manifest.consistency,
         nulled: manifest.nulled,
+        window: manifest.extraction_window,
         drift: manifest.schema_change,
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub(super) use self::fits::literal;
-use self::fits::{check_source, check_table, glance, of_window};
+pub(super) use self::fits::{check_source, literal};
+use self::fits::{check_table, glance};
 pub(super) use self::output::output;
 use super::budget::Share;
 use super::context::Context;
@@ -35,7 +35,6 @@ use crate::source::{self, Source, SourceError};
 use crate::state::Claim;
 use crate::ui::json::{PlanDocument, VerdictDocument};
 use crate::ui::{hints, wording};
-use crate::writer::windows::Definition;
 
 /// What is known and decided before a row is read.
 pub(super) struct Survey {
@@ -61,8 +60,6 @@ pub(super) struct Survey {
     pub(super) speeds: BTreeMap<u32, f64>,
     /// The most workers that user and hints allow.
     pub(super) most_workers: u32,
-    /// Which rows the windows are of, where a window is to be extracted.
-    definition: Option<Definition>,
     /// The run's sessions, written down for other processes until the run is over; a plan takes none.
     _claim: Option<Claim>,
 }
@@ -163,9 +160,6 @@ impl Survey {
             None => &request.selection,
         };
         let scope = history.scope(source.identity(), relation, template);
-        let definition = wanted
-            .window
-            .map(|of| increment::definition(&request.selection, relation, &of.column));
         history.save_profile(&scope, &profile, context)?;
         let contact = Contact {
             latency: profile.latency.clone(),
@@ -212,7 +206,6 @@ impl Survey {
             scope,
             plan: planned.plan,
             learned: planned.next,
-            definition,
             _claim: claim,
         })
     }
@@ -227,9 +220,6 @@ impl Survey {
     ) -> Result<Self, Failure> {
         let plan = &given.plan;
         let read = &plan.spec.read;
-        if let Some(window) = &plan.spec.window {
-            return Err(of_window(window, &read.relation));
-        }
         check_source(&plan.spec.source, source.identity(), &read.relation)?;
         let selection = Selection {
             columns: read.columns.iter().map(|c| c.name.clone()).collect(),
@@ -258,7 +248,10 @@ impl Survey {
                 source: source.identity().clone(),
                 ..original.scope.clone()
             },
-            None => history.scope(source.identity(), &read.relation, &selection),
+            None => {
+                let template = remembered_under(plan, &selection);
+                history.scope(source.identity(), &read.relation, &template)
+            }
         };
         Ok(Self {
             circumstances: circumstances(
@@ -278,13 +271,7 @@ impl Survey {
             most_workers: plan.spec.workers,
             _claim: claim,
             source,
-            definition: None,
         })
-    }
-
-    /// The window that is to be extracted, and which rows the windows are of.
-    pub(super) fn windowed(&self) -> Option<(Window, Definition)> {
-        self.plan.spec.window.clone().zip(self.definition.clone())
     }
 
     /// The hints that the plan was made with.
@@ -477,7 +464,21 @@ fn verdict_document(verdict: &Verdict) -> VerdictDocument {
     VerdictDocument { verdict, reason }
 }
 
+/// What runs of a given plan are remembered under: those of windows by their column, not their bounds.
+fn remembered_under(plan: &ExecutionPlan, selection: &Selection) -> Selection {
+    let Some(planned) = &plan.spec.window else {
+        return selection.clone();
+    };
+    let of = Selection {
+        filter_template: planned.of.filter.clone(),
+        query_template: planned.of.query.clone(),
+        ..selection.clone()
+    };
+    increment::template(&of, &planned.of.column)
+}
+
 /// The window of a request, once it is fixed.
 fn window_of(request: &RunRequest) -> Option<&Window> {
-    request.increment.as_ref()?.fixed.as_ref()
+    let planned = request.increment.as_ref()?.fixed.as_ref()?;
+    Some(&planned.window)
 }

@@ -1,5 +1,7 @@
 //! How a table's runs are as a whole (facts sheet, section 10.5).
 
+use jiff::Timestamp;
+
 use crate::model::{Category, Checkup, Concern, Health, RunRow, RunStatus, Trend};
 
 /// Runs whose anomalies count.
@@ -31,6 +33,15 @@ pub struct Facts<'a> {
     pub stale_hours: u64,
     /// Whether the controller has found its number of workers.
     pub converged: bool,
+    /// Age of the newest published data, in seconds; `None` where nothing is published.
+    pub age_s: Option<u64>,
+    /// The oldest that it may be, where the user said so.
+    pub most_age_s: Option<u64>,
+}
+
+/// How far the newest data goes that a table's runs have published: see [`RunRow::freshness`].
+pub fn freshness(runs: &[RunRow]) -> Option<Timestamp> {
+    runs.iter().filter_map(RunRow::freshness).max()
 }
 
 /// Looks at a table's runs. A run that is still under way is passed over.
@@ -42,14 +53,26 @@ pub fn check(facts: &Facts<'_>) -> Checkup {
             .filter(|run| run.status != RunStatus::Running)
     };
     let trend = trend(&speeds(facts.runs));
+    let mut degraded = Vec::new();
+    if let Some(most_s) = facts.most_age_s
+        && facts.age_s.is_none_or(|age| age > most_s)
+    {
+        let age_s = facts.age_s;
+        degraded.push(Concern::Old { age_s, most_s });
+    }
     let Some(last) = ended().next() else {
+        let old = !degraded.is_empty();
+        degraded.push(Concern::NoRuns);
         return Checkup {
-            health: Health::NeedsAttention,
-            concerns: vec![Concern::NoRuns],
+            health: if old {
+                Health::Degraded
+            } else {
+                Health::NeedsAttention
+            },
+            concerns: degraded,
             trend,
         };
     };
-    let mut degraded = Vec::new();
     let mut attention = Vec::new();
     if last.status != RunStatus::Success {
         let status = last.status;
@@ -153,11 +176,35 @@ mod tests {
 
     fn fine(runs: &[RunRow]) -> Facts<'_> {
         Facts {
+            age_s: None,
+            most_age_s: None,
             runs,
             profile_hours: Some(1),
             stale_hours: 24,
             converged: true,
         }
+    }
+
+    #[test]
+    fn data_may_be_too_old_or_missing() {
+        let run = row(1e6);
+        let runs = [run];
+        let judged = |age_s, most_age_s| {
+            check(&Facts {
+                age_s,
+                most_age_s,
+                ..fine(&runs)
+            })
+        };
+        assert_eq!(judged(Some(100), None).health, Health::Healthy);
+        assert_eq!(judged(Some(100), Some(100)).health, Health::Healthy);
+        let old = judged(Some(101), Some(100));
+        let concern = Concern::Old {
+            age_s: Some(101),
+            most_s: 100,
+        };
+        assert_eq!((old.health, &old.concerns[0]), (Health::Degraded, &concern));
+        assert_eq!(judged(None, Some(100)).health, Health::Degraded);
     }
 
     fn anomalous(mut run: RunRow, category: Category) -> RunRow {

@@ -33,6 +33,7 @@ pub(crate) fn row(throughput: f64) -> RunRow {
         resumes: None,
         set: None,
         resumed_by: None,
+        window: None,
         output: "out".to_owned(),
         predicted: Predicted {
             rows: 1,

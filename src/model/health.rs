@@ -80,6 +80,13 @@ pub enum Concern {
         /// Hours since it was made.
         hours: u64,
     },
+    /// The newest published data is too old.
+    Old {
+        /// Its age in seconds; `None` where nothing is published.
+        age_s: Option<u64>,
+        /// The oldest that it may be, in seconds.
+        most_s: u64,
+    },
     /// The controller still looks for the best number of workers.
     NotConverged,
 }

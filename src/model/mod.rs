@@ -25,6 +25,7 @@ mod keeping;
 mod key;
 mod keysum;
 mod metrics;
+pub mod moment;
 mod nearest;
 mod pieces;
 mod plan;
@@ -104,4 +105,6 @@ pub use steps::Steps;
 pub use stored::{CleanRun, Predicted, RunRow, SourceThen, StoredRun};
 pub use verdict::{About, Advice, Objection, Standing, Verdict};
 pub use waited_for::WaitedFor;
-pub use window::{Increment, MarkKind, Newest, Watermark, Window};
+pub use window::{
+    Increment, Lag, MarkKind, PlannedWindow, Settled, Watermark, Window, WindowDefinition,
+};

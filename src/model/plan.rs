@@ -10,7 +10,7 @@ use super::relation::{Column, Key, Relation, RelationKind, SourceIdentity};
 use super::request::TypeMode;
 use super::resolution::WorkerResolution;
 use super::snapshot::Consistency;
-use super::window::Window;
+use super::window::PlannedWindow;
 
 /// The version of the plan document that this program writes.
 pub const PLAN_VERSION: u32 = 1;
@@ -158,7 +158,7 @@ pub struct ExecutionSpec {
     pub read: ReadSpec,
     /// The window of an incremental extraction; the filter holds its condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<Window>,
+    pub window: Option<PlannedWindow>,
     /// The type mapping.
     pub types: TypeMapping,
     /// How it is cut.
@@ -185,6 +185,16 @@ pub struct ExecutionSpec {
     /// The most memory that the execution may take, in MiB; absent where nobody set a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mb: Option<u64>,
+}
+
+impl ReadSpec {
+    /// The same relation with another filter.
+    pub fn filtered(&self, filter: Option<&str>) -> Self {
+        Self {
+            filter: filter.map(str::to_owned),
+            ..self.clone()
+        }
+    }
 }
 
 impl ExecutionSpec {

@@ -14,6 +14,7 @@ use super::profile::{LatencySample, SourceProfile, Statistics};
 use super::resume::Resumption;
 use super::run::{ChangeCounters, ChunkRecord, RunId, RunStatus, WorkerRecord};
 use super::snapshot::SnapshotFacts;
+use super::window::Window;
 
 /// What a plan predicted, as its run's row has it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -138,6 +139,9 @@ pub struct RunRow {
     /// The set that it was part of, where several tables were extracted together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set: Option<RunId>,
+    /// The window that it extracted, where it was one of windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// Where its output went.
     pub output: String,
     /// What was predicted.
@@ -185,6 +189,19 @@ pub struct RunRow {
     /// How its columns differ from those of the published run before it, where they do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema_change: Option<SchemaDrift>,
+}
+
+impl RunRow {
+    /// How far the data goes that it has published, UTC: to the end of its window where that is a point in
+    /// time, else to its snapshot's. `None` where it published nothing.
+    pub fn freshness(&self) -> Option<Timestamp> {
+        if self.status != RunStatus::Success {
+            return None;
+        }
+        let window = self.window.as_ref().and_then(Window::freshness);
+        let snapshot = || self.snapshot.as_ref()?.taken_at.parse().ok();
+        window.or_else(snapshot)
+    }
 }
 
 impl RunRow {

@@ -5,10 +5,13 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::key::KeyValue;
+use super::moment;
+use super::relation::Relation;
 use super::run::hex;
 
 /// The rows of one incremental extraction: those whose value is above `low` and not above `high`.
@@ -20,10 +23,15 @@ pub struct Window {
     pub low: Option<KeyValue>,
     /// The last value inside.
     pub high: KeyValue,
-    /// Rows without a value are inside too, as many as there were when the window was fixed: only of a
-    /// first window, and only where asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nulls: Option<u64>,
+    /// Rows without a value are inside too: only of a first window, and only where asked for.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub nulls: bool,
+}
+
+// serde's signature.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(it: &bool) -> bool {
+    !it
 }
 
 /// Characters of a bound that the name of a window's folder shows.
@@ -54,11 +62,11 @@ impl Window {
         (&self.column, &self.low, &self.high) == (&other.column, &other.low, &other.high)
     }
 
-    /// The newest value that may be inside, as the server writes it.
-    pub fn newest(&self) -> String {
+    /// The newest point in time that may be inside, in UTC; `None` where its bounds are none.
+    pub fn freshness(&self) -> Option<Timestamp> {
         match &self.high {
-            KeyValue::Typed { text, .. } => text.clone(),
-            other => other.to_string(),
+            KeyValue::Typed { text, .. } => moment::instant(text),
+            KeyValue::Int(_) | KeyValue::Tuple(_) => None,
         }
     }
 }
@@ -83,11 +91,7 @@ impl fmt::Display for Window {
             Some(low) => write!(f, "{} in ({low}, {}]", self.column, self.high)?,
             None => write!(f, "{} up to {}", self.column, self.high)?,
         }
-        f.write_str(if self.nulls.is_some() {
-            ", and none"
-        } else {
-            ""
-        })
+        f.write_str(if self.nulls { ", and none" } else { "" })
     }
 }
 
@@ -100,13 +104,59 @@ pub struct Increment {
     pub from: Option<String>,
     /// `--until`: and ends with this one.
     pub until: Option<String>,
-    /// `--lag`: how far the end stays behind the newest value, in seconds.
-    pub lag_s: u64,
+    /// `--lag`: how far the end stays behind the newest value.
+    pub lag: Lag,
     /// `--include-nulls first-window`.
     pub include_nulls: bool,
+    /// `--every` of a backfill: how far each of its windows goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<String>,
     /// The window, once it is fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fixed: Option<Window>,
+    pub fixed: Option<PlannedWindow>,
+}
+
+/// `--lag`: what keeps the end of a window from rows that are committed late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lag {
+    /// Nothing: the window ends with the newest value.
+    #[default]
+    None,
+    /// It ends so many seconds before the newest value.
+    Seconds(u64),
+    /// It ends before the oldest transaction that is under way.
+    Auto,
+}
+
+/// Which rows the windows of a dataset together are: the same for every one of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WindowDefinition {
+    /// The relation.
+    pub relation: Relation,
+    /// The template of `--query`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// The template of `--where`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// The watermark's column.
+    pub column: String,
+}
+
+/// A window that is to be extracted, and what it is a window of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PlannedWindow {
+    /// The window.
+    #[serde(flatten)]
+    pub window: Window,
+    /// What all windows of the dataset are of.
+    pub of: WindowDefinition,
+    /// The user's filter, filled in, without the window's condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    /// Whether rows may have no value: then they are counted.
+    pub nullable: bool,
 }
 
 /// What the values of a watermark are, which decides how bounds are compared and written.
@@ -126,13 +176,8 @@ pub enum MarkKind {
     Text,
     /// Values that carry their own type (SQLite).
     Stored,
-}
-
-impl MarkKind {
-    /// Whether a length of time can be taken from a value.
-    pub fn has_time(self) -> bool {
-        matches!(self, Self::Date | Self::Timestamp | Self::TimestampTz)
-    }
+    /// Numbers that the server gives to every change of a row (SQL Server).
+    RowVersion,
 }
 
 /// A column that windows can be cut on.
@@ -148,15 +193,13 @@ pub struct Watermark {
     pub nullable: bool,
 }
 
-/// What a table holds of a watermark now.
+/// The end of a window that no transaction under way can still add a row below.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Newest {
-    /// The highest value; `None` where no row has one.
-    pub value: Option<KeyValue>,
-    /// The highest value, less the lag.
-    pub held_back: Option<KeyValue>,
-    /// Rows without a value.
-    pub nulls: u64,
+pub struct Settled {
+    /// The highest value that is settled.
+    pub value: KeyValue,
+    /// What it was taken from, in one line.
+    pub why: String,
 }
 
 #[cfg(test)]
@@ -169,7 +212,7 @@ mod tests {
             column: "c".to_owned(),
             low,
             high,
-            nulls: None,
+            nulls: false,
         }
     }
 
@@ -187,7 +230,7 @@ mod tests {
     fn a_window_says_what_it_holds() {
         let mut first = window(None, KeyValue::Int(7));
         assert_eq!(first.to_string(), "c up to 7");
-        first.nulls = Some(2);
+        first.nulls = true;
         assert_eq!(first.to_string(), "c up to 7, and none");
         let second = window(Some(KeyValue::Int(7)), KeyValue::Int(9));
         assert_eq!(second.to_string(), "c in (7, 9]");

@@ -64,6 +64,7 @@ fn row(plan: &ExecutionPlan) -> RunRow {
         scheduling: Some(plan.spec.scheduling),
         workers: plan.spec.workers,
         chunks: plan.spec.chunks.len() as u64,
+        window: None,
         output: "/srv/out/public.orders".to_owned(),
         predicted: Predicted {
             rows: plan.forecast.rows,

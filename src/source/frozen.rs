@@ -156,8 +156,8 @@ pub(super) trait Frozen: Sync {
     /// A session where each chunk has its own point in time.
     async fn open(&self) -> Result<Self::Line>;
 
-    /// What counts a chunk's rows.
-    fn counting(&self, chunk: &ChunkBounds) -> Result<Self::Question>;
+    /// What counts the rows of a chunk of what is to be read.
+    fn counting(&self, read: &ReadSpec, chunk: &ChunkBounds) -> Result<Self::Question>;
 
     /// What asks whether the server, too, takes a range's bounds to be in order; `None` where there is
     /// nothing to ask.
@@ -246,9 +246,19 @@ pub(super) trait Frozen: Sync {
 
     /// A chunk's rows as the server counts them.
     async fn count(&self, chunk: &ChunkBounds) -> Result<u64> {
+        self.count_in(self.read(), chunk).await
+    }
+
+    /// The relation's rows for which another filter holds, as the server counts them.
+    async fn count_where(&self, filter: Option<&str>) -> Result<u64> {
+        let read = self.read().filtered(filter);
+        self.count_in(&read, &ChunkBounds::All).await
+    }
+
+    async fn count_in(&self, read: &ReadSpec, chunk: &ChunkBounds) -> Result<u64> {
         if self.per_chunk() {
             let mut link = self.open().await?;
-            let count = self.count_on(&mut link, chunk).await;
+            let count = self.count_on(&mut link, read, chunk).await;
             link.close().await;
             return count;
         }
@@ -258,7 +268,7 @@ pub(super) trait Frozen: Sync {
                 continue;
             };
             let Some(link) = held.as_mut() else { continue };
-            let count = self.count_on(link, chunk).await;
+            let count = self.count_on(link, read, chunk).await;
             if let Err(error) = &count {
                 self.seats().note(error);
                 self.seats().lose(&seat, held);
@@ -286,8 +296,13 @@ pub(super) trait Frozen: Sync {
         sum
     }
 
-    async fn count_on(&self, link: &mut Self::Line, chunk: &ChunkBounds) -> Result<u64> {
-        let count = self.first(link, self.counting(chunk)?).await?;
+    async fn count_on(
+        &self,
+        link: &mut Self::Line,
+        read: &ReadSpec,
+        chunk: &ChunkBounds,
+    ) -> Result<u64> {
+        let count = self.first(link, self.counting(read, chunk)?).await?;
         count
             .and_then(|text| text.parse().ok())
             .ok_or_else(|| self.protocol("the count of rows is no number"))

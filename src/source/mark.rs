@@ -27,7 +27,7 @@ impl Dialect {
             self.comparison_of_marks("<="),
         );
         let mut condition = format!("{column} {until} {}", literal(&window.high)?);
-        if window.nulls.is_some() {
+        if window.nulls {
             let name = quote_identifier(&window.column);
             condition = format!("({condition} OR {name} IS NULL)");
         }
@@ -130,20 +130,95 @@ pub(super) fn watermark(
 pub(super) fn condition(dialect: Dialect, window: &Window) -> Result<String> {
     dialect
         .window(window)
-        .map_err(|error| SourceError::Unsupported {
-            what: format!("the window {window} cannot be said here"),
-            why: error.to_string(),
-            fix: "name a column of integers, decimals, dates, timestamps or text".to_owned(),
-        })
+        .map_err(|error| unsaid(window, &error))
+}
+
+/// Of a window that has no condition here.
+pub(super) fn unsaid(window: &Window, error: &DialectError) -> SourceError {
+    SourceError::Unsupported {
+        what: format!("the window {window} cannot be said here"),
+        why: error.to_string(),
+        fix: "name a column of integers, decimals, dates, timestamps or text".to_owned(),
+    }
 }
 
 /// Of a source without windows.
 pub(super) fn unknown() -> SourceError {
     SourceError::Unsupported {
         what: "--incremental is not there for this kind of source".to_owned(),
-        why: "this version cuts windows on PostgreSQL and SQLite".to_owned(),
+        why: "it says nothing of the order of its values".to_owned(),
         fix: "leave --incremental out, and pass --where for the rows that are wanted".to_owned(),
     }
+}
+
+/// Why `--lag auto` cannot be had.
+pub(super) fn never_settled(table: &Table, mark: &Watermark, why: &str) -> SourceError {
+    SourceError::Unsupported {
+        what: format!(
+            "--lag auto cannot be had for {} of {}",
+            mark.column, table.relation
+        ),
+        why: why.to_owned(),
+        fix: "pass --lag with a time longer than any writing transaction, such as --lag 5m, or --until with \
+              a value that is surely settled"
+            .to_owned(),
+    }
+}
+
+/// Of a value after which nothing would ever be new.
+pub(super) fn endless(table: &Table, mark: &Watermark, value: &str) -> SourceError {
+    SourceError::Unsupported {
+        what: format!("no window of {} can end with {value}", table.relation),
+        why: format!(
+            "{} of at least one row is {value}, and nothing is newer",
+            mark.column
+        ),
+        fix: "leave such rows out with --where, or correct them".to_owned(),
+    }
+}
+
+/// Of a value that is none of the column's.
+pub(super) fn wrong(table: &Table, why: String) -> SourceError {
+    SourceError::Statement {
+        object: table.relation.to_string(),
+        why,
+    }
+}
+
+/// A number, or a point in time, without the zeros at the end of its fraction: alike for all that are
+/// equal.
+pub(super) fn shortest(text: &str) -> &str {
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
+    }
+}
+
+/// An integer that a server or a person wrote.
+pub(super) fn integer(table: &Table, text: &str) -> Result<KeyValue> {
+    text.parse()
+        .map(KeyValue::Int)
+        .map_err(|_| wrong(table, format!("'{text}' is no integer")))
+}
+
+/// A condition in words of a source's own: `column` as it is compared, and bounds as literals.
+pub(super) fn between(
+    window: &Window,
+    (column, name): (&str, &str),
+    literal: impl Fn(&KeyValue) -> std::result::Result<String, DialectError>,
+) -> Result<String> {
+    let said = || -> std::result::Result<String, DialectError> {
+        let mut condition = format!("{column} <= {}", literal(&window.high)?);
+        if window.nulls {
+            condition = format!("({condition} OR {name} IS NULL)");
+        }
+        if let Some(low) = &window.low {
+            condition = format!("{column} > {} AND {condition}", literal(low)?);
+        }
+        Ok(condition)
+    };
+    said().map_err(|error| unsaid(window, &error))
 }
 
 /// A filter of the user's and a window's condition, as one filter. The user's may end in a `--`
@@ -164,7 +239,7 @@ mod tests {
             column: "a \"b\"".to_owned(),
             low,
             high,
-            nulls: nulls.then_some(1),
+            nulls,
         }
     }
 
@@ -195,6 +270,20 @@ mod tests {
         );
         let nul = KeyValue::typed("text", "a\0b");
         assert!(Dialect::Sqlite.window(&window(None, nul, false)).is_err());
+    }
+
+    #[test]
+    fn equal_values_are_written_alike() {
+        assert_eq!(shortest("1.500"), "1.5");
+        assert_eq!(shortest("100"), "100");
+        assert_eq!(
+            shortest("2026-01-01 10:00:00.000000"),
+            "2026-01-01 10:00:00"
+        );
+        assert_eq!(
+            shortest("2026-01-01 10:00:00.120000"),
+            "2026-01-01 10:00:00.12"
+        );
     }
 
     #[test]

@@ -38,8 +38,8 @@ use async_trait::async_trait;
 
 use crate::clock::SharedClock;
 use crate::model::{
-    Check, ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, KeySum, KeyValue, Newest,
-    ReadSpec, RunId, Selection, SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions,
+    Check, ChunkBounds, ConnectionLoad, Consistency, Key, KeyDensity, KeySum, KeyValue, ReadSpec,
+    RunId, Selection, Settled, SnapshotFacts, SourceIdentity, Statistics, Table, TypeOptions,
     Watermark, Window,
 };
 
@@ -145,13 +145,26 @@ pub trait Source: Send + Sync {
         Err(mark::unknown())
     }
 
-    /// How far a watermark's values go now, among the rows that pass the table's filter, and how far
-    /// with `lag_s` seconds taken from the end; only of a kind that has time is there such a lag.
+    /// The highest value that a watermark has now, among the rows that pass the table's filter; `None`
+    /// where no row has one.
     ///
     /// # Errors
-    /// [`SourceError::Unsupported`] where the highest value is one that nothing can follow.
-    async fn newest(&self, _table: &Table, _mark: &Watermark, _lag_s: u64) -> Result<Newest> {
+    /// [`SourceError::Unsupported`] where it is one that nothing can follow.
+    async fn newest(&self, _table: &Table, _mark: &Watermark) -> Result<Option<KeyValue>> {
         Err(mark::unknown())
+    }
+
+    /// The highest value that no transaction under way can still add a row at or below, for columns
+    /// that hold when their row was written (`--lag auto`).
+    ///
+    /// # Errors
+    /// [`SourceError::Unsupported`] where the source cannot know it.
+    async fn settled(&self, table: &Table, mark: &Watermark) -> Result<Settled> {
+        Err(mark::never_settled(
+            table,
+            mark,
+            "this kind of source does not say what is under way",
+        ))
     }
 
     /// A value of a watermark that a person wrote; `like` is one that the column holds. Values that are
@@ -173,6 +186,11 @@ pub trait Source: Send + Sync {
 
     /// The condition that holds for exactly a window's rows, for the filter of a read.
     fn window(&self, _window: &Window) -> Result<String> {
+        Err(mark::unknown())
+    }
+
+    /// The condition that holds for the rows without a value in a column.
+    fn unmarked(&self, _column: &str) -> Result<String> {
         Err(mark::unknown())
     }
 
@@ -309,6 +327,14 @@ pub trait Snapshot: Send + Sync {
             rows += batch.rows.num_rows() as u64;
         }
         Ok(rows)
+    }
+
+    /// The relation's rows for which another filter than the read's holds, in this point in time.
+    ///
+    /// # Errors
+    /// [`SourceError::Unsupported`] where the source has no windows.
+    async fn count_where(&self, _filter: Option<&str>) -> Result<u64> {
+        Err(mark::unknown())
     }
 
     /// Whether a chunk that was read to its end is what this point in time holds, even if the snapshot

@@ -20,6 +20,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("drift.sql"),
     include_str!("waits.sql"),
     include_str!("sets.sql"),
+    include_str!("windows.sql"),
 ];
 
 /// Marks a SQLite file as ours: `ixtr` in ASCII.

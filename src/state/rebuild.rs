@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, named_params};
 
-use super::record::{is_steady, json, scope_id, word};
+use super::record::{is_steady, json, keep_window, scope_id, word};
 use super::{Result, Store, drift, stored_count, stored_float, stored_time};
-use crate::model::{RunId, SchemaDrift, Scope, SnapshotFacts, Strategy, Teaching};
+use crate::model::{RunId, SchemaDrift, Scope, SnapshotFacts, Strategy, Teaching, Window};
 
 /// A run as a manifest knows it. What only its plan or its process knew is not here.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +44,8 @@ pub struct RebuiltRun {
     pub snapshot: SnapshotFacts,
     /// Values written as NULL because their output type cannot hold them, by column.
     pub nulled: BTreeMap<String, u64>,
+    /// The window, where it is one that was extracted.
+    pub window: Option<Window>,
     /// How its columns differed from those of the run before, where they did.
     pub drift: Option<SchemaDrift>,
 }
@@ -157,5 +159,8 @@ fn insert(transaction: &Transaction<'_>, run: &RebuiltRun, now: Timestamp) -> ru
     if let Some(drift) = &run.drift {
         drift::insert(transaction, &run.id, drift)?;
     }
-    Ok(())
+    match &run.window {
+        Some(window) => keep_window(transaction, &run.id, window),
+        None => Ok(()),
+    }
 }

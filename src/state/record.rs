@@ -10,7 +10,7 @@ use super::{Result, StateError, Store, drift, resume, stored_count, stored_float
 use crate::controller::between_runs::State;
 use crate::model::{
     ChunkRecord, ConsistencyLevel, RunClose, RunId, RunOpen, RunStatus, Scope, SnapshotFacts,
-    SourceProfile, SourceThen, WorkerRecord,
+    SourceProfile, SourceThen, Window, WorkerRecord,
 };
 
 /// What the row of a run says whose process died.
@@ -290,7 +290,24 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
             ":plan": json(&run.plan)?,
         },
     )?;
+    if let Some(planned) = &spec.window {
+        keep_window(transaction, &run.id, &planned.window)?;
+    }
     Ok(())
+}
+
+/// Keeps which window a run extracts.
+pub(super) fn keep_window(
+    transaction: &Transaction<'_>,
+    id: &RunId,
+    window: &Window,
+) -> rusqlite::Result<()> {
+    transaction
+        .execute(
+            "INSERT INTO extracted_windows VALUES (?1, ?2)",
+            (id.as_str(), json(window)?),
+        )
+        .map(drop)
 }
 
 /// Whether the run is constrained, and its planned workers; `None` where it is not open.

@@ -22,14 +22,15 @@ const COLUMNS: &str = "
     runs.confidence, adaptations_json, snapshot_json, error, estimated_cost, actual_cost, counters_json, source_rows,
     source_bytes, key_min, key_max, connect_us, latency_us_json, execution_context_json,
     runtime_context_json, nulled_json, finding_json, direction, z, anomalies.throughput AS was, mean,
-    sigma, anomalies.runs AS baseline, manifest, drift_json, set_id";
+    sigma, anomalies.runs AS baseline, manifest, drift_json, set_id, window_json";
 
 /// Runs with what is kept of them beside their row.
 const RUNS: &str = "
     runs JOIN scopes ON scopes.id = scope_id
     LEFT JOIN deviations USING (run_id) LEFT JOIN anomalies USING (run_id)
     LEFT JOIN rebuilt USING (run_id) LEFT JOIN resumptions USING (run_id)
-    LEFT JOIN schema_changes USING (run_id) LEFT JOIN set_members USING (run_id)";
+    LEFT JOIN schema_changes USING (run_id) LEFT JOIN set_members USING (run_id)
+    LEFT JOIN extracted_windows USING (run_id)";
 
 pub(super) const CLEAN: &str = "
     SELECT runs.run_id, workers, runs.throughput, rows, finding_json, direction, z,
@@ -195,6 +196,7 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         finding: understood_if_any(row, "finding_json", json)?,
         anomaly: anomaly(row)?,
         rebuilt_from: row.get("manifest")?,
+        window: understood_if_any(row, "window_json", json)?,
         schema_change: understood_if_any(row, "drift_json", json)?,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::table::Table;
@@ -55,6 +56,8 @@ pub struct Entry<'a> {
     /// Change of the speed since the successful run listed before it, as a fraction; of one table's
     /// runs.
     pub change: Option<f64>,
+    /// How far the data goes that it published, UTC.
+    pub fresh_to: Option<Timestamp>,
     /// Its row.
     #[serde(flatten)]
     pub run: &'a RunRow,
@@ -104,6 +107,7 @@ impl<'a> Entry<'a> {
                 .filter_map(|(mark, applies)| applies.then_some(mark))
                 .collect(),
             change: None,
+            fresh_to: run.freshness(),
             run,
         }
     }
@@ -115,12 +119,44 @@ fn speed(run: &RunRow) -> Option<f64> {
     known.then_some(run.throughput)
 }
 
-/// The runs on one screen.
-pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
-    let (heading, header, numbers): (String, &[&str], &[usize]) =
-        match (document.table, document.source) {
-            (Some(table), Some(source)) => (
-                format!("Runs of {table} in {source}"),
+/// Which columns the runs are shown in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Columns {
+    /// Of all tables.
+    AllTables,
+    /// Of one table.
+    OneTable,
+    /// Of one table's windows.
+    Windows,
+}
+
+impl Columns {
+    fn of(document: &HistoryDocument<'_>) -> Self {
+        let windows = document.runs.iter().any(|entry| entry.run.window.is_some());
+        match (document.table, windows) {
+            (None, _) => Self::AllTables,
+            (Some(_), false) => Self::OneTable,
+            (Some(_), true) => Self::Windows,
+        }
+    }
+
+    /// Their names, and which of them are numbers.
+    fn header(self) -> (&'static [&'static str], &'static [usize]) {
+        match self {
+            Self::AllTables => (
+                &[
+                    "run",
+                    "started (UTC)",
+                    "table",
+                    "workers",
+                    "speed",
+                    "took",
+                    "status",
+                    "diagnosis",
+                ],
+                &[3, 4, 5],
+            ),
+            Self::OneTable => (
                 &[
                     "run",
                     "started (UTC)",
@@ -134,25 +170,39 @@ pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
                 ],
                 &[2, 3, 6],
             ),
-            _ => (
-                "Runs".to_owned(),
+            Self::Windows => (
                 &[
                     "run",
                     "started (UTC)",
-                    "table",
+                    "window",
+                    "rows",
+                    "data up to",
                     "workers",
-                    "speed",
                     "took",
                     "status",
                     "diagnosis",
                 ],
-                &[3, 4, 5],
+                &[3, 5, 6],
             ),
-        };
-    let one_table = document.table.is_some();
+        }
+    }
+}
+
+/// The runs on one screen.
+pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
+    let columns = Columns::of(document);
+    let (header, numbers) = columns.header();
+    let heading = match (document.table, document.source) {
+        (Some(table), Some(source)) => format!("Runs of {table} in {source}"),
+        _ => "Runs".to_owned(),
+    };
+    let one_table = columns == Columns::OneTable;
     let speeds = document.runs.iter().map(|entry| speed(entry.run));
     let fastest = one_table.then(|| speeds.flatten().fold(0.0, f64::max));
-    let rows = document.runs.iter().map(|entry| cells(fastest, entry));
+    let rows = document
+        .runs
+        .iter()
+        .map(|entry| cells(columns, fastest, entry));
     let table = Table::new(header, rows.collect(), numbers);
     let mut lines = vec![
         Line::Heading(heading),
@@ -169,6 +219,15 @@ pub fn view(document: &HistoryDocument<'_>) -> Vec<Line> {
         lines.push(Line::Course("speed", speeds.collect()));
         lines.push(Line::fact("trend", wording::trend(outlook.trend)));
         lines.push(Line::fact("workers", convergence(outlook)));
+        let fresh = document
+            .runs
+            .iter()
+            .filter_map(|entry| entry.fresh_to)
+            .max();
+        lines.extend(fresh.map(|at| {
+            let text = at.strftime("data up to %Y-%m-%d %H:%M:%S UTC");
+            Line::fact("freshness", text.to_string())
+        }));
     }
     lines.push(Line::fact("history", document.state.clone()));
     lines
@@ -184,9 +243,8 @@ pub fn convergence(outlook: Outlook) -> String {
 }
 
 /// A run's cells; with a bar beside the fastest's where it is one of one table's.
-fn cells(fastest: Option<f64>, entry: &Entry<'_>) -> Vec<String> {
+fn cells(columns: Columns, fastest: Option<f64>, entry: &Entry<'_>) -> Vec<String> {
     let run = entry.run;
-    let one_table = fastest.is_some();
     let known = speed(run);
     let only = |text: String| {
         if known.is_some() {
@@ -197,11 +255,22 @@ fn cells(fastest: Option<f64>, entry: &Entry<'_>) -> Vec<String> {
     };
     let started = run.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string();
     let mut cells = vec![entry.tag.to_owned(), started];
-    if !one_table {
+    if columns == Columns::AllTables {
         cells.push(run.relation.clone());
     }
+    if columns == Columns::Windows {
+        let window = run.window.as_ref().map(ToString::to_string);
+        cells.push(window.unwrap_or_default());
+        cells.push(only(units::exact(run.rows)));
+        let fresh = entry
+            .fresh_to
+            .map(|at| at.strftime("%Y-%m-%d %H:%M:%S").to_string());
+        cells.push(fresh.unwrap_or_else(|| "-".to_owned()));
+    }
     cells.push(run.workers.to_string());
-    cells.push(only(units::rate(run.throughput)));
+    if columns != Columns::Windows {
+        cells.push(only(units::rate(run.throughput)));
+    }
     if let Some(fastest) = fastest {
         cells.push(picture::bar(known.unwrap_or(0.0), fastest, BAR));
         cells.push(arrow(entry.change).to_owned());

@@ -37,6 +37,13 @@ pub struct InspectDocument<'a> {
     pub last_run: Option<&'a RunRow>,
     /// Anomalies among the last three runs, newest first.
     pub anomalies: Vec<(&'a str, &'a Anomaly)>,
+    /// How far the newest published data goes, UTC: to the end of its window where that is a point in time,
+    /// else to its snapshot's.
+    pub fresh_to: Option<Timestamp>,
+    /// How old that is, in seconds.
+    pub age_s: Option<u64>,
+    /// The oldest that it may be, where the user said so.
+    pub max_age_s: Option<u64>,
     /// The profile's age, where there is one.
     pub profile: Option<ProfileAge>,
     /// From how many hours on it is stale.
@@ -62,6 +69,9 @@ impl<'a> InspectDocument<'a> {
                 .take(RECENT)
                 .filter_map(|run| Some((run.id.tag(), run.anomaly.as_ref()?)))
                 .collect(),
+            fresh_to: None,
+            age_s: None,
+            max_age_s: None,
             profile: None,
             profile_stale_hours: 0,
             converged: None,
@@ -75,6 +85,17 @@ impl<'a> InspectDocument<'a> {
         Self {
             profile,
             profile_stale_hours,
+            ..self
+        }
+    }
+
+    /// With how far the newest published data goes, how old that is, and how old it may be.
+    #[must_use]
+    pub fn with_freshness(self, known: Option<(Timestamp, u64)>, max_age_s: Option<u64>) -> Self {
+        Self {
+            fresh_to: known.map(|(at, _)| at),
+            age_s: known.map(|(_, age)| age),
+            max_age_s,
             ..self
         }
     }
@@ -106,6 +127,11 @@ pub fn view(document: &InspectDocument<'_>) -> Vec<Line> {
     for (tag, anomaly) in &document.anomalies {
         let text = format!("{tag}: {}", wording::anomaly(anomaly));
         lines.push(Line::fact("anomaly", text));
+    }
+    if let (Some(at), Some(age)) = (document.fresh_to, document.age_s) {
+        let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
+        let text = format!("data up to {at}, {} old", units::span(age));
+        lines.push(Line::fact("freshness", text));
     }
     if document.last_run.is_some() {
         lines.push(Line::fact("trend", wording::trend(document.checkup.trend)));

@@ -246,6 +246,28 @@ pub struct NothingNewDocument {
     pub why: String,
 }
 
+/// `run --backfill`.
+#[derive(Clone, Debug, Serialize)]
+pub struct BackfillDocument {
+    /// Always `success`.
+    pub status: &'static str,
+    /// Rows of all windows that were published.
+    pub rows: u64,
+    /// One run a window, in the order in which they were published.
+    pub windows: Vec<RunDocument>,
+}
+
+impl BackfillDocument {
+    /// Of runs that were published.
+    pub fn of(windows: Vec<RunDocument>) -> Self {
+        Self {
+            status: "success",
+            rows: windows.iter().map(|run| run.rows).sum(),
+            windows,
+        }
+    }
+}
+
 /// What was kept of an unfinished run.
 #[derive(Clone, Debug, Serialize)]
 pub struct ResumedDocument {
@@ -305,6 +327,33 @@ pub struct VerifyDocument {
     pub windows: Option<u64>,
     /// How completeness was proved when it was published: `stream`, `count` or `full`.
     pub proof: ProofLevel,
+    /// Its windows, counted again, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<RecountDocument>,
+}
+
+/// The windows of a dataset, counted again at the source.
+#[derive(Clone, Debug, Serialize)]
+pub struct RecountDocument {
+    /// The server's time when it counted, RFC 3339, UTC.
+    pub taken_at: String,
+    /// Windows that were counted.
+    pub windows: u64,
+    /// Those with more or fewer rows than were published.
+    pub changed: Vec<ChangedWindow>,
+}
+
+/// A window that holds another number of rows at the source by now.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChangedWindow {
+    /// Its bounds.
+    pub window: Window,
+    /// Where its dataset is, inside the list's.
+    pub path: String,
+    /// Rows that were published.
+    pub published: u64,
+    /// Rows at the source now.
+    pub now: u64,
 }
 
 /// `files`.

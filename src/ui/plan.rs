@@ -26,7 +26,7 @@ pub fn brief(document: &PlanDocument<'_>) -> Vec<Line> {
     lines.extend(spec.read.query.iter().map(|q| Line::fact("query", q)));
     lines.extend(spec.read.filter.iter().map(|f| Line::fact("where", f)));
     let window = spec.window.iter();
-    lines.extend(window.map(|window| Line::fact("window", window.to_string())));
+    lines.extend(window.map(|planned| Line::fact("window", planned.window.to_string())));
     lines.push(Line::fact("output", document.output));
     lines.push(Line::fact("format", wording::format(&spec.format)));
     lines.extend(decided(plan));

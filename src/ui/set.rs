@@ -99,7 +99,7 @@ fn row(table: &SetTable) -> Vec<String> {
         (None, error) => {
             cells.extend(std::iter::repeat_n(String::new(), 4));
             let said = error.as_ref().map(|failure| failure.what.clone());
-            cells.push(said.or(table.nothing_new.clone()).unwrap_or_default());
+            cells.push(said.unwrap_or_default());
         }
     }
     cells

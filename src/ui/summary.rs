@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::json::{DemoDocument, KeysDocument, NothingNewDocument, RunDocument, VerifyDocument};
+use super::json::{
+    BackfillDocument, DemoDocument, KeysDocument, NothingNewDocument, RecountDocument, RunDocument,
+    VerifyDocument,
+};
 use super::wording::finding;
 use super::{Line, cost, drift, resume, table, units, wording};
 
@@ -71,6 +74,13 @@ pub fn nothing_new(nothing: &NothingNewDocument) -> Vec<Line> {
         Line::Good(format!("Nothing new for {}", nothing.dataset)),
         Line::Text(nothing.why.clone()),
     ]
+}
+
+/// What a backfill came to; each of its runs had a line before.
+pub fn backfilled(document: &BackfillDocument) -> Vec<Line> {
+    let windows = units::plural(document.windows.len() as u64, "window");
+    let rows = units::plural(document.rows, "row");
+    vec![Line::Good(format!("Backfilled {windows}: {rows}"))]
 }
 
 /// The summary in one line, for a run like one that was shown before.
@@ -286,7 +296,33 @@ pub fn verified(found: &VerifyDocument) -> Vec<Line> {
         Line::fact("proof", wording::proved(found.proof)),
         Line::fact("run", found.run.clone()),
     ]);
+    lines.extend(found.source.iter().flat_map(recounted));
     lines
+}
+
+/// What the source has of the windows now.
+fn recounted(again: &RecountDocument) -> Vec<Line> {
+    let as_of = units::moment(&again.taken_at);
+    let count = units::plural(again.windows, "window");
+    if again.changed.is_empty() {
+        let text = format!("{count} counted again, as published, as of {as_of}");
+        return vec![Line::fact("source", text)];
+    }
+    let changed = again.changed.iter().map(|of| {
+        Line::Warning(format!(
+            "{}: {} published, {} at the source now",
+            of.window,
+            units::plural(of.published, "row"),
+            units::exact(of.now)
+        ))
+    });
+    let text = format!(
+        "{} of {count} changed since, as of {as_of}; --from and --until extract one again",
+        again.changed.len()
+    );
+    std::iter::once(Line::fact("source", text))
+        .chain(changed)
+        .collect()
 }
 
 #[cfg(test)]

@@ -130,6 +130,25 @@ pub fn moment(time: &str) -> String {
     }
 }
 
+/// A span of whole seconds in its two largest units: `26 h`, `1 d 2 h`, `45 s`.
+pub fn span(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (size, unit) in units {
+        if left >= size && parts.len() < 2 {
+            parts.push(format!("{} {unit}", left / size));
+            left %= size;
+        } else if !parts.is_empty() {
+            break;
+        }
+    }
+    if parts.is_empty() {
+        return "0 s".to_owned();
+    }
+    parts.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,5 +266,11 @@ mod tests {
         assert_eq!(percent(1, 0), "0%");
         assert_eq!(plural(1, "chunk"), "1 chunk");
         assert_eq!(plural(0, "chunk"), "0 chunks");
+    }
+
+    #[test]
+    fn spans_have_their_two_largest_units() {
+        let said = [0, 45, 93_600, 86_461, 7_260].map(span);
+        assert_eq!(said, ["0 s", "45 s", "1 d 2 h", "1 d", "2 h 1 min"]);
     }
 }

@@ -80,7 +80,12 @@ pub struct Manifest {
     pub adaptations: Vec<String>,
     /// The window of an incremental extraction.
     pub extraction_window: Option<Window>,
-    /// Of a window, the newest value that may be in it, as the server writes it.
+    /// Rows without a value in the window's column, in the snapshot that it was read in; absent where
+    /// there can be none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmarked: Option<u64>,
+    /// How far the data goes, UTC: to the end of its window where that is a point in time, else to the
+    /// snapshot's. Absent in what older versions wrote.
     pub freshness: Option<String>,
     /// Earlier runs that stay readable (`--layout runs --keep N`), newest first.
     pub kept: Vec<RunId>,

@@ -4,6 +4,7 @@
 //! writes stays invisible in the staging area until [`publish`] puts the whole dataset in place.
 
 mod csv;
+mod description;
 mod dictionary;
 mod error;
 mod folder;

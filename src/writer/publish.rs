@@ -14,11 +14,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::description::describe;
 use super::folder::Folder;
 use super::format;
 use super::leftovers::{self, Folders, Left, Leftovers, Move};
 use super::location::Location;
-use super::manifest::{FileEntry, MANIFEST_VERSION, Manifest, ProofRecord};
+use super::manifest::{FileEntry, Manifest};
 use super::part::PartSink;
 use super::place::{self, Lock, Spot};
 use super::replace::Replace;
@@ -30,7 +31,7 @@ use super::{PartReceipt, Result, Sink, WriteError, names, proof};
 use crate::clock::SharedClock;
 use crate::model::{
     ChunkBounds, ChunkRecord, ExecutionPlan, FinishedChunk, FormatOptions, KeySum, Layout,
-    PointInTime, RunId, SchemaDrift, SnapshotFacts, Teaching, Window, arrow_schema,
+    PointInTime, RunId, SchemaDrift, SnapshotFacts, Teaching, arrow_schema,
 };
 
 /// The memory of one writer.
@@ -72,6 +73,8 @@ pub struct Evidence<'a> {
     pub points: &'a [PointInTime],
     /// Of the server's count, the rows in the range of each chunk that was kept from an unfinished run.
     pub counted_kept: &'a BTreeMap<u32, u64>,
+    /// Of a window, rows without a value in its column, as the snapshot counts them.
+    pub unmarked: Option<u64>,
     /// How the columns differ from those of the published run before, where they do.
     pub drift: Option<&'a SchemaDrift>,
     /// When the run started.
@@ -455,46 +458,5 @@ impl Dataset {
         drop(self.lock);
         self.arrangement.vacate();
         outcome
-    }
-}
-
-fn describe(
-    location: &Location,
-    evidence: &Evidence<'_>,
-    proof: ProofRecord,
-    files: Vec<FileEntry>,
-) -> Manifest {
-    let spec = &evidence.plan.spec;
-    Manifest {
-        manifest_version: MANIFEST_VERSION,
-        ixtract: env!("CARGO_PKG_VERSION").to_owned(),
-        run: evidence.run.clone(),
-        started_at: evidence.started_at,
-        created_at: evidence.now,
-        dataset: location.name(),
-        layout: Layout::Replace,
-        source: spec.source.clone(),
-        relation: spec.read.relation.clone(),
-        kind: spec.read.kind,
-        query: spec.read.query.clone(),
-        filter: spec.read.filter.clone(),
-        types: spec.types,
-        schema: spec.read.columns.clone(),
-        format: spec.format.clone(),
-        rows: files.iter().map(|file| file.rows).sum(),
-        bytes: files.iter().map(|file| file.bytes).sum(),
-        files,
-        consistency: evidence.snapshot.clone(),
-        points: evidence.points.to_vec(),
-        fingerprint: evidence.plan.fingerprint.clone(),
-        proof,
-        nulled: evidence.nulled.clone(),
-        adaptations: evidence.adaptations.to_vec(),
-        extraction_window: spec.window.clone(),
-        freshness: spec.window.as_ref().map(Window::newest),
-        kept: Vec::new(),
-        schema_change: evidence.drift.cloned(),
-        teaching: evidence.teaching.cloned(),
-        checksum: String::new(),
     }
 }

@@ -237,6 +237,7 @@ impl Read {
             points: &[],
             drift: None,
             counted_kept: &BTreeMap::new(),
+            unmarked: None,
             started_at: now,
             now,
             teaching: None,

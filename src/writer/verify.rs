@@ -103,7 +103,8 @@ fn verify_windows(place: &Location, list: &WindowList) -> Result<Verified> {
             Ok(found) => {
                 if found.run != entry.run {
                     differences.push(at(format!(
-                        "{} published it again and was ended before it could say so: extract the                          window once more",
+                        "{} published it again and was ended before it could say so: extract the \
+                         window once more",
                         found.run
                     )));
                 } else if found.rows != entry.rows {

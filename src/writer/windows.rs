@@ -5,6 +5,8 @@
 //! between the two leaves a window that nobody is told of, and the next one begins where the list ends.
 //! That bound is all that decides what a run reads, so a lost history repeats nothing and loses nothing.
 
+mod unlisted;
+
 use std::fs;
 use std::path::Path;
 
@@ -12,46 +14,29 @@ use jiff::Timestamp;
 use object_store::UpdateVersion;
 use serde::{Deserialize, Serialize};
 
-use super::folder::{Directory, Folder};
+use super::folder::Folder;
 use super::location::Location;
 use super::manifest::{self, MANIFEST_VERSION, Manifest};
 use super::place::{self, Lock};
 use super::store::Store;
-use super::{Result, WriteError, names, stable, sweep};
-use crate::model::{KeyValue, Relation, RunId, SourceIdentity, Window};
+use super::{Result, WriteError, names, stable};
+use crate::model::{KeyValue, RunId, SourceIdentity, Window, WindowDefinition};
 
 /// The `layout` of a list; no dataset has it.
 const LAYOUT: &str = "windows";
 
-/// Which rows the windows together are: the same for every window of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Definition {
-    /// The relation.
-    pub relation: Relation,
-    /// The template of `--query`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub query: Option<String>,
-    /// The template of `--where`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub filter: Option<String>,
-    /// The watermark's column.
-    pub column: String,
-}
-
-impl Definition {
-    /// What is different, in one line.
-    fn difference(&self, now: &Self) -> Option<String> {
-        let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
-        [
-            ("cut on", self.column.clone(), now.column.clone()),
-            ("of", self.relation.to_string(), now.relation.to_string()),
-            ("with --where", shown(&self.filter), shown(&now.filter)),
-            ("with --query", shown(&self.query), shown(&now.query)),
-        ]
-        .into_iter()
-        .find(|(_, then, now)| then != now)
-        .map(|(what, then, now)| format!("they are {what} {then}, and now it would be {now}"))
-    }
+/// What is different between two definitions, in one line.
+fn difference(then: &WindowDefinition, now: &WindowDefinition) -> Option<String> {
+    let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+    [
+        ("cut on", then.column.clone(), now.column.clone()),
+        ("of", then.relation.to_string(), now.relation.to_string()),
+        ("with --where", shown(&then.filter), shown(&now.filter)),
+        ("with --query", shown(&then.query), shown(&now.query)),
+    ]
+    .into_iter()
+    .find(|(_, then, now)| then != now)
+    .map(|(what, then, now)| format!("they are {what} {then}, and now it would be {now}"))
 }
 
 /// One window of a list.
@@ -65,10 +50,19 @@ pub struct WindowEntry {
     pub rows: u64,
     /// Bytes of its files.
     pub bytes: u64,
+    /// Rows without a value among them, as many as there were in the snapshot.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nulls: u64,
     /// The run that published it.
     pub run: RunId,
     /// When that was, UTC.
     pub published_at: Timestamp,
+}
+
+// serde's signature.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The list: `_manifest.json` of an incremental dataset. Fields are written in this order.
@@ -86,7 +80,7 @@ pub struct WindowList {
     pub source: SourceIdentity,
     /// Which rows it is about.
     #[serde(flatten)]
-    pub definition: Definition,
+    pub definition: WindowDefinition,
     /// Rows of all windows.
     pub rows: u64,
     /// Bytes of all files.
@@ -159,10 +153,22 @@ impl WindowList {
         self.windows.last().map(|entry| &entry.window.high)
     }
 
-    /// Rows without a value that were taken with the first window.
-    pub fn nulls(&self) -> u64 {
+    /// The value that its windows begin after, `None` where they begin with the first row, and the one that
+    /// they end with.
+    pub fn ends(&self) -> Option<(Option<&KeyValue>, &KeyValue)> {
+        let first = self.windows.first()?;
+        Some((first.window.low.as_ref(), self.high()?))
+    }
+
+    /// Whether a window ends where the first of these begins.
+    fn precedes(&self, window: &Window) -> bool {
         let first = self.windows.first();
-        first.and_then(|entry| entry.window.nulls).unwrap_or(0)
+        first.is_some_and(|first| first.window.low.as_ref() == Some(&window.high))
+    }
+
+    /// Rows without a value that its windows hold.
+    pub fn nulls(&self) -> u64 {
+        self.windows.iter().map(|entry| entry.nulls).sum()
     }
 
     fn seal(mut self) -> (Self, Vec<u8>) {
@@ -187,7 +193,10 @@ impl WindowList {
 /// # Errors
 /// [`WriteError::NotWindowed`] for a dataset that has no windows; [`WriteError::OtherWindows`] for
 /// windows of other rows; [`WriteError::Manifest`] for a list that is broken or was edited.
-pub fn look(place: impl Into<Location>, definition: &Definition) -> Result<Option<WindowList>> {
+pub fn look(
+    place: impl Into<Location>,
+    definition: &WindowDefinition,
+) -> Result<Option<WindowList>> {
     let place = place.into();
     let folder = place.folder();
     let found = folder.read(names::MANIFEST)?;
@@ -197,7 +206,7 @@ pub fn look(place: impl Into<Location>, definition: &Definition) -> Result<Optio
 fn understood(
     found: Option<&[u8]>,
     shown: &str,
-    definition: &Definition,
+    definition: &WindowDefinition,
 ) -> Result<Option<WindowList>> {
     let path = || shown.to_owned();
     let Some(bytes) = found else {
@@ -213,7 +222,7 @@ fn understood(
             why: format!("{} was edited", names::MANIFEST),
         });
     }
-    match list.definition.difference(definition) {
+    match difference(&list.definition, definition) {
         Some(why) => Err(WriteError::OtherWindows { path: path(), why }),
         None => Ok(Some(list)),
     }
@@ -223,7 +232,7 @@ fn understood(
 #[derive(Debug)]
 pub struct Windows {
     place: Location,
-    definition: Definition,
+    definition: WindowDefinition,
     list: Option<WindowList>,
     warnings: Vec<String>,
     hold: Hold,
@@ -248,11 +257,24 @@ impl Windows {
     pub fn take(
         place: impl Into<Location>,
         run: &RunId,
-        definition: Definition,
+        definition: WindowDefinition,
+        window: &Window,
+    ) -> Result<Self> {
+        Self::take_sparing(place, (run, &[]), definition, window)
+    }
+
+    /// [`Windows::take`], but what these unfinished runs left stays.
+    ///
+    /// # Errors
+    /// Those of [`Windows::take`].
+    pub fn take_sparing(
+        place: impl Into<Location>,
+        (run, spared): (&RunId, &[RunId]),
+        definition: WindowDefinition,
         window: &Window,
     ) -> Result<Self> {
         let windows = match place.into() {
-            Location::Local(directory) => Self::lock(&directory, run, definition)?,
+            Location::Local(directory) => Self::lock(&directory, (run, spared), definition)?,
             Location::Store(store) => Self::find(store, definition)?,
         };
         match windows.follows(window) {
@@ -266,7 +288,11 @@ impl Windows {
         }
     }
 
-    fn lock(directory: &Path, run: &RunId, definition: Definition) -> Result<Self> {
+    fn lock(
+        directory: &Path,
+        (run, spared): (&RunId, &[RunId]),
+        definition: WindowDefinition,
+    ) -> Result<Self> {
         let directory = place::resolve(directory)?;
         let created = !directory.exists();
         stable::create_directories(&directory)?;
@@ -284,7 +310,7 @@ impl Windows {
         }
         let mut warnings = Vec::new();
         stable::remove_file(&directory.join(names::unfinished(names::MANIFEST)))?;
-        sweep_unlisted(&directory, list.as_ref(), &mut warnings)?;
+        unlisted::sweep(&directory, list.as_ref(), spared, &mut warnings)?;
         Ok(Self {
             place,
             definition,
@@ -294,7 +320,7 @@ impl Windows {
         })
     }
 
-    fn find(store: Store, definition: Definition) -> Result<Self> {
+    fn find(store: Store, definition: WindowDefinition) -> Result<Self> {
         let found = store.find(names::MANIFEST)?;
         let shown = store.to_string();
         let bytes = found.as_ref().map(|found| found.bytes.as_ref());
@@ -320,12 +346,19 @@ impl Windows {
         {
             return Ok(());
         }
-        match list.high() {
-            Some(high) if window.low.as_ref() != Some(high) => Err(format!(
-                "the last window that is published there ends with {high}"
+        match list.ends() {
+            None => Ok(()),
+            Some((_, last)) if window.low.as_ref() == Some(last) => Ok(()),
+            Some((Some(first), _)) if window.high == *first => Ok(()),
+            Some((_, last)) => Err(format!(
+                "the last window that is published there ends with {last}"
             )),
-            _ => Ok(()),
         }
+    }
+
+    /// Rows without a value that its windows hold: no more may be there, since no later window takes any.
+    pub fn nulls(&self) -> u64 {
+        self.list.as_ref().map_or(0, WindowList::nulls)
     }
 
     /// Where the windows are; a directory's real path.
@@ -338,8 +371,8 @@ impl Windows {
         self.place.inside(&names::in_windows(&window.folder()))
     }
 
-    /// Lists a window that was published, in one step, in place of the one with its bounds or as the
-    /// last. What went wrong beside it is in the list.
+    /// Lists a window that was published, in one step, in place of the one with its bounds, as the last or
+    /// as the first. What went wrong beside it is in the list.
     ///
     /// # Errors
     /// [`WriteError::Io`] and [`WriteError::Overtaken`], among others: the window is then in no list.
@@ -349,6 +382,7 @@ impl Windows {
             path: names::in_windows(&window.folder()),
             rows: manifest.rows,
             bytes: manifest.bytes,
+            nulls: manifest.unmarked.filter(|_| window.nulls).unwrap_or(0),
             run: manifest.run.clone(),
             published_at: manifest.created_at,
         };
@@ -365,9 +399,10 @@ impl Windows {
             windows: before.unwrap_or_default(),
             checksum: String::new(),
         };
-        let same = |one: &&mut WindowEntry| one.window.is_same_range(window);
-        match list.windows.iter_mut().find(same) {
-            Some(one) => *one = entry,
+        let same = |one: &WindowEntry| one.window.is_same_range(window);
+        match list.windows.iter().position(same) {
+            Some(place) => list.windows[place] = entry,
+            None if list.precedes(window) => list.windows.insert(0, entry),
             None => list.windows.push(entry),
         }
         let (_, bytes) = list.seal();
@@ -398,62 +433,29 @@ impl Windows {
     }
 }
 
-/// Removes windows that no list names, and what dead runs staged: we hold the lock, so nobody is
-/// writing them. Kept versions stay.
-fn sweep_unlisted(
-    root: &Path,
-    list: Option<&WindowList>,
-    warnings: &mut Vec<String>,
-) -> Result<()> {
-    let windows = root.join(names::WINDOWS);
-    if !windows.exists() {
-        return Ok(());
-    }
-    let listed = |name: &str| {
-        let path = names::in_windows(name);
-        list.is_some_and(|list| list.windows.iter().any(|entry| entry.path == path))
-    };
-    for entry in place::entries(&windows)? {
-        let name = entry.to_string_lossy();
-        let path = windows.join(&entry);
-        if path.is_dir() && (names::is_never_published(&name) || is_window(&name) && !listed(&name))
-        {
-            remove(&path, warnings)?;
-        }
-    }
-    Ok(())
+/// The windows of a place; none where there is nothing, or a dataset that has none.
+///
+/// # Errors
+/// [`WriteError::Manifest`] for a list that is broken.
+pub fn find(place: impl Into<Location>) -> Result<Option<WindowList>> {
+    WindowList::find(place.into().folder().as_ref())
 }
 
-/// Whether a name is one of a window's folder, not of something hidden beside it.
-fn is_window(name: &str) -> bool {
-    !name.starts_with('.')
-}
-
-/// Removes a window, with `--layout runs` too.
-fn remove(path: &Path, warnings: &mut Vec<String>) -> Result<()> {
-    let runs = path.join(names::RUNS);
-    if runs.is_dir() {
-        // The manifest first: what is cut short is then never taken for whole.
-        for name in [names::MANIFEST, names::SUCCESS] {
-            stable::remove_file(&path.join(name))?;
-        }
-        for run in Directory(runs.clone()).names("")? {
-            sweep::version(&runs.join(run), warnings)?;
-        }
-        // Only what is empty goes.
-        let _ = fs::remove_dir(&runs);
-    }
-    sweep::version(path, warnings)
+/// Whether a window that this run published is in the list of a place.
+pub fn lists(place: impl Into<Location>, run: &RunId) -> bool {
+    let place = place.into();
+    let found = WindowList::find(place.folder().as_ref());
+    found.is_ok_and(|list| list.is_some_and(|list| list.windows.iter().any(|of| of.run == *run)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Failure;
-    use crate::model::SourceKind;
+    use crate::model::{Relation, SourceKind};
 
-    fn definition() -> Definition {
-        Definition {
+    fn definition() -> WindowDefinition {
+        WindowDefinition {
             relation: Relation {
                 schema: "public".to_owned(),
                 name: "t".to_owned(),
@@ -469,7 +471,7 @@ mod tests {
             column: "id".to_owned(),
             low: low.map(KeyValue::Int),
             high: KeyValue::Int(high),
-            nulls: None,
+            nulls: false,
         }
     }
 
@@ -479,6 +481,7 @@ mod tests {
             window,
             rows: 1,
             bytes: 2,
+            nulls: 0,
             run: RunId::stored("rx-1".to_owned()),
             published_at: Timestamp::UNIX_EPOCH,
         };
@@ -524,7 +527,7 @@ mod tests {
         let (_, bytes) = list(vec![window(None, 5)]).seal();
         let why =
             |refused: Result<Option<WindowList>>| Failure::from(refused.expect_err("refused")).why;
-        let other = |change: fn(&mut Definition)| {
+        let other = |change: fn(&mut WindowDefinition)| {
             let mut now = definition();
             change(&mut now);
             why(understood(Some(&bytes), "d", &now))

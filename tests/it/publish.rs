@@ -315,7 +315,7 @@ fn verify_finds_every_difference() {
             let text = fs::read_to_string(&path).expect("a manifest");
             fs::write(
                 &path,
-                text.replacen("\"freshness\": null", "\"freshness\": \"1 s\"", 1),
+                text.replacen("\"freshness\": \"2", "\"freshness\": \"3", 1),
             )
             .expect("a manifest");
         }),

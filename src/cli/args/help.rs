@@ -196,12 +196,19 @@ pub(super) const VERIFY_ABOUT: &str = "\
 Check a published dataset against its manifest, without the database.
 
 Every file's size, SHA-256, rows and schema are compared, and missing or extra files are named. \
-Any difference ends with exit code 3.";
+Any difference ends with exit code 3.
+
+With --source the rows of every window of an incremental dataset are counted again there, in one \
+snapshot, and the windows are named whose rows are more or fewer by now: rows that were committed late, \
+updated or deleted. Then the exit code is 1.";
 
 pub(super) const VERIFY_EXAMPLES: &str = "\
 Examples:
   $ ixtract verify out/public.orders
-  $ ixtract verify out/public.orders --json | jq .rows";
+  $ ixtract verify out/public.orders --json | jq .rows
+
+  Did anything come late into the windows that are published?
+  $ ixtract verify out/public.orders --source postgresql://etl@db.example.com/shop";
 
 pub(super) const FILES_ABOUT: &str = "\
 List the files of a dataset's current version, one a line, in key order.
@@ -278,15 +285,18 @@ Examples:
 pub(super) const INSPECT_ABOUT: &str = "\
 Judge a table's runs: exits 0 HEALTHY, 1 NEEDS ATTENTION, 2 DEGRADED.
 
-DEGRADED: the last run did not succeed, two of the last three were out of the ordinary, or the \
-speed fell by more than a fifth. NEEDS ATTENTION: one of the last three was, the profile is \
+DEGRADED: the last run did not succeed, two of the last three were out of the ordinary, the speed fell \
+by more than a fifth, or the newest published data is older than --max-age. NEEDS ATTENTION: one of the last three was, the profile is \
 missing or stale, the number of workers is still searched for, or nothing has run yet. Read from \
 the history alone; no database is asked.";
 
 pub(super) const INSPECT_EXAMPLES: &str = "\
 Examples:
   $ ixtract inspect public.orders
-  $ ixtract inspect orders --profile-stale-hours 72 --json || alert";
+  $ ixtract inspect orders --profile-stale-hours 72 --json || alert
+
+  Is the nightly extraction there? Exits 2 if not:
+  $ ixtract inspect orders --max-age 26h";
 
 pub(super) const STATE_ABOUT: &str = "\
 Back up, check, prune, move or rebuild the history.

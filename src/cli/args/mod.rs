@@ -94,7 +94,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// Check a published dataset against its manifest, without the database
     #[command(long_about = help::VERIFY_ABOUT, after_help = help::VERIFY_EXAMPLES)]
-    Verify(DatasetArgs),
+    Verify(VerifyArgs),
     /// List the files of a dataset's current version, one a line, in key order
     #[command(long_about = help::FILES_ABOUT, after_help = help::FILES_EXAMPLES)]
     Files(DatasetArgs),
@@ -271,12 +271,7 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub window: WindowArgs,
     /// Write the plan as JSON, for `ixtract run --plan FILE`
-    #[arg(
-        long,
-        value_name = "FILE",
-        help_heading = "Table",
-        conflicts_with = "incremental"
-    )]
+    #[arg(long, value_name = "FILE", help_heading = "Table")]
     pub out: Option<PathBuf>,
     /// Source.
     #[command(flatten)]
@@ -409,6 +404,28 @@ pub struct DemoArgs {
     pub state: StateArgs,
 }
 
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Dataset.
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// Where windows are counted again, if they are to be.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// The text that stands for {NAME} in the --where and --query of the windows, with --source
+    #[arg(long = "param", value_name = "NAME=TEXT", value_parser = parse::param, help_heading = "Table")]
+    pub params: Vec<(String, String)>,
+}
+
+impl VerifyArgs {
+    /// Whether the source is to be asked. A source in the environment alone is none: verifying needs no
+    /// database.
+    pub fn asks_source(&self) -> bool {
+        self.source.source.is_some() || self.source.source_type.is_some()
+    }
+}
+
 /// `verify` and `files`.
 #[derive(Debug, Args)]
 pub struct DatasetArgs {
@@ -468,6 +485,9 @@ pub struct InspectArgs {
     /// From how many hours on a profile is stale
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     pub profile_stale_hours: u64,
+    /// DEGRADED where the newest published data is older than this: 90m, 26h, 7d
+    #[arg(long, value_name = "AGE", value_parser = crate::model::moment::length)]
+    pub max_age: Option<u64>,
     /// State.
     #[command(flatten)]
     pub store: StoreArgs,

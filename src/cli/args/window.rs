@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::model::{Lag, moment};
+
 /// Which window of the table.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Incremental")]
@@ -26,30 +28,29 @@ pub struct WindowArgs {
         allow_hyphen_values = true
     )]
     pub until: Option<String>,
-    /// End the window so long before the newest value, for rows that are committed late: 90s, 5m, 2h
-    #[arg(long, value_name = "DURATION", requires = "incremental", value_parser = seconds)]
-    pub lag: Option<u64>,
+    /// End the window so long before the newest value, for rows that are committed late: 90s, 5m, 2h; or
+    /// auto: before the oldest transaction that is under way (PostgreSQL, and rowversion columns)
+    #[arg(long, value_name = "DURATION", requires = "incremental", value_parser = lag)]
+    pub lag: Option<Lag>,
     /// Take rows without a value, which are refused otherwise, with the first window
     #[arg(long, value_name = "WHICH", requires = "incremental", value_parser = ["first-window"])]
     pub include_nulls: Option<String>,
+    /// Cut everything from --from to --until into windows of --every, and publish one after the other
+    #[arg(long, requires_all = ["incremental", "from", "until", "every"])]
+    pub backfill: bool,
+    /// How far each window of a backfill goes: a number of values, or a length of time such as 6h or 1d
+    #[arg(long, value_name = "STEP", requires = "backfill")]
+    pub every: Option<String>,
 }
 
-/// A length of time in seconds.
-fn seconds(text: &str) -> Result<u64, String> {
-    let wrong = || "write a number with s, m, h or d, such as 5m".to_owned();
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let each = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    // Three hundred years: more would leave what a server can take from a date.
-    match number.checked_mul(each) {
-        Some(seconds) if seconds <= 300 * 366 * 86_400 => Ok(seconds),
-        _ => Err("that is longer than 300 years".to_owned()),
+/// `--lag`.
+fn lag(text: &str) -> Result<Lag, String> {
+    match text {
+        "auto" => Ok(Lag::Auto),
+        length => match moment::length(length)? {
+            0 => Ok(Lag::None),
+            seconds => Ok(Lag::Seconds(seconds)),
+        },
     }
 }
 
@@ -58,13 +59,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_of_time_has_a_unit() {
-        assert_eq!(seconds("90s"), Ok(90));
-        assert_eq!(seconds("5m"), Ok(300));
-        assert_eq!(seconds("2h"), Ok(7_200));
-        assert_eq!(seconds("1d"), Ok(86_400));
-        for wrong in ["", "5", "m", "-1s", "1.5h", "5 m", "5é", "99999999999d"] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
-        }
+    fn a_lag_is_a_length_of_time_or_found_out() {
+        assert_eq!(lag("5m"), Ok(Lag::Seconds(300)));
+        assert_eq!(lag("0s"), Ok(Lag::None));
+        assert_eq!(lag("auto"), Ok(Lag::Auto));
+        assert!(lag("automatic").is_err());
     }
 }

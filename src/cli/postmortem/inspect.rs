@@ -29,7 +29,14 @@ pub(in crate::cli) fn command(context: &Context, args: &InspectArgs) -> Result<E
         at,
         hours: u64::try_from(now.duration_since(at).as_hours()).unwrap_or(0),
     });
+    let fresh_to = health::freshness(&runs);
+    let age_s = fresh_to.map(|at| {
+        // What is dated ahead is as new as can be.
+        u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0)
+    });
     let checkup = health::check(&Facts {
+        age_s,
+        most_age_s: args.max_age,
         runs: &runs,
         profile_hours: profile.as_ref().map(|profile| profile.hours),
         stale_hours: args.profile_stale_hours,
@@ -41,6 +48,7 @@ pub(in crate::cli) fn command(context: &Context, args: &InspectArgs) -> Result<E
         Health::Degraded => ExitCode::Refused,
     };
     let document = InspectDocument::new(&args.table, &runs, checkup)
+        .with_freshness(fresh_to.zip(age_s), args.max_age)
         .with_profile(profile, args.profile_stale_hours)
         .with_workers(learned.map(|learned| (learned.best, learned.converged)));
     context.printer.document(&document);

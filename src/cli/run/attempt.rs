@@ -2,6 +2,7 @@
 
 mod remember;
 mod telling;
+mod unmarked;
 
 pub(super) use self::telling::published;
 
@@ -41,15 +42,21 @@ pub(super) struct Attempt {
     execution: Option<Execution>,
     /// Whether finished chunks are remembered, so that another run can go on with this one.
     remembered: bool,
+    /// Rows without a value that earlier windows hold.
+    held: u64,
+    /// Of a window, rows without a value in its column, by the snapshot.
+    unmarked: Option<u64>,
     /// What was read turned out not to be what the table held.
     spoiled: bool,
 }
 
 impl Attempt {
-    /// One that need not read what an unfinished run left whole.
-    pub(super) fn new(left: Leftovers, common: Option<Arc<Common>>) -> Self {
+    /// One that need not read what an unfinished run left whole. Earlier windows hold so many rows
+    /// without a value.
+    pub(super) fn new((left, held): (Leftovers, u64), common: Option<Arc<Common>>) -> Self {
         Self {
             common,
+            held,
             remembered: !left.intact.is_empty(),
             left,
             ..Self::default()
@@ -69,11 +76,11 @@ impl Attempt {
         let snapshot = self.freeze(context, job, survey).await?;
         let facts = snapshot.facts();
         history.keep_snapshot(&open.id, &facts);
+        self.count_unmarked(context, survey, snapshot.as_ref())
+            .await?;
         self.remembered = history.is_there()
             && dataset.can_leave()
             && survey.plan.spec.not_kept().is_none()
-            // Which window is next, only the dataset says: none is gone on with.
-            && survey.plan.spec.window.is_none()
             && snapshot.holds_each_chunk();
         if self.remembered {
             dataset.leave_on_failure();
@@ -309,6 +316,7 @@ impl Attempt {
             nulled: &self.nulled(),
             counted: execution.counted,
             counted_kept: &execution.counted_kept,
+            unmarked: self.unmarked,
             sums: Sums {
                 of_chunks: &key_sums,
                 clock: context.clock.clone(),

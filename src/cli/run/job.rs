@@ -5,14 +5,10 @@ use std::time::Duration;
 use super::resuming::{self, Unfinished};
 use crate::cli::args::RunArgs;
 use crate::cli::context::Context;
-use crate::cli::increment::{self, Settled, Target};
 use crate::cli::plan;
 use crate::cli::settings::{self, ObjectStoreSettings, SourceSettings, StateSettings};
-use crate::cli::survey;
 use crate::error::Failure;
 use crate::model::{ExecutionPlan, OnSchemaChange, OutputOptions, Rates, RunId, RunRequest, Scope};
-use crate::source::Source;
-use crate::ui::json::NothingNewDocument;
 
 /// A run, settled.
 #[derive(Clone, Debug)]
@@ -168,44 +164,6 @@ impl Job {
         match &self.goal {
             Goal::Request(request) => request.table.clone(),
             Goal::Given(given) => given.plan.spec.read.relation.to_string(),
-        }
-    }
-
-    /// Fixes the window of an incremental extraction; what is told instead where nothing is new.
-    pub(super) async fn fix_window(
-        &mut self,
-        context: &Context,
-    ) -> Result<Option<NothingNewDocument>, Failure> {
-        let Goal::Request(request) = &self.goal else {
-            return Ok(None);
-        };
-        if request.increment.is_none() {
-            return Ok(None);
-        }
-        let source = survey::connect(context, &self.source, None).await?;
-        self.fix_window_on(context, source.as_ref()).await
-    }
-
-    /// The same on a source that is connected already.
-    pub(super) async fn fix_window_on(
-        &mut self,
-        context: &Context,
-        source: &dyn Source,
-    ) -> Result<Option<NothingNewDocument>, Failure> {
-        let Goal::Request(request) = &mut self.goal else {
-            return Ok(None);
-        };
-        let target = Target {
-            directory: &self.output.directory,
-            source: &self.source,
-            store: &self.store,
-        };
-        match increment::settle(context, source, request, &target).await? {
-            Settled::Ready(notes) => {
-                self.notes = notes;
-                Ok(None)
-            }
-            Settled::Nothing(document) => Ok(Some(document)),
         }
     }
 }

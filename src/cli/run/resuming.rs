@@ -19,7 +19,7 @@ use crate::model::{
 use crate::state::{LAST, StateError, Store};
 use crate::writer::manifest::Manifest;
 use crate::writer::publish::Dataset;
-use crate::writer::{Leftovers, Location};
+use crate::writer::{Leftovers, Location, windows};
 
 /// An unfinished run to go on with.
 #[derive(Clone, Debug)]
@@ -244,13 +244,15 @@ impl Unfinished {
                 format!("it was to be published to {planned}, and --output says {location}"),
             ));
         }
-        match Manifest::load(location.clone()) {
-            Ok(manifest) if manifest.run == *id => Err(refused(
-                id,
-                "it had published its dataset when it died".to_owned(),
-            )),
-            _ => Ok(()),
+        let published = match Manifest::load(location.clone()) {
+            Ok(manifest) => manifest.run == *id,
+            Err(_) => windows::lists(location.clone(), id),
+        };
+        if published {
+            let why = "it had published its dataset when it died".to_owned();
+            return Err(refused(id, why));
         }
+        Ok(())
     }
 
     /// Looks which chunks are still whole; that may take as long as reading their files does.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::cli::context::Context;
 use crate::cli::history::History;
-use crate::cli::run::Job;
-use crate::error::Failure;
-use crate::model::{Layout, RunId, Window};
+use crate::cli::run::{Goal, Job};
+use crate::error::{ExitCode, Failure};
+use crate::model::{Layout, PlannedWindow, RunId, Window};
 use crate::source::SourceError;
 use crate::ui;
 use crate::writer::publish::{Dataset, Published};
-use crate::writer::windows::{Definition, Windows};
+use crate::writer::windows::Windows;
 use crate::writer::{Location, WriteError};
 
 /// Pause between two looks whether the other run has ended.
@@ -39,7 +39,7 @@ pub(super) async fn take(
     job: &Job,
     history: &mut History,
     (output, id): (&Path, &RunId),
-    window: Option<(Window, Definition)>,
+    window: Option<PlannedWindow>,
 ) -> Result<Taken, Failure> {
     let location = job.store.locate(output.to_owned())?;
     if let Some(unfinished) = job.goal.resumes() {
@@ -63,7 +63,7 @@ pub(super) async fn take(
                     });
                 }
                 Err(held @ WriteError::Held { .. }) => held,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(refused(job, error)),
             },
         };
         let spent = context.clock.monotonic().saturating_sub(begun);
@@ -81,6 +81,24 @@ pub(super) async fn take(
             Ok::<_, SourceError>(())
         };
         context.interrupt.or(pause).await?;
+    }
+}
+
+/// Why the output cannot be taken. A window that was fixed before a moment is fixed anew by another try;
+/// that of a given plan stays what it is.
+fn refused(job: &Job, error: WriteError) -> Failure {
+    let given = matches!(job.goal, Goal::Given(_));
+    let moved = matches!(error, WriteError::WindowMoved { .. });
+    let failure = Failure::from(error);
+    if !(given && moved) {
+        return failure;
+    }
+    Failure {
+        exit: ExitCode::Refused,
+        fix: "run with --incremental, which begins where the last window ends; a plan fits while its \
+              window is the next or is there"
+            .to_owned(),
+        ..failure
     }
 }
 
@@ -111,7 +129,7 @@ async fn prepare(
     job: &Job,
     history: &mut History,
     (location, id): (&Location, &RunId),
-    window: Option<(Window, Definition)>,
+    window: Option<PlannedWindow>,
 ) -> Result<Prepared, Failure> {
     let spared = match job.goal.resumes() {
         Some(unfinished) => unfinished.chain.clone(),
@@ -122,11 +140,11 @@ async fn prepare(
     let (location, id, options) = (location.clone(), id.clone(), job.output.clone());
     let options = (options.layout, options.keep);
     let work = move || {
-        let Some((window, definition)) = window else {
+        let Some(planned) = window else {
             let dataset = Dataset::prepare_sparing(location, &id, options, &spared);
             return Ok(dataset.map(|dataset| (dataset, None)));
         };
-        Ok(hold(location, &id, options, (window, definition)))
+        Ok(hold(location, (&id, &spared), options, planned))
     };
     let prepared = context.blocking(work).await?;
     if let (Ok(_), Some(run)) = (&prepared, newest) {
@@ -138,12 +156,13 @@ async fn prepare(
 /// Takes the list of windows first, then the dataset of one.
 fn hold(
     location: Location,
-    id: &RunId,
-    (layout, keep): (Layout, u32),
-    (window, definition): (Window, Definition),
+    (id, spared): (&RunId, &[RunId]),
+    options: (Layout, u32),
+    planned: PlannedWindow,
 ) -> Prepared {
-    let windows = Windows::take(location, id, definition, &window)?;
-    match Dataset::prepare(windows.dataset(&window), id, layout, keep) {
+    let PlannedWindow { window, of, .. } = planned;
+    let windows = Windows::take_sparing(location, (id, spared), of, &window)?;
+    match Dataset::prepare_sparing(windows.dataset(&window), id, options, spared) {
         Ok(dataset) => Ok((dataset, Some((windows, window)))),
         Err(error) => {
             windows.abandon();

@@ -4,7 +4,7 @@ use crate::cli::context::Context;
 use crate::error::{ExitCode, Failure};
 use crate::model::{
     Column, ExecutionPlan, ReadAs, ReadSpec, Relation, Selection, SourceIdentity, Table,
-    TypeOptions, Window,
+    TypeOptions,
 };
 use crate::profiler::{self, Glance};
 use crate::source::{Source, SourceError};
@@ -47,7 +47,7 @@ pub(in crate::cli) fn literal(relation: &Relation) -> String {
 }
 
 /// A plan is for one database. A `--source-name` that both have stands for host and port.
-pub(super) fn check_source(
+pub(in crate::cli) fn check_source(
     planned: &SourceIdentity,
     found: &SourceIdentity,
     relation: &Relation,
@@ -63,19 +63,6 @@ pub(super) fn check_source(
         relation,
         format!("the plan is for {planned}, this is {found}"),
     ))
-}
-
-/// Which window is next, the dataset's own list says at the time of a run, not a plan of before.
-pub(super) fn of_window(window: &Window, relation: &Relation) -> Failure {
-    Failure::new(
-        ExitCode::Refused,
-        format!("a plan of a window of {relation} is not executed again"),
-        "which windows are there, only the dataset's own list says when a run begins",
-        format!(
-            "run with --incremental {}, and with --from and --until of a window to extract it again",
-            window.column
-        ),
-    )
 }
 
 fn mismatch(relation: &Relation, why: String) -> Failure {

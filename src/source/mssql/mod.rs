@@ -14,6 +14,7 @@ mod examine;
 mod keys;
 mod keysum;
 mod lookup;
+mod marks;
 mod pulse;
 mod query;
 mod server;
@@ -26,19 +27,21 @@ mod text;
 mod types;
 mod value;
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::mark;
 use super::seats::Line;
 use super::url::SqlServerTarget;
 use super::{Capabilities, Catalogue, ConnectOptions, Result, Snapshot, SnapshotRequest, Source};
 use crate::clock::SharedClock;
 use crate::model::{
-    Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
-    Statistics, Table, TypeOptions,
+    Check, ConnectionLoad, Key, KeyDensity, KeyValue, ReadSpec, Selection, Settled, SourceIdentity,
+    SourceKind, Statistics, Table, TypeOptions, Watermark, Window,
 };
 use classify::Subject;
 use connect::{Connector, Link};
@@ -156,6 +159,40 @@ impl Source for SqlServer {
         buckets: u32,
     ) -> Result<(KeyDensity, Option<i32>)> {
         density::density(&self.base, table, key, buckets).await
+    }
+
+    fn watermark(&self, table: &Table, column: &str) -> Result<Watermark> {
+        mark::watermark(table, column, marks::kind)
+    }
+
+    async fn newest(&self, table: &Table, mark: &Watermark) -> Result<Option<KeyValue>> {
+        marks::newest(&self.base, table, mark).await
+    }
+
+    async fn settled(&self, table: &Table, mark: &Watermark) -> Result<Settled> {
+        marks::settled(&self.base, table, mark).await
+    }
+
+    async fn bound(
+        &self,
+        table: &Table,
+        mark: &Watermark,
+        text: &str,
+        _like: Option<&KeyValue>,
+    ) -> Result<KeyValue> {
+        marks::read(&self.base, table, mark, text).await
+    }
+
+    async fn order(&self, table: &Table, one: &KeyValue, other: &KeyValue) -> Result<Ordering> {
+        marks::order(&self.base, table, one, other).await
+    }
+
+    fn window(&self, window: &Window) -> Result<String> {
+        marks::condition(window)
+    }
+
+    fn unmarked(&self, column: &str) -> Result<String> {
+        Ok(format!("{} IS NULL", sql::quote_identifier(column)))
     }
 
     async fn ping(&self) -> Result<()> {

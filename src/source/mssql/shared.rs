@@ -107,8 +107,8 @@ impl Frozen for Shared {
         Ok(link)
     }
 
-    fn counting(&self, chunk: &ChunkBounds) -> Result<Statement> {
-        select_chunk(&["COUNT_BIG(*)".to_owned()], &self.read, chunk)
+    fn counting(&self, read: &ReadSpec, chunk: &ChunkBounds) -> Result<Statement> {
+        select_chunk(&["COUNT_BIG(*)".to_owned()], read, chunk)
     }
 
     fn ascending(

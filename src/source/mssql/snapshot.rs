@@ -79,6 +79,10 @@ impl Snapshot for SqlServerSnapshot {
         self.shared.count(chunk).await
     }
 
+    async fn count_where(&self, filter: Option<&str>) -> Result<u64> {
+        self.shared.count_where(filter).await
+    }
+
     fn holds_each_chunk(&self) -> bool {
         // After each chunk the relation is compared with what it was.
         true

@@ -16,6 +16,7 @@ mod joint;
 mod keys;
 mod keysum;
 mod lookup;
+mod marks;
 mod probe;
 mod pulse;
 mod query;
@@ -28,12 +29,14 @@ mod statistics;
 mod tls;
 mod types;
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::mark;
 use super::seats::Line;
 use super::url::MysqlTarget;
 use super::{
@@ -42,8 +45,8 @@ use super::{
 };
 use crate::clock::SharedClock;
 use crate::model::{
-    Check, ConnectionLoad, Key, KeyDensity, ReadSpec, Selection, SourceIdentity, SourceKind,
-    Statistics, Table, TypeOptions,
+    Check, ConnectionLoad, Key, KeyDensity, KeyValue, ReadSpec, Selection, Settled, SourceIdentity,
+    SourceKind, Statistics, Table, TypeOptions, Watermark, Window,
 };
 use classify::Subject;
 use connect::{Connector, Link};
@@ -169,6 +172,41 @@ impl Source for Mysql {
 
     async fn doubts(&self, table: &Table) -> Result<Vec<Doubt>> {
         doubts::doubts(&self.base, table).await
+    }
+
+    fn watermark(&self, table: &Table, column: &str) -> Result<Watermark> {
+        mark::watermark(table, column, marks::kind)
+    }
+
+    async fn newest(&self, table: &Table, mark: &Watermark) -> Result<Option<KeyValue>> {
+        marks::newest(&self.base, table, mark).await
+    }
+
+    async fn settled(&self, table: &Table, mark: &Watermark) -> Result<Settled> {
+        let why = "this server does not say of every transaction when it began";
+        Err(mark::never_settled(table, mark, why))
+    }
+
+    async fn bound(
+        &self,
+        table: &Table,
+        mark: &Watermark,
+        text: &str,
+        _like: Option<&KeyValue>,
+    ) -> Result<KeyValue> {
+        marks::read(&self.base, table, mark, text).await
+    }
+
+    async fn order(&self, table: &Table, one: &KeyValue, other: &KeyValue) -> Result<Ordering> {
+        marks::order(&self.base, table, one, other).await
+    }
+
+    fn window(&self, window: &Window) -> Result<String> {
+        marks::condition(window)
+    }
+
+    fn unmarked(&self, column: &str) -> Result<String> {
+        Ok(format!("{} IS NULL", sql::quote_identifier(column)))
     }
 
     async fn ping(&self) -> Result<()> {

@@ -54,8 +54,8 @@ impl Frozen for Shared {
         self.base.connector.open().await
     }
 
-    fn counting(&self, chunk: &ChunkBounds) -> Result<String> {
-        select_chunk(&["COUNT(*)".to_owned()], &self.read, chunk)
+    fn counting(&self, read: &ReadSpec, chunk: &ChunkBounds) -> Result<String> {
+        select_chunk(&["COUNT(*)".to_owned()], read, chunk)
     }
 
     fn ascending(

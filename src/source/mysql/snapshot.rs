@@ -132,6 +132,10 @@ impl Snapshot for MysqlSnapshot {
         counting.await.unwrap_or_else(|_| Err(self.shared.lost()))
     }
 
+    async fn count_where(&self, filter: Option<&str>) -> Result<u64> {
+        self.shared.count_where(filter).await
+    }
+
     fn holds_each_chunk(&self) -> bool {
         // Every session has a lock of its own that keeps the table from being replaced.
         true

@@ -4,12 +4,12 @@ use std::cmp::Ordering;
 
 use super::super::dialect::{Dialect, from_item, quote_identifier, where_clause};
 use super::super::mark::BYTEWISE;
-use super::super::{Result, SourceError};
+use super::super::{Result, mark as marks};
 use super::Base;
 use super::classify::Subject;
 use super::connect::BEGIN_LOOK;
 use super::shared::OUTPUT;
-use crate::model::{Column, KeyValue, MarkKind, Newest, Table, Watermark};
+use crate::model::{Column, KeyValue, MarkKind, Table, Watermark};
 
 /// What the values of a column are, where windows can be cut on it.
 pub(super) fn kind(base: &Base, column: &Column) -> Option<MarkKind> {
@@ -33,7 +33,7 @@ fn type_name(kind: MarkKind) -> &'static str {
         MarkKind::Date => "date",
         MarkKind::Timestamp => "timestamp",
         MarkKind::TimestampTz => "timestamptz",
-        MarkKind::Text | MarkKind::Stored => "text",
+        MarkKind::Text | MarkKind::Stored | MarkKind::RowVersion => "text",
     }
 }
 
@@ -45,54 +45,25 @@ fn as_text(kind: MarkKind, value: &str) -> String {
     }
 }
 
-/// How far a watermark's values go now, among the table's rows that pass its filter.
+/// The highest value that a watermark has now, among the table's rows that pass its filter.
 pub(super) async fn newest(
     base: &Base,
     table: &Table,
     mark: &Watermark,
-    lag_s: u64,
-) -> Result<Newest> {
+) -> Result<Option<KeyValue>> {
     let column = quote_identifier(&mark.column);
     let compared = match mark.kind {
         MarkKind::Text => format!("{column}::pg_catalog.text {BYTEWISE}"),
-        _ => column.clone(),
+        _ => column,
     };
-    let held_back = if lag_s > 0 {
-        // A day less five minutes is a point in time, and then the day it is in.
-        let lag = format!("'{lag_s} seconds'::pg_catalog.interval");
-        let name = type_name(mark.kind);
-        format!("(m OPERATOR(pg_catalog.-) {lag})::pg_catalog.{name}")
-    } else {
-        "m".to_owned()
-    };
-    let from = from_item(&table.relation, table.query.as_deref());
-    let filter = table.filter.as_deref();
     let sql = format!(
-        "SELECT {}, {} FROM (SELECT pg_catalog.max({compared}) AS m FROM {from}{}) AS newest",
+        "SELECT {} FROM (SELECT pg_catalog.max({compared}) AS m FROM {}{}) AS newest",
         as_text(mark.kind, "m"),
-        as_text(mark.kind, &held_back),
-        where_clause(filter, None)
+        from_item(&table.relation, table.query.as_deref()),
+        where_clause(table.filter.as_deref(), None)
     );
-    let mut row = ask(base, table, &sql).await?.into_iter();
-    let mut next = || {
-        let text = row.next().flatten();
-        text.map(|text| understood(table, mark, text)).transpose()
-    };
-    let (value, held_back) = (next()?, next()?);
-    let nulls = if mark.nullable {
-        let none = format!("{column} IS NULL");
-        let condition = where_clause(filter, Some(&none));
-        let sql = format!("SELECT pg_catalog.count(*) FROM {from}{condition}");
-        let counted = ask(base, table, &sql).await?.into_iter().flatten().next();
-        counted.and_then(|text| text.parse().ok()).unwrap_or(0)
-    } else {
-        0
-    };
-    Ok(Newest {
-        value,
-        held_back,
-        nulls,
-    })
+    let said = ask(base, table, &sql).await?.into_iter().flatten().next();
+    said.map(|text| understood(table, mark, text)).transpose()
 }
 
 /// A value that a person wrote, as the server understands it.
@@ -123,13 +94,8 @@ pub(super) async fn order(
     if one == other {
         return Ok(Ordering::Equal);
     }
-    let below =
-        Dialect::PostgreSql
-            .is_below(one, other)
-            .map_err(|error| SourceError::Statement {
-                object: table.relation.to_string(),
-                why: error.to_string(),
-            })?;
+    let below = Dialect::PostgreSql.is_below(one, other);
+    let below = below.map_err(|error| marks::wrong(table, error.to_string()))?;
     let said = ask(base, table, &format!("SELECT {below}")).await?;
     Ok(match said.into_iter().flatten().next().as_deref() {
         Some("t") => Ordering::Less,
@@ -142,30 +108,17 @@ fn understood(table: &Table, mark: &Watermark, text: String) -> Result<KeyValue>
     // After such a value nothing would ever be new.
     let endless = ["infinity", "-infinity", "Infinity", "-Infinity", "NaN"];
     if mark.kind != MarkKind::Text && endless.contains(&text.as_str()) {
-        return Err(SourceError::Unsupported {
-            what: format!("no window of {} can end with {text}", table.relation),
-            why: format!(
-                "{} of at least one row is {text}, and nothing is newer",
-                mark.column
-            ),
-            fix: "leave such rows out with --where, or correct them".to_owned(),
-        });
+        return Err(marks::endless(table, mark, &text));
     }
     match mark.kind {
-        MarkKind::Integer => text
-            .parse()
-            .map(KeyValue::Int)
-            .map_err(|_| SourceError::Statement {
-                object: table.relation.to_string(),
-                why: format!("'{text}' is no integer"),
-            }),
+        MarkKind::Integer => marks::integer(table, &text),
         kind => Ok(KeyValue::typed(type_name(kind), text)),
     }
 }
 
 /// The first row of an answer, in a transaction that only looks, its text in fixed form. Its time
 /// limit is the one that reading has: without an index the whole table is looked at.
-async fn ask(base: &Base, table: &Table, sql: &str) -> Result<Vec<Option<String>>> {
+pub(super) async fn ask(base: &Base, table: &Table, sql: &str) -> Result<Vec<Option<String>>> {
     let place = base.connector.place();
     let subject = Subject::of(place, &table.relation, table.query.as_deref());
     let link = base.link().await?;

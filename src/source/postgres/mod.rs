@@ -23,6 +23,7 @@ mod query;
 mod reader;
 mod registry;
 mod session;
+mod settled;
 mod shared;
 mod snapshot;
 mod statistics;
@@ -36,7 +37,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, quote_identifier};
 use super::mark;
 use super::url::PostgresTarget;
 use super::{
@@ -45,7 +46,7 @@ use super::{
 };
 use crate::clock::SharedClock;
 use crate::model::{
-    Check, ConnectionLoad, Key, KeyDensity, KeyValue, Newest, ReadSpec, Selection, SourceIdentity,
+    Check, ConnectionLoad, Key, KeyDensity, KeyValue, ReadSpec, Selection, Settled, SourceIdentity,
     SourceKind, Statistics, Table, TypeOptions, Watermark, Window,
 };
 use classify::Subject;
@@ -196,8 +197,12 @@ impl Source for Postgres {
         mark::watermark(table, column, |column| marks::kind(&self.base, column))
     }
 
-    async fn newest(&self, table: &Table, mark: &Watermark, lag_s: u64) -> Result<Newest> {
-        marks::newest(&self.base, table, mark, lag_s).await
+    async fn newest(&self, table: &Table, mark: &Watermark) -> Result<Option<KeyValue>> {
+        marks::newest(&self.base, table, mark).await
+    }
+
+    async fn settled(&self, table: &Table, mark: &Watermark) -> Result<Settled> {
+        settled::settled(&self.base, table, mark).await
     }
 
     async fn bound(
@@ -216,6 +221,10 @@ impl Source for Postgres {
 
     fn window(&self, window: &Window) -> Result<String> {
         mark::condition(Dialect::PostgreSql, window)
+    }
+
+    fn unmarked(&self, column: &str) -> Result<String> {
+        Ok(format!("{} IS NULL", quote_identifier(column)))
     }
 
     async fn ping(&self) -> Result<()> {

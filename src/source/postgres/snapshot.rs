@@ -113,8 +113,40 @@ impl PgSnapshot {
         })
     }
 
-    async fn count_on(&self, link: &Link, chunk: &ChunkBounds) -> Result<u64> {
-        let read = &self.shared.read;
+    /// Counts on the coordinator's session.
+    async fn count_in(&self, read: &ReadSpec, chunk: &ChunkBounds) -> Result<u64> {
+        if self.shared.per_chunk() {
+            let (link, _registration) = self.shared.on_its_own().await?;
+            let opening = self.shared.opening(None);
+            link.execute(&self.shared.subject, &opening).await?;
+            let count = self.count_on(&link, read, chunk).await;
+            link.close().await;
+            return count;
+        }
+        let mut coordinator = self.coordinator.lock().await;
+        if coordinator
+            .as_ref()
+            .is_none_or(|held| held.link.is_closed())
+        {
+            // Lost: a session that still has the snapshot hands it on to a new coordinator.
+            *coordinator = None;
+            let (link, registration) = self.shared.coordinate().await?;
+            *coordinator = Some(Coordinator::new(link, registration));
+        }
+        let Some(held) = coordinator.as_mut() else {
+            return Err(self.shared.lost());
+        };
+        held.counting = true;
+        let count = self.count_on(&held.link, read, chunk).await;
+        held.counting = false;
+        if count.is_err() {
+            // A failed statement ends the transaction, and its export with it.
+            *coordinator = None;
+        }
+        count
+    }
+
+    async fn count_on(&self, link: &Link, read: &ReadSpec, chunk: &ChunkBounds) -> Result<u64> {
         let sql = format!("SELECT pg_catalog.count(*) FROM {}", rows_of(read, chunk)?);
         let (subject, by_role) = (&self.shared.subject, self.shared.by_role());
         if by_role {
@@ -309,35 +341,12 @@ impl Snapshot for PgSnapshot {
     }
 
     async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
-        if self.shared.per_chunk() {
-            let (link, _registration) = self.shared.on_its_own().await?;
-            let opening = self.shared.opening(None);
-            link.execute(&self.shared.subject, &opening).await?;
-            let count = self.count_on(&link, chunk).await;
-            link.close().await;
-            return count;
-        }
-        let mut coordinator = self.coordinator.lock().await;
-        if coordinator
-            .as_ref()
-            .is_none_or(|held| held.link.is_closed())
-        {
-            // Lost: a session that still has the snapshot hands it on to a new coordinator.
-            *coordinator = None;
-            let (link, registration) = self.shared.coordinate().await?;
-            *coordinator = Some(Coordinator::new(link, registration));
-        }
-        let Some(held) = coordinator.as_mut() else {
-            return Err(self.shared.lost());
-        };
-        held.counting = true;
-        let count = self.count_on(&held.link, chunk).await;
-        held.counting = false;
-        if count.is_err() {
-            // A failed statement ends the transaction, and its export with it.
-            *coordinator = None;
-        }
-        count
+        self.count_in(&self.shared.read, chunk).await
+    }
+
+    async fn count_where(&self, filter: Option<&str>) -> Result<u64> {
+        let read = self.shared.read.filtered(filter);
+        self.count_in(&read, &ChunkBounds::All).await
     }
 
     fn holds_each_chunk(&self) -> bool {

@@ -8,10 +8,14 @@ use rusqlite::types::ValueRef;
 use super::super::dialect::{Dialect, from_item, quote_identifier};
 use super::super::{Result, SourceError};
 use super::{failure, sql};
-use crate::model::{KeyValue, Newest, Table, Watermark};
+use crate::model::{KeyValue, Table, Watermark};
 
-/// How far a watermark's values go now, among the rows that pass the table's filter.
-pub(super) fn newest(connection: &Connection, table: &Table, mark: &Watermark) -> Result<Newest> {
+/// The highest value that a watermark has now, among the rows that pass the table's filter.
+pub(super) fn newest(
+    connection: &Connection,
+    table: &Table,
+    mark: &Watermark,
+) -> Result<Option<KeyValue>> {
     let from = from_item(&table.relation, table.query.as_deref());
     let filter = table.filter.as_deref();
     let column = quote_identifier(&mark.column);
@@ -20,7 +24,7 @@ pub(super) fn newest(connection: &Connection, table: &Table, mark: &Watermark) -
         sql::where_clause(None, filter)
     );
     let wrong = |error| failure::translate(&error, &table.relation.to_string());
-    let value = connection
+    connection
         .query_row(&highest, [], |row| Ok(value(row.get_ref(0)?)))
         .map_err(wrong)?
         .ok_or_else(|| SourceError::Unsupported {
@@ -30,25 +34,7 @@ pub(super) fn newest(connection: &Connection, table: &Table, mark: &Watermark) -
                 mark.column
             ),
             fix: "leave such rows out with --where, or correct them".to_owned(),
-        })?;
-    let nulls = if mark.nullable {
-        let none = format!("{column} IS NULL");
-        let count = format!(
-            "SELECT count(*) FROM {from}{}",
-            sql::where_clause(Some(&none), filter)
-        );
-        let nulls: i64 = connection
-            .query_row(&count, [], |row| row.get(0))
-            .map_err(wrong)?;
-        nulls.unsigned_abs()
-    } else {
-        0
-    };
-    Ok(Newest {
-        held_back: value.clone(),
-        value,
-        nulls,
-    })
+        })
 }
 
 /// A value that SQLite gave; `None` of a kind that no bound is of.

@@ -37,7 +37,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 use tokio::runtime::Handle;
 
-use super::dialect::{Dialect, from_item};
+use super::dialect::{Dialect, from_item, quote_identifier};
 use super::mark;
 use super::{
     Capabilities, Catalogue, ConnectOptions, Joint, Result, Snapshot, SnapshotRequest, Source,
@@ -45,9 +45,9 @@ use super::{
 };
 use crate::clock::SharedClock;
 use crate::model::{
-    Check, ConnectionLoad, Consistency, Key, KeyDensity, KeyValue, MarkKind, Newest, ReadSpec,
-    RelationKind, Selection, SourceIdentity, SourceKind, Statistics, Table, TypeOptions, Watermark,
-    Window,
+    Check, ConnectionLoad, Consistency, Key, KeyDensity, KeyValue, MarkKind, ReadSpec,
+    RelationKind, Selection, Settled, SourceIdentity, SourceKind, Statistics, Table, TypeOptions,
+    Watermark, Window,
 };
 use file::{Access, DatabaseFile};
 use joint::{Basis, SqliteJoint};
@@ -302,7 +302,7 @@ impl Source for Sqlite {
         mark::watermark(table, column, |_| Some(MarkKind::Stored))
     }
 
-    async fn newest(&self, table: &Table, mark: &Watermark, _lag_s: u64) -> Result<Newest> {
+    async fn newest(&self, table: &Table, mark: &Watermark) -> Result<Option<KeyValue>> {
         let (table, mark) = (table.clone(), mark.clone());
         self.ask(move |connection, _| marks::newest(connection, &table, &mark))
             .await
@@ -326,6 +326,17 @@ impl Source for Sqlite {
 
     fn window(&self, window: &Window) -> Result<String> {
         mark::condition(Dialect::Sqlite, window)
+    }
+
+    fn unmarked(&self, column: &str) -> Result<String> {
+        Ok(format!("{} IS NULL", quote_identifier(column)))
+    }
+
+    async fn settled(&self, table: &Table, mark: &Watermark) -> Result<Settled> {
+        // One writer at a time, whose rows are seen when it has committed; that is no help here, because
+        // when a value was taken, only the writer knows.
+        let why = "SQLite does not say since when its writer is at work";
+        Err(mark::never_settled(table, mark, why))
     }
 
     async fn ping(&self) -> Result<()> {

@@ -279,6 +279,31 @@ impl Drop for Shared {
 /// One point in time of a SQLite database.
 pub(super) struct SqliteSnapshot(Arc<Shared>);
 
+impl SqliteSnapshot {
+    /// Counts on the last reader, between its chunks.
+    async fn count_by(&self, sql: String) -> Result<u64> {
+        let shared = &self.0;
+        let Some(reader) = shared.readers.last() else {
+            return Err(shared.lost());
+        };
+        let (to, answer) = oneshot::channel();
+        // Dropping this future gives the count up. A read on the same connection must go on.
+        let asked = Asked {
+            gone: shared.stop.child_token(),
+            reader: (shared.readers.len() > 1).then_some(reader),
+        };
+        let told = reader.tell(Command {
+            sql,
+            gone: asked.gone.clone(),
+            to: Answer::Count(to),
+        });
+        if !told {
+            return Err(shared.lost());
+        }
+        answer.await.unwrap_or_else(|_| Err(shared.lost()))
+    }
+}
+
 #[async_trait]
 impl Snapshot for SqliteSnapshot {
     fn facts(&self) -> SnapshotFacts {
@@ -310,26 +335,15 @@ impl Snapshot for SqliteSnapshot {
     }
 
     async fn count_of(&self, chunk: &ChunkBounds) -> Result<u64> {
-        let shared = &self.0;
-        let sql = shared.count_sql(chunk)?;
-        let Some(reader) = shared.readers.last() else {
-            return Err(shared.lost());
-        };
-        let (to, answer) = oneshot::channel();
-        // Dropping this future gives the count up. A read on the same connection must go on.
-        let asked = Asked {
-            gone: shared.stop.child_token(),
-            reader: (shared.readers.len() > 1).then_some(reader),
-        };
-        let told = reader.tell(Command {
-            sql,
-            gone: asked.gone.clone(),
-            to: Answer::Count(to),
-        });
-        if !told {
-            return Err(shared.lost());
-        }
-        answer.await.unwrap_or_else(|_| Err(shared.lost()))
+        let sql = self.0.count_sql(chunk)?;
+        self.count_by(sql).await
+    }
+
+    async fn count_where(&self, filter: Option<&str>) -> Result<u64> {
+        let from = self.0.from();
+        let condition = sql::where_clause(None, filter);
+        self.count_by(format!("SELECT count(*) FROM {from}{condition}"))
+            .await
     }
 
     fn holds_each_chunk(&self) -> bool {

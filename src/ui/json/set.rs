@@ -41,15 +41,12 @@ pub struct SetTable {
     pub table: String,
     /// `success`, `nothing new` or `failed`.
     pub status: &'static str,
-    /// Its dataset, where that is published or as new as it can be.
+    /// Its dataset, where that is published.
     pub dataset: Option<String>,
     /// Whether it was read at the set's point in time.
     pub in_snapshot: bool,
     /// The run, as one of this table alone would tell it.
     pub run: Option<Box<RunDocument>>,
-    /// Why there was nothing to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nothing_new: Option<String>,
     /// The run that failed, where it came to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_run: Option<RunId>,
@@ -110,7 +107,6 @@ mod tests {
             dataset: None,
             in_snapshot: false,
             run: None,
-            nothing_new: None,
             failed_run: None,
             error: exit.map(|exit| Failure::new(exit, "what", "why", "fix")),
         });

@@ -361,6 +361,21 @@ pub fn concern(concern: &Concern) -> String {
         Concern::StaleProfile { hours } => {
             format!("the profile is {} old", units::plural(*hours, "hour"))
         }
+        Concern::Old {
+            age_s: None,
+            most_s,
+        } => format!(
+            "nothing is published, and it may be {} old",
+            units::span(*most_s)
+        ),
+        Concern::Old {
+            age_s: Some(age_s),
+            most_s,
+        } => format!(
+            "the newest published data is {} old, and may be {}",
+            units::span(*age_s),
+            units::span(*most_s)
+        ),
         Concern::NotConverged => "the number of workers is still being searched for".to_owned(),
     }
 }

@@ -119,25 +119,6 @@ fn an_empty_table_has_no_window_yet() {
 }
 
 #[test]
-fn a_plan_shows_the_window_and_is_not_kept() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (_connection, extraction) = small(folder.path());
-    let cli = &extraction.cli;
-    let words = extraction.words("plan", &with(&["--output", "out", "--json"]));
-    let document = cli.run(words).expect_code(0).json();
-    assert_eq!(document["plan"]["spec"]["window"]["high"], "int:3");
-    let words = extraction.words("plan", &with(&["--output", "out", "--out", "p.json"]));
-    cli.run(words).expect_code(64);
-    extraction.run(&BY_ID).expect_code(0);
-    let refused = cli.run(["replay", "last", "--yes"]).expect_code(2);
-    assert!(
-        refused.stderr.contains("--incremental id"),
-        "{}",
-        refused.stderr
-    );
-}
-
-#[test]
 fn a_window_may_begin_and_end_below_zero() {
     let folder = tempfile::tempdir().expect("a folder");
     let (connection, extraction) = small(folder.path());

@@ -1,9 +1,8 @@
 //! Windows on object stores, where no lock holds the list and a conditional put does.
 
-use super::KILLED;
 use super::bounds::{small, with};
+use super::{KILLED, change};
 use crate::extraction::{Extraction, manifest};
-use crate::ixtract::Cli;
 use crate::readers::{self, Engine};
 use crate::stores::Bucket;
 
@@ -28,11 +27,11 @@ fn windows_on_a_store_are_listed_by_a_conditional_put() {
         insert(10);
         run(&extraction, &[]).expect_code(0);
         insert(20);
-        let cli = std::mem::replace(&mut extraction.cli, Cli::new());
-        extraction.cli = cli.env("IXTRACT_CRASH_AT", "released");
+        change(&mut extraction.cli, |cli| {
+            cli.env("IXTRACT_CRASH_AT", "released")
+        });
         run(&extraction, &[]).expect_code(KILLED);
-        let cli = std::mem::replace(&mut extraction.cli, Cli::new());
-        extraction.cli = cli.unset("IXTRACT_CRASH_AT");
+        change(&mut extraction.cli, |cli| cli.unset("IXTRACT_CRASH_AT"));
         // The same window again, over what the killed run has left.
         run(&extraction, &[]).expect_code(0);
         insert(7);

@@ -65,7 +65,7 @@ impl Attempt {
                 }),
             },
             fingerprint: survey.plan.fingerprint.clone(),
-            window: spec.window.clone(),
+            window: spec.window.as_ref().map(|planned| planned.window.clone()),
             schema_change: open.drift.clone(),
             notes: Vec::new(),
             replay_of: open.replay_of.clone(),

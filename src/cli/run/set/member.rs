@@ -18,7 +18,7 @@ use crate::model::{RunId, RunOpen, SchemaDrift, Verdict};
 use crate::planner::verdict;
 use crate::source::Source;
 use crate::ui;
-use crate::ui::json::{NothingNewDocument, RunDocument, SetTable};
+use crate::ui::json::{RunDocument, SetTable};
 use crate::writer::Leftovers;
 use crate::writer::publish::Dataset;
 
@@ -40,8 +40,6 @@ pub(super) struct Member {
 pub(super) enum Outcome {
     /// It is published.
     Published(Box<RunDocument>, bool),
-    /// There was nothing to publish.
-    NothingNew(NothingNewDocument),
     /// It is not; the run, where it came to one.
     Failed(Option<RunId>, Failure),
 }
@@ -65,7 +63,7 @@ impl Member {
         source: &Arc<dyn Source>,
         history: &mut History,
     ) -> Self {
-        let Wish { table, mut job } = wish;
+        let Wish { table, job } = wish;
         let mut member = Self {
             table,
             survey: None,
@@ -73,17 +71,6 @@ impl Member {
             outcome: None,
             job: job.clone(),
         };
-        match job.fix_window_on(context, source.as_ref()).await {
-            Ok(None) => {}
-            Ok(Some(nothing)) => {
-                member.outcome = Some(Outcome::NothingNew(nothing));
-                return member;
-            }
-            Err(failure) => {
-                member.outcome = Some(Outcome::Failed(None, failure));
-                return member;
-            }
-        }
         let looked = look(context, &job, source, history).await;
         member.job = job;
         match looked {
@@ -161,7 +148,6 @@ impl Member {
             dataset: None,
             in_snapshot: false,
             run: None,
-            nothing_new: None,
             failed_run: None,
             error: None,
         };
@@ -171,11 +157,6 @@ impl Member {
                 told.dataset = Some(run.dataset.clone());
                 told.in_snapshot = in_snapshot;
                 told.run = Some(run);
-            }
-            Some(Outcome::NothingNew(nothing)) => {
-                told.status = nothing.status;
-                told.dataset = Some(nothing.dataset.clone());
-                told.nothing_new = Some(nothing.why);
             }
             Some(Outcome::Failed(run, failure)) => {
                 told.failed_run = run;
@@ -220,7 +201,7 @@ async fn take(
     (mut survey, output): (Survey, PathBuf),
 ) -> Result<Held, Failure> {
     let id = context.run_id();
-    let window = survey.windowed();
+    let window = survey.plan.spec.window.clone();
     let taken = taking::take(context, job, history, (&output, &id), window).await?;
     let (mut dataset, windows) = (taken.dataset, taken.windows);
     dataset.measure(context.clock.clone());
@@ -295,10 +276,11 @@ impl Held {
     ) -> Result<(Survey, History, Ready), Failure> {
         let left = Leftovers::default();
         let now = (self.id.clone(), context.clock.now());
+        let output = self.dataset.location().to_string();
         let open = RunOpen {
             set: Some(set.clone()),
             drift: self.drift.clone(),
-            ..opening(job, &self.survey, &self.dataset, now, &left)
+            ..opening(job, &self.survey, output, now, &left)
         };
         let history = History::open(context, &job.state);
         let begun = history.and_then(|mut history| history.begin(&open).map(|()| history));
