@@ -96,9 +96,10 @@ fn tell(name: &str, regret: &Regret) {
 fn regret() {
     let regret = over(&GRID, |_| {});
     tell("regret", &regret);
-    assert!(regret.mean >= 0.94, "{regret:?}");
-    assert!(regret.last >= 0.985, "{regret:?}");
-    assert!(regret.worst >= 0.90, "{regret:?}");
+    // What is asked for is 0.94, 0.985 and 0.90; this is what is reached.
+    assert!(regret.mean >= 0.955, "{regret:?}");
+    assert!(regret.last >= 0.995, "{regret:?}");
+    assert!(regret.worst >= 0.92, "{regret:?}");
     // Searching costs next to no connections beyond those that the best count holds.
     assert!(regret.workers <= 1.05, "{regret:?}");
 }
@@ -124,14 +125,17 @@ fn regret_while_the_best_count_drifts() {
     };
     let regret = over(&grid, |plant| plant.best = |first, run| first + run / 30);
     tell("regret, best count +1 every 30 runs", &regret);
-    assert!(regret.mean >= 0.93, "{regret:?}");
-    assert!(regret.last >= 0.93, "{regret:?}");
+    assert!(regret.mean >= 0.94, "{regret:?}");
+    assert!(regret.last >= 0.97, "{regret:?}");
+    // With the best count one further only since 30 runs, a case may not have seen it yet.
+    assert!(regret.worst >= 0.84, "{regret:?}");
     let regret = over(&grid, |plant| {
         plant.best = |first, run| if run < 60 { first } else { 14 - first };
     });
     tell("regret, another best count from run 60", &regret);
-    assert!(regret.mean >= 0.93, "{regret:?}");
-    assert!(regret.last >= 0.97, "{regret:?}");
+    assert!(regret.mean >= 0.94, "{regret:?}");
+    assert!(regret.last >= 0.99, "{regret:?}");
+    assert!(regret.worst >= 0.94, "{regret:?}");
 }
 
 #[test]
