@@ -246,10 +246,8 @@ async fn conclude(
             Err(failure)
         }
     };
-    let published = match published {
-        Err(failure) => Err(attempt.parting(context, job, history, (&open, failure))),
-        published => published,
-    };
+    let published =
+        published.map_err(|failure| attempt.parting(context, job, history, (&open, failure)));
     let mut close = attempt.close(context, &open, published.as_ref().err());
     if published.is_ok() {
         history.diagnose(&open, &mut close);

@@ -26,7 +26,9 @@ impl ChunkBounds {
         let Some((lower, upper)) = sides(self) else {
             return vec![self.clone()];
         };
-        let cuts = cuts((lower, upper), count, usual_width);
+        let mut cuts = cuts((lower, upper), count, usual_width);
+        // An open side may be taken to reach beyond what there can be.
+        cuts.retain(|cut| matches!(self, Self::Key(_)) || u32::try_from(*cut).is_ok());
         let starts = std::iter::once(lower).chain(cuts.iter().copied().map(Some));
         let ends = cuts.iter().copied().map(Some).chain([upper]);
         starts
@@ -166,6 +168,9 @@ mod tests {
         assert_eq!(key(Some(100), None).pieces(2, None).len(), 1);
         assert_eq!(key(Some(7), Some(8)).pieces(4, None).len(), 1);
         assert_eq!(ChunkBounds::All.pieces(4, Some(9)).len(), 1);
+        // Fewer blocks than chunks usually have.
+        let few = blocks(None, Some(10)).pieces(4, Some(100));
+        assert_eq!(few, [blocks(None, Some(10))]);
         let text = ChunkBounds::Key(KeyRange {
             lower: Some(KeyValue::typed("text", "a")),
             upper: None,
