@@ -22,6 +22,7 @@ mod record;
 mod resume;
 mod select;
 mod stored;
+mod windows;
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, named_params};
 
-use super::record::{is_steady, json, keep_window, scope_id, word};
+use super::record::{is_steady, json, scope_id, word};
 use super::{Result, Store, drift, stored_count, stored_float, stored_time};
 use crate::model::{RunId, SchemaDrift, Scope, SnapshotFacts, Strategy, Teaching, Window};
 
@@ -160,7 +160,7 @@ fn insert(transaction: &Transaction<'_>, run: &RebuiltRun, now: Timestamp) -> ru
         drift::insert(transaction, &run.id, drift)?;
     }
     match &run.window {
-        Some(window) => keep_window(transaction, &run.id, window),
+        Some(window) => super::windows::keep(transaction, &run.id, window),
         None => Ok(()),
     }
 }

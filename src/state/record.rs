@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use rusqlite::{Transaction, TransactionBehavior, named_params};
 use serde::Serialize;
 
-use super::{Result, StateError, Store, drift, resume, stored_count, stored_float, stored_time};
+use super::{
+    Result, StateError, Store, drift, resume, stored_count, stored_float, stored_time, windows,
+};
 use crate::controller::between_runs::State;
 use crate::model::{
     ChunkRecord, ConsistencyLevel, RunClose, RunId, RunOpen, RunStatus, Scope, SnapshotFacts,
-    SourceProfile, SourceThen, Window, WorkerRecord,
+    SourceProfile, SourceThen, WorkerRecord,
 };
 
 /// What the row of a run says whose process died.
@@ -291,23 +293,9 @@ fn insert_run(transaction: &Transaction<'_>, run: &RunOpen, scope: i64) -> rusql
         },
     )?;
     if let Some(planned) = &spec.window {
-        keep_window(transaction, &run.id, &planned.window)?;
+        windows::keep(transaction, &run.id, &planned.window)?;
     }
     Ok(())
-}
-
-/// Keeps which window a run extracts.
-pub(super) fn keep_window(
-    transaction: &Transaction<'_>,
-    id: &RunId,
-    window: &Window,
-) -> rusqlite::Result<()> {
-    transaction
-        .execute(
-            "INSERT INTO extracted_windows VALUES (?1, ?2)",
-            (id.as_str(), json(window)?),
-        )
-        .map(drop)
 }
 
 /// Whether the run is constrained, and its planned workers; `None` where it is not open.

@@ -13,6 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure;
+use crate::model::RelationKind;
 use crate::source::{Result, SourceError};
 
 /// How connections of a source open the file.
@@ -256,6 +257,18 @@ fn uri(path: &Path, query: &str) -> String {
     uri.push('?');
     uri.push_str(query);
     uri
+}
+
+/// Makes SQLite take `"naem"` for a misspelled column and not, as it does by default, for text.
+/// Views may have been written with such text, and stay readable.
+pub(super) fn forbid_text_in_double_quotes(
+    connection: &Connection,
+    kind: RelationKind,
+) -> rusqlite::Result<()> {
+    let allow = !matches!(kind, RelationKind::Table | RelationKind::Query);
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, allow)
+        .map(|_| ())
 }
 
 #[cfg(test)]

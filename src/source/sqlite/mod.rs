@@ -394,7 +394,7 @@ fn check_filter(connection: &Connection, table: &Table) -> Result<()> {
         return Ok(());
     };
     let compile = || {
-        snapshot::forbid_text_in_double_quotes(connection, table.kind)?;
+        file::forbid_text_in_double_quotes(connection, table.kind)?;
         // As an argument it cannot close our parenthesis and open another, as `a) OR (b` would,
         // which put beside a chunk's bounds means something else.
         let text = format!(
@@ -403,7 +403,7 @@ fn check_filter(connection: &Connection, table: &Table) -> Result<()> {
             sql::where_clause(None, Some(filter))
         );
         let compiled = connection.prepare(&text).map(|_| ());
-        snapshot::forbid_text_in_double_quotes(connection, RelationKind::View)?;
+        file::forbid_text_in_double_quotes(connection, RelationKind::View)?;
         compiled
     };
     compile()

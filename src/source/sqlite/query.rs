@@ -4,7 +4,7 @@ use rusqlite::{Connection, Error, ErrorCode, Statement};
 
 use super::catalog::Declared;
 use super::failure::{one_line, translate};
-use super::snapshot::forbid_text_in_double_quotes;
+use super::file::forbid_text_in_double_quotes;
 use crate::model::{Relation, RelationKind};
 use crate::source::dialect::from_item;
 use crate::source::{Result, SourceError, duplicate_columns};

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -86,7 +85,7 @@ impl Opening {
     fn check(&self, connections: &[Connection]) -> Result<Option<Key>> {
         let relation = &self.read.relation;
         for connection in connections {
-            forbid_text_in_double_quotes(connection, self.read.kind)
+            super::file::forbid_text_in_double_quotes(connection, self.read.kind)
                 .map_err(|error| translate(&error, &relation.to_string()))?;
         }
         let keys = match connections.first() {
@@ -159,18 +158,6 @@ impl Opening {
             stamp,
         })))
     }
-}
-
-/// Makes SQLite take `"naem"` for a misspelled column and not, as it does by default, for text.
-/// Views may have been written with such text, and stay readable.
-pub(super) fn forbid_text_in_double_quotes(
-    connection: &Connection,
-    kind: RelationKind,
-) -> rusqlite::Result<()> {
-    let allow = !matches!(kind, RelationKind::Table | RelationKind::Query);
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, allow)
-        .map(|_| ())
 }
 
 /// What a snapshot and its sessions have in common; the last to go ends the readers.
