@@ -65,7 +65,9 @@ fn furnish(home: &Path) {
 fn every_example_of_the_help_runs() {
     let database = postgres().fresh_database();
     database.exec(&format!(
-        "{TABLE}; INSERT INTO orders SELECT i, date '2026-01-31' - i % 3, i, now() FROM generate_series(1, 1000) AS i; ANALYZE"
+        "{TABLE}; INSERT INTO orders SELECT i, date '2026-01-31' - i % 3, i, now() FROM generate_series(1, 1000) AS i; \
+         CREATE TABLE orders_old (id bigint PRIMARY KEY); CREATE SCHEMA sales; \
+         CREATE TABLE sales.order1 (id bigint PRIMARY KEY); ANALYZE"
     ));
     let other = mariadb().fresh_database();
     other.exec(TABLE);
@@ -86,6 +88,9 @@ fn every_example_of_the_help_runs() {
         let run = done["run"].as_str().expect("a run").to_owned();
         tags.push(run.rsplit('-').next().expect("a tag").to_owned());
     }
+    let windows = ["--incremental", "id", "--output", "windows"];
+    let words = [&["run", "public.orders"][..], &windows].concat();
+    cli.run(words).expect_code(0);
     let examples = prompted(&read("docs/cli.md"));
     assert!(examples.len() > 60, "{}", examples.len());
     let mut bad = Vec::new();
@@ -94,6 +99,10 @@ fn every_example_of_the_help_runs() {
             .replace("postgresql://etl@db.example.com/shop", &database.url())
             .replace("mysql://etl@db.example.com/shop", &other.url())
             .replace("s3://lake", &bucket.url())
+            .replace(
+                "verify out/public.orders --source",
+                "verify windows --source",
+            )
             .replace("/backup/", &format!("{}/backup/", home.display()))
             .replace("/tmp/tour", &format!("{}/tour", home.display()))
             .replace("1badbc4c", &tags[0])
