@@ -11,7 +11,6 @@ second port is sent on to the first, as Azure's gateway does it.
 
 import contextlib
 import hashlib
-import itertools
 import re
 import socket
 import sqlite3
@@ -84,7 +83,7 @@ class Server:
         # Only weakly: a session ends when its connection does, and its locks with it.
         self.sessions, self.databases = weakref.WeakValueDictionary(), {}
         self.lock = threading.Condition()
-        self.gates, self.faults = {}, {}
+        self.gates, self.faults, self.under_way = {}, {}, {}
         # (database, object) -> {spid: mode}
         self.held = {}
         self.create("master")
@@ -533,6 +532,14 @@ class Session:
         `FAULT LOGIN 40613 1 words`: the next login to this database is refused so."""
         self.server.faults[self.database, bool(login)] = [int(number), int(times), message]
 
+    def take_version(self):
+        """`TAKE VERSION`: a transaction that never ends takes the next row version of this database."""
+        self.server.under_way.setdefault(self.database, VERSIONS.take())
+
+    def active_version(self):
+        # Without a transaction under way, it is the version that comes next.
+        return self.server.under_way.get(self.database, VERSIONS.coming).to_bytes(8, "big")
+
     def meet_fault(self, key):
         planned = self.server.faults.get((self.database, False))
         if planned and planned[1] > 0 and "COUNT_BIG" not in self.text:
@@ -571,6 +578,7 @@ STATEMENTS = [
     (rf"DROP\s+(TABLE|VIEW)\s+{NAME}", Session.drop),
     (r"KILL\s+(\d+)", Session.kill),
     (r"GATE\s+(\w+)", Session.gate),
+    (r"TAKE\s+VERSION", Session.take_version),
     (r"FAULT\s+(LOGIN\s+)?(\d+)\s+(\d+)\s+(.*)", Session.plan_fault),
 ]
 
@@ -935,8 +943,19 @@ def code_page(session, name, what):
     return None if name is None else Type("varchar", collation=name).page
 
 
+class Versions:
+    """Row versions, ascending; `coming` is the next."""
+
+    def __init__(self):
+        self.coming = 2001
+
+    def take(self):
+        self.coming += 1
+        return self.coming - 1
+
+
 # What rows get as their `rowversion` when they are inserted.
-VERSIONS = itertools.count(2001)
+VERSIONS = Versions()
 
 FUNCTIONS = [
     ("tds_store", 3, store), ("tds_store", 4, store),
@@ -951,7 +970,7 @@ FUNCTIONS = [
         "Updateability": "READ_ONLY" if s.only_reads else "READ_WRITE"}.get(what)),
     ("HAS_PERMS_BY_NAME", 3, lambda s, *what: int(s.login == "sa")),
     ("SYSUTCDATETIME", 0, lambda s: now()), ("GETDATE", 0, lambda s: now()),
-    ("MIN_ACTIVE_ROWVERSION", 0, lambda s: b"\0\0\0\0\0\0\x07\xd1"),
+    ("MIN_ACTIVE_ROWVERSION", 0, lambda s: s.active_version()),
     # Of the tests alone: values out of a number.
     ("DATEFROM", 1, lambda s, n: f"{1990 + n // 336:04}-{n // 28 % 12 + 1:02}-{n % 28 + 1:02} 01:02:03.4500007"),
     ("CLOCK", 1, lambda s, n: f"{n // 360:02}:{n // 6 % 60:02}:{n % 6 * 10:02}.{n:07}"),
@@ -962,7 +981,7 @@ FUNCTIONS = [
     ("gate", 1, lambda s, key: s.pass_gate(key)),
     ("fault", 1, lambda s, key: s.meet_fault(key)),
     ("CONCAT", -1, lambda s, *parts: "".join("" if part is None else str(part) for part in parts)),
-    ("tds_version", 0, lambda s: next(VERSIONS).to_bytes(8, "big")),
+    ("tds_version", 0, lambda s: VERSIONS.take().to_bytes(8, "big")),
     ("tds_sha256", 2, lambda s, text, wide: hashlib.sha256(coded(text, wide)).digest()),
     ("tds_bytes", 2, lambda s, value, wide: len(value if isinstance(value, bytes) else coded(str(value), wide))),
     ("NCHAR", 1, lambda s, code: types.half(code)),

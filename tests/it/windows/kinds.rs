@@ -199,16 +199,23 @@ fn sql_server_cuts_on_every_kind_of_value() {
     }
 }
 
-/// Row versions end where the server says that everything is committed: here at 0x7D0, the peer's own.
+/// Row versions end where the server says that everything is committed: before the one that a transaction
+/// under way has taken.
 #[test]
 fn row_versions_end_before_what_is_not_committed() {
     let database = SqlDatabase::fresh();
     database.exec("CREATE TABLE t (id int NOT NULL, v rowversion)");
-    let insert = |id: i32, version: &str| {
-        database.exec(&format!("INSERT INTO t (id, v) VALUES ({id}, {version})"));
-    };
-    insert(1, "0x00000000000007CF");
-    insert(2, "0x00000000000007D5");
+    database.exec("INSERT INTO t (id) VALUES (1)");
+    database.exec("TAKE VERSION");
+    database.exec("INSERT INTO t (id) VALUES (2)");
+    let active = database.rows(
+        "SELECT CONVERT(nvarchar(60), CAST(MIN_ACTIVE_ROWVERSION() AS binary(8)), 1) AS active",
+    );
+    let active = active[0][0]
+        .as_deref()
+        .and_then(|text| text.strip_prefix("0x"));
+    let active = u64::from_str_radix(active.expect("a version"), 16).expect("eight bytes");
+    let settled = format!("rowversion:0x{:016X}", active - 1);
     let extraction = Extraction::new(database.url(), "dbo.t");
     for lag in [&["--lag", "auto"][..], &[]] {
         extraction
@@ -216,7 +223,7 @@ fn row_versions_end_before_what_is_not_committed() {
             .expect_code(0);
         let list = extraction.manifest();
         let high = &list["windows"][0]["window"]["high"];
-        assert_eq!(high, "rowversion:0x00000000000007D0");
+        assert_eq!(high, settled.as_str());
         assert_eq!(extraction.count(), 1);
     }
 }
