@@ -25,7 +25,6 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<ExitCode, F
     refuse(&[
         ("--plan", args.plan.is_some()),
         ("--resume", args.resume.is_some()),
-        ("--incremental", args.window.incremental.is_some()),
         ("--events", args.machine.events.is_some()),
         ("--metrics-file", args.machine.metrics_file.is_some()),
         ("--on-success", args.machine.on_success.is_some()),
@@ -60,7 +59,6 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<ExitCode, F
 pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<(), Failure> {
     refuse(&[("--out", args.out.is_some())])?;
     refuse_columns(&args.selection, &args.types, &args.window)?;
-    refuse(&[("--incremental", args.window.incremental.is_some())])?;
     settings::check_several(args.output.place())?;
     let request = plan::request(args)?;
     let rates = settings::rates(&args.cost)?;
@@ -170,7 +168,8 @@ fn refuse(flags: &[(&str, bool)]) -> Result<(), Failure> {
     }
 }
 
-/// Refuses what names columns of one table; a condition or a column of windows may be one that all have.
+/// Refuses what names columns of one table, and windows, which are of one; a condition may be one that holds
+/// for all.
 fn refuse_columns(
     selection: &TableArgs,
     types: &TypeArgs,
@@ -183,7 +182,6 @@ fn refuse_columns(
         ("--type", !types.overrides.is_empty()),
         ("--lossy", !types.lossy.is_empty()),
         ("--on-unrepresentable COLUMN=RULE", of_a_column),
-        ("--from", window.from.is_some()),
-        ("--until", window.until.is_some()),
+        ("--incremental", window.incremental.is_some()),
     ])
 }

@@ -244,12 +244,14 @@ impl Attempt {
         let Some(execution) = &self.execution else {
             return self.left.intact.len();
         };
-        let lasts = |number: u32| {
-            let files = execution.receipts.iter();
-            outlive(files.filter(|file| file.chunk == number))
-        };
+        let files = execution.receipts.iter();
+        let passing: BTreeSet<u32> = files
+            .filter(|file| !outlive([*file]))
+            .map(|file| file.chunk)
+            .collect();
         let read = execution.chunks.iter();
-        let read = read.filter(|c| c.status == ChunkStatus::Success && lasts(c.number));
+        let read =
+            read.filter(|c| c.status == ChunkStatus::Success && !passing.contains(&c.number));
         self.left.intact.len() + read.count()
     }
 

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Worker, millis};
+use super::{Report, Worker, millis};
 use crate::engine::error::EngineError;
 use crate::engine::event::Event;
-use crate::engine::worker::Report;
 use crate::model::{ChunkBounds, ChunkRecord, ChunkStatus, KeySum, PlannedChunk};
 use crate::source::Session;
 use crate::writer::{ChunkWriter, PartReceipt};

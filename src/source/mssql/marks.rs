@@ -67,7 +67,6 @@ pub(super) fn condition(window: &Window) -> Result<String> {
 /// A bound as a literal of its own type: another one would be compared after a conversion that moves
 /// it, as the ticks of a `datetime` are.
 fn literal(value: &KeyValue) -> std::result::Result<String, DialectError> {
-    let quoted = |text: &str| format!("N'{}'", text.replace('\'', "''"));
     let said = match value {
         KeyValue::Int(value) => i64::try_from(*value).ok().map(|value| value.to_string()),
         KeyValue::Typed { kind, text } => match kind.as_str() {
@@ -83,6 +82,11 @@ fn literal(value: &KeyValue) -> std::result::Result<String, DialectError> {
         KeyValue::Tuple(_) => None,
     };
     said.ok_or_else(|| DialectError::Misfit(value.to_string(), "watermark".to_owned()))
+}
+
+/// A text as a literal.
+fn quoted(text: &str) -> String {
+    format!("N'{}'", text.replace('\'', "''"))
 }
 
 fn is_decimal(text: &str) -> bool {
@@ -200,7 +204,7 @@ pub(super) async fn read(
     mark: &Watermark,
     text: &str,
 ) -> Result<KeyValue> {
-    let quoted = format!("N'{}'", text.replace('\'', "''"));
+    let quoted = quoted(text);
     let typed = match mark.kind {
         MarkKind::Text | MarkKind::Stored => return understood(table, mark, text.to_owned()),
         MarkKind::Integer => return mark::integer(table, text),

@@ -10,7 +10,7 @@ use crate::cli::drift;
 use crate::cli::history::History;
 use crate::cli::run::agreement::consent;
 use crate::cli::run::shared::Common;
-use crate::cli::run::taking::{self, Listing};
+use crate::cli::run::taking;
 use crate::cli::run::{self, Goal, Job, Ready, give_back, opening};
 use crate::cli::survey::{Purpose, Survey};
 use crate::error::{ExitCode, Failure};
@@ -50,7 +50,6 @@ pub(super) struct Held {
     id: RunId,
     output: PathBuf,
     dataset: Dataset,
-    windows: Option<Listing>,
     verdict: Verdict,
     drift: Option<SchemaDrift>,
 }
@@ -201,9 +200,9 @@ async fn take(
     (mut survey, output): (Survey, PathBuf),
 ) -> Result<Held, Failure> {
     let id = context.run_id();
-    let window = survey.plan.spec.window.clone();
-    let taken = taking::take(context, job, history, (&output, &id), window).await?;
-    let (mut dataset, windows) = (taken.dataset, taken.windows);
+    // Windows are of one table.
+    let taken = taking::take(context, job, history, (&output, &id), None).await?;
+    let mut dataset = taken.dataset;
     dataset.measure(context.clock.clone());
     let judged = async {
         if taken.waited {
@@ -222,22 +221,14 @@ async fn take(
             id,
             output,
             dataset,
-            windows,
             verdict,
             drift,
         }),
         Err(failure) => {
-            let_go(context, dataset, windows);
+            give_back(context, dataset);
             Err(failure)
         }
     }
-}
-
-/// Gives an output back.
-fn let_go(context: &Context, dataset: Dataset, windows: Option<Listing>) {
-    give_back(context, dataset);
-    let windows = windows.into_iter();
-    windows.for_each(|(windows, _)| windows.abandon());
 }
 
 impl Held {
@@ -295,7 +286,7 @@ impl Held {
             open,
             dataset: self.dataset,
             left,
-            windows: self.windows,
+            windows: None,
             common: Some(common),
         };
         Ok((self.survey, history, ready))
@@ -303,7 +294,7 @@ impl Held {
 
     /// Gives back what it held.
     fn give_back(self, context: &Context) {
-        let_go(context, self.dataset, self.windows);
+        give_back(context, self.dataset);
     }
 }
 
